@@ -1,0 +1,28 @@
+"""relaxppl for NumPyro: ``import relaxppl.numpyro as rx``."""
+
+try:
+    import numpyro as _host  # noqa: F401
+except ImportError as error:
+    raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
+
+from relaxppl.numpyro.distributions import (
+    ExpRelaxedOneHotCategorical,
+    LogitRelaxedBernoulli,
+    OneHotCategorical,
+    RelaxedBernoulli,
+    RelaxedBernoulliStraightThrough,
+    RelaxedOneHotCategorical,
+    RelaxedOneHotCategoricalStraightThrough,
+    StraightThroughBernoulli,
+)
+
+__all__ = [
+    "ExpRelaxedOneHotCategorical",
+    "LogitRelaxedBernoulli",
+    "OneHotCategorical",
+    "RelaxedBernoulli",
+    "RelaxedBernoulliStraightThrough",
+    "RelaxedOneHotCategorical",
+    "RelaxedOneHotCategoricalStraightThrough",
+    "StraightThroughBernoulli",
+]

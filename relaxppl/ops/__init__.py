@@ -1,0 +1,73 @@
+"""The array functions that the mathematics may use, one meaning on both backends.
+
+``ops.log_sigmoid(x)`` looks at the type of its first array argument and calls the function of
+the same name in the table of that backend (``ops/_jax.py`` or ``ops/_torch.py``). A backend is
+only imported when the caller already holds one of its arrays.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+NAMES = frozenset(
+    # elementwise
+    "exp log log1p expm1 sqrt abs sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
+    "gammaln where clip "
+    # reductions and scans, all along one axis
+    "sum max argmax logsumexp softmax log_softmax cumsum "
+    # shape
+    "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot "
+    # linear algebra
+    "cholesky solve_triangular diagonal "
+    # type and graph
+    "cast like tiny eps stop_gradient value_and_grad jvp".split()
+)
+
+_TABLES: dict[type, ModuleType] = {}
+
+
+def table(array: Any) -> ModuleType:
+    """Returns the backend table of an array.
+
+    :param array: a ``jax.Array`` (traced or not) or a ``torch.Tensor``.
+    :returns: the module ``ops._jax`` or ``ops._torch``.
+    :raises TypeError: if it is neither.
+    """
+    kind = type(array)
+    if kind not in _TABLES:
+        for host, array_type in (("torch", "Tensor"), ("jax", "Array")):
+            loaded = sys.modules.get(host)
+            if loaded is not None and isinstance(array, getattr(loaded, array_type)):
+                _TABLES[kind] = importlib.import_module(f"relaxppl.ops._{host}")
+                break
+        else:
+            raise TypeError(
+                f"expected a jax.Array or a torch.Tensor, got {kind.__module__}.{kind.__qualname__}"
+            )
+    return _TABLES[kind]
+
+
+def _first_array(args: tuple[Any, ...]) -> Any:
+    for arg in args:
+        if isinstance(arg, (list, tuple)):
+            arg = _first_array(tuple(arg))
+        if hasattr(arg, "shape") and not type(arg).__module__.startswith("numpy"):
+            return arg
+    return None
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name not in NAMES:
+        raise AttributeError(f"module 'relaxppl.ops' has no function {name!r}")
+
+    def dispatch(*args: Any, **kwargs: Any) -> Any:
+        return getattr(table(_first_array(args)), name)(*args, **kwargs)
+
+    dispatch.__name__ = name
+    # Found once, an op is an ordinary global of this module.
+    globals()[name] = dispatch
+    return dispatch

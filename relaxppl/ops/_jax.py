@@ -1,0 +1,125 @@
+"""The operations on JAX arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special as special
+import numpy as np
+
+exp, log, log1p, expm1, sqrt, abs = jnp.exp, jnp.log, jnp.log1p, jnp.expm1, jnp.sqrt, jnp.abs
+sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.softplus
+ndtr, log_ndtr, ndtri = special.ndtr, special.log_ndtr, special.ndtri
+digamma, gammaln = special.digamma, special.gammaln
+where = jnp.where
+broadcast_to, moveaxis = jnp.broadcast_to, jnp.moveaxis
+cholesky = jnp.linalg.cholesky
+stop_gradient = jax.lax.stop_gradient
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    return jnp.clip(x, low, high)
+
+
+def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
+    return jnp.sum(x, axis=axis, keepdims=keepdims)
+
+
+def max(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return jnp.max(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x: Any, axis: int) -> Any:
+    return jnp.argmax(x, axis=axis)
+
+
+def logsumexp(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return special.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def softmax(x: Any, axis: int) -> Any:
+    return jax.nn.softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int) -> Any:
+    return jax.nn.log_softmax(x, axis=axis)
+
+
+def cumsum(x: Any, axis: int) -> Any:
+    return jnp.cumsum(x, axis=axis)
+
+
+def concatenate(arrays: Sequence[Any], axis: int) -> Any:
+    return jnp.concatenate(arrays, axis=axis)
+
+
+def stack(arrays: Sequence[Any], axis: int) -> Any:
+    return jnp.stack(arrays, axis=axis)
+
+
+def flip(x: Any, axis: int) -> Any:
+    return jnp.flip(x, axis=axis)
+
+
+def take_along_axis(x: Any, index: Any, axis: int) -> Any:
+    return jnp.take_along_axis(x, index, axis=axis)
+
+
+def top_k(x: Any, k: int) -> Any:
+    """Indices of the k largest along the last axis, in decreasing order."""
+    return jax.lax.top_k(x, k)[1]
+
+
+def one_hot(index: Any, size: int, reference: Any) -> Any:
+    """One-hot vectors along a new last axis, of the reference's dtype."""
+    return jax.nn.one_hot(index, size, dtype=reference.dtype)
+
+
+def solve_triangular(matrix: Any, vector: Any) -> Any:
+    """Solves lower-triangular systems with one right-hand side each, batched by broadcasting."""
+    batch = jnp.broadcast_shapes(matrix.shape[:-2], vector.shape[:-1])
+    size = vector.shape[-1]
+    return jax.scipy.linalg.solve_triangular(
+        jnp.broadcast_to(matrix, batch + (size, size)),
+        jnp.broadcast_to(vector, batch + (size,))[..., None],
+        lower=True,
+    )[..., 0]
+
+
+def diagonal(matrix: Any) -> Any:
+    return jnp.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def cast(x: Any, reference: Any) -> Any:
+    """Converts a mask or integers to the reference's dtype."""
+    return x.astype(reference.dtype)
+
+
+def like(reference: Any, constant: Any) -> Any:
+    """A constant as an array of the reference's dtype and device."""
+    return jnp.asarray(np.asarray(constant), dtype=reference.dtype)
+
+
+def tiny(x: Any) -> float:
+    return float(jnp.finfo(x.dtype).tiny)
+
+
+def eps(x: Any) -> float:
+    return float(jnp.finfo(x.dtype).eps)
+
+
+def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
+    """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
+
+    x may be any pytree.
+    """
+    (value, aux), grad = jax.value_and_grad(fn, has_aux=True)(x)
+    return value, grad, aux
+
+
+def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
+    """Evaluates fn at x and its derivative along tangent."""
+    return jax.jvp(fn, (x,), (tangent,))

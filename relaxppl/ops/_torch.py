@@ -1,0 +1,151 @@
+"""The operations on torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+
+exp, log, log1p, expm1, sqrt, abs = (
+    torch.exp,
+    torch.log,
+    torch.log1p,
+    torch.expm1,
+    torch.sqrt,
+    torch.abs,
+)
+sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
+ndtr, log_ndtr, ndtri = torch.special.ndtr, torch.special.log_ndtr, torch.special.ndtri
+digamma, gammaln = torch.special.digamma, torch.special.gammaln
+where = torch.where
+broadcast_to, moveaxis = torch.broadcast_to, torch.moveaxis
+cholesky = torch.linalg.cholesky
+
+
+def softplus(x: Any) -> Any:
+    # torch's own softplus returns its argument above 20, which is wrong by 2e-9 in float64.
+    return -functional.logsigmoid(-x)
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    return torch.clamp(x, low, high)
+
+
+def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
+    return torch.sum(x, dim=axis, keepdim=keepdims)
+
+
+def max(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return torch.amax(x, dim=axis, keepdim=keepdims)
+
+
+def argmax(x: Any, axis: int) -> Any:
+    return torch.argmax(x, dim=axis)
+
+
+def logsumexp(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return torch.logsumexp(x, dim=axis, keepdim=keepdims)
+
+
+def softmax(x: Any, axis: int) -> Any:
+    return torch.softmax(x, dim=axis)
+
+
+def log_softmax(x: Any, axis: int) -> Any:
+    return torch.log_softmax(x, dim=axis)
+
+
+def cumsum(x: Any, axis: int) -> Any:
+    return torch.cumsum(x, dim=axis)
+
+
+def concatenate(arrays: Sequence[Any], axis: int) -> Any:
+    return torch.cat(list(arrays), dim=axis)
+
+
+def stack(arrays: Sequence[Any], axis: int) -> Any:
+    return torch.stack(list(arrays), dim=axis)
+
+
+def flip(x: Any, axis: int) -> Any:
+    return torch.flip(x, dims=(axis,))
+
+
+def take_along_axis(x: Any, index: Any, axis: int) -> Any:
+    return torch.take_along_dim(x, index, dim=axis)
+
+
+def top_k(x: Any, k: int) -> Any:
+    """Indices of the k largest along the last axis, in decreasing order."""
+    return torch.topk(x, k, dim=-1).indices
+
+
+def one_hot(index: Any, size: int, reference: Any) -> Any:
+    """One-hot vectors along a new last axis, of the reference's dtype."""
+    return functional.one_hot(index, size).to(reference.dtype)
+
+
+def solve_triangular(matrix: Any, vector: Any) -> Any:
+    """Solves lower-triangular systems with one right-hand side each, batched by broadcasting."""
+    return torch.linalg.solve_triangular(matrix, vector.unsqueeze(-1), upper=False).squeeze(-1)
+
+
+def diagonal(matrix: Any) -> Any:
+    return torch.diagonal(matrix, dim1=-2, dim2=-1)
+
+
+def cast(x: Any, reference: Any) -> Any:
+    """Converts a mask or integers to the reference's dtype."""
+    return x.to(reference.dtype)
+
+
+def like(reference: Any, constant: Any) -> Any:
+    """A constant as an array of the reference's dtype and device."""
+    return torch.as_tensor(np.asarray(constant), dtype=reference.dtype, device=reference.device)
+
+
+def tiny(x: Any) -> float:
+    return torch.finfo(x.dtype).tiny
+
+
+def eps(x: Any) -> float:
+    return torch.finfo(x.dtype).eps
+
+
+def stop_gradient(x: Any) -> Any:
+    return x.detach()
+
+
+def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
+    """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
+
+    x may be a tensor or a dict of tensors; a tensor that the scalar does not use has gradient
+    zero. Aux is returned as ``fn`` made it.
+    """
+    with torch.enable_grad():
+        if isinstance(x, dict):
+            leaves = {name: leaf.detach().requires_grad_() for name, leaf in x.items()}
+            value, aux = fn(leaves)
+            grads = _grad(value, tuple(leaves.values()))
+            return value.detach(), dict(zip(leaves, grads, strict=True)), aux
+        leaf = x.detach().requires_grad_()
+        value, aux = fn(leaf)
+        return value.detach(), _grad(value, (leaf,))[0], aux
+
+
+def _grad(value: Any, leaves: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(leaf) for leaf in leaves)
+    grads = torch.autograd.grad(value, leaves, allow_unused=True)
+    return tuple(
+        torch.zeros_like(leaf) if grad is None else grad
+        for leaf, grad in zip(leaves, grads, strict=True)
+    )
+
+
+def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
+    """Evaluates fn at x and its derivative along tangent."""
+    return torch.func.jvp(fn, (x,), (tangent,))

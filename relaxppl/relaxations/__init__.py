@@ -1,0 +1,1 @@
+"""One file per relaxation: its mathematics, once, for both hosts."""

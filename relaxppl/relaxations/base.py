@@ -1,0 +1,209 @@
+"""What a relaxation promises: the contract that both hosts' distribution classes are made from."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+Array = Any
+"""A ``jax.Array`` or a ``torch.Tensor``; every array of one relaxation is of the same backend."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a relaxation.
+
+    :param name: its keyword.
+    :param constraint: a key of the shells' tables of constraints.
+    :param event_rank: how many of its rightmost dimensions belong to the event.
+    :param default: the value when the caller gives none; None means that it must be given.
+    :param static: whether it is a plain Python value (an int, a bool), not an array.
+    """
+
+    name: str
+    constraint: str
+    event_rank: int = 0
+    default: Any = None
+    static: bool = False
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Alternative parameterisations, exactly one of which is given.
+
+    :param alternatives: the alternatives; each is one parameter or a tuple of parameters that go
+        together.
+    """
+
+    alternatives: tuple[Parameter | tuple[Parameter, ...], ...]
+
+    def groups(self) -> tuple[tuple[Parameter, ...], ...]:
+        """Returns every alternative as a tuple of parameters."""
+        return tuple(a if isinstance(a, tuple) else (a,) for a in self.alternatives)
+
+
+class Relaxation:
+    """The law of a relaxation at given parameters, written once for both backends.
+
+    An instance holds arrays of one backend as attributes named as the parameters; whichever
+    alternative of a :class:`OneOf` was not given is derived from the other by the subclass.
+    Parameters are aligned for broadcasting (each has at least its event rank) but need not be
+    expanded to the batch shape.
+
+    A subclass sets the class attributes below, and defines :meth:`sample` and :meth:`log_prob`.
+    """
+
+    parameters: ClassVar[tuple[Parameter | OneOf, ...]]
+    """In the order of the constructor's arguments."""
+    support: ClassVar[str]
+    """A key of the shells' tables of constraints."""
+    event_rank: ClassVar[int] = 0
+    noise: ClassVar[str] = "logistic"
+    """The law of the noise: uniform, logistic, gumbel or normal."""
+    reparameterized: ClassVar[bool] = True
+    """Whether gradients reach the parameters through a sample."""
+    discrete: ClassVar[bool] = False
+    """Whether the forward values, and so the law, are those of a discrete distribution."""
+    enumerable: ClassVar[bool] = False
+    """Whether :meth:`enumerate_support` lists the values."""
+
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update(given)
+
+    @classmethod
+    def flat_parameters(cls) -> tuple[Parameter, ...]:
+        """Returns every parameter of every alternative, in the constructor's order."""
+        flat: list[Parameter] = []
+        for entry in cls.parameters:
+            groups = entry.groups() if isinstance(entry, OneOf) else ((entry,),)
+            flat += [parameter for group in groups for parameter in group]
+        return tuple(flat)
+
+    @classmethod
+    def signature(cls) -> inspect.Signature:
+        """Returns the signature of the hosts' constructors, without ``self``."""
+        arguments = []
+        for entry in cls.parameters:
+            groups = entry.groups() if isinstance(entry, OneOf) else ((entry,),)
+            for parameter in (p for group in groups for p in group):
+                optional = isinstance(entry, OneOf) or parameter.default is not None
+                default = parameter.default if optional else inspect.Parameter.empty
+                kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+                arguments.append(inspect.Parameter(parameter.name, kind, default=default))
+        # After an optional argument every positional one has a default; ours come in that order
+        # except where a required one follows an alternative, which is then keyword-only.
+        seen_default = False
+        for i, argument in enumerate(arguments):
+            if seen_default and argument.default is inspect.Parameter.empty:
+                arguments[i] = argument.replace(default=None)
+            seen_default |= argument.default is not inspect.Parameter.empty
+        only = inspect.Parameter.KEYWORD_ONLY
+        arguments.append(inspect.Parameter("validate_args", only, default=None))
+        return inspect.Signature(arguments)
+
+    @classmethod
+    def bind(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the given parameters by name, defaults filled in.
+
+        :raises TypeError: for an unknown or a repeated argument.
+        :raises ValueError: when a parameter is missing, or two alternatives are given.
+        """
+        bound = cls.signature().bind_partial(*args, **kwargs).arguments
+        given = {name: value for name, value in bound.items() if value is not None}
+        for entry in cls.parameters:
+            if isinstance(entry, OneOf):
+                cls._check_one_of(entry, given)
+            elif entry.name not in given:
+                if entry.default is None:
+                    raise ValueError(f"{cls.__name__} needs the parameter {entry.name!r}")
+                given[entry.name] = entry.default
+        return given
+
+    @classmethod
+    def _check_one_of(cls, entry: OneOf, given: dict[str, Any]) -> None:
+        groups = entry.groups()
+        names = [" with ".join(p.name for p in group) for group in groups]
+        chosen = [group for group in groups if any(p.name in given for p in group)]
+        if len(chosen) != 1:
+            got = " and ".join(p.name for group in chosen for p in group if p.name in given)
+            raise ValueError(
+                f"{cls.__name__} takes exactly one of {', '.join(names)}; got {got or 'none'}"
+            )
+        missing = [p.name for p in chosen[0] if p.name not in given]
+        if missing:
+            raise ValueError(f"{cls.__name__} needs {missing[0]} beside {chosen[0][0].name}")
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The broadcast shape of the parameters without their event dimensions."""
+        shapes = []
+        for parameter in self.flat_parameters():
+            if parameter.name in self.__dict__ and not parameter.static:
+                shape = tuple(self.__dict__[parameter.name].shape)
+                shapes.append(shape[: len(shape) - parameter.event_rank])
+        return np.broadcast_shapes(*shapes)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one event; a subclass of positive event rank defines it."""
+        if self.event_rank:
+            raise NotImplementedError(f"{type(self).__name__} does not define its event shape")
+        return ()
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The shape of the noise of one event."""
+        return self.event_shape
+
+    def check(self) -> None:
+        """Checks what shapes and static values alone decide.
+
+        :raises ValueError: naming the parameter, what was given and what is allowed.
+        """
+
+    def sample(self, noise: Array) -> Array:
+        """Returns the value that the noise makes.
+
+        :param noise: (..., *batch_shape, *noise_shape), drawn from the law named by ``noise``.
+        :returns: (..., *batch_shape, *event_shape).
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no sample")
+
+    def log_prob(self, value: Array) -> Array:
+        """Returns the log density (mass, or mixed density) of a value.
+
+        :param value: (..., *batch_shape, *event_shape).
+        :returns: (..., *batch_shape).
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
+
+    def mean(self) -> Array:
+        """Returns the mean, (*batch_shape, *event_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean in closed form")
+
+    def variance(self) -> Array:
+        """Returns the variance of each coordinate, (*batch_shape, *event_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no variance in closed form")
+
+    def entropy(self) -> Array:
+        """Returns the entropy, (*batch_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no entropy in closed form")
+
+    def cdf(self, value: Array) -> Array:
+        """Returns P(X <= value) of a scalar event."""
+        raise NotImplementedError(f"{type(self).__name__} has no cdf in closed form")
+
+    def icdf(self, probability: Array) -> Array:
+        """Returns the quantile of a scalar event."""
+        raise NotImplementedError(f"{type(self).__name__} has no quantile in closed form")
+
+    def enumerate_support(self) -> Array:
+        """Returns the values of a discrete law, (cardinality, *event_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
+
+    def harden(self, value: Array) -> Array:
+        """Returns the discrete value that a relaxed value stands for, of the same shape."""
+        raise NotImplementedError(f"{type(self).__name__} relaxes no discrete value")

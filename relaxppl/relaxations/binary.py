@@ -1,0 +1,73 @@
+"""What the relaxations of a Bernoulli share: its two parameterisations and its discrete law."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+
+PROBS_OR_LOGITS = OneOf((Parameter("probs", "unit_interval"), Parameter("logits", "real")))
+
+
+def probs_to_logits(probs: Array) -> Array:
+    """Returns log p - log(1 - p), finite at p = 0 and p = 1.
+
+    The clipped side is replaced before the logarithm, so that its gradient is zero and not NaN.
+    """
+    low, high = ops.tiny(probs), 1.0 - ops.eps(probs)
+    inner = ops.where(probs < low, low, ops.where(probs > high, high, probs))
+    return ops.log(inner) - ops.log1p(-inner)
+
+
+def bernoulli_log_prob(logits: Array, value: Array) -> Array:
+    """Returns b log s(a) + (1 - b) log s(-a), extended linearly to values between 0 and 1."""
+    return value * logits - ops.softplus(logits)
+
+
+def straight_through(hard: Array, soft: Array) -> Array:
+    """Returns exactly the hard value, with the gradient of the soft one.
+
+    The soft value is subtracted from itself first: ``(soft + hard) - soft`` rounds.
+    """
+    return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
+
+
+class Binary(Relaxation):
+    """A relaxation of Bernoulli(s(logits))."""
+
+    @cached_property
+    def logits(self) -> Array:
+        """The log odds of the discrete value 1."""
+        return probs_to_logits(self.probs)
+
+    @cached_property
+    def probs(self) -> Array:
+        """The probability of the discrete value 1."""
+        return ops.sigmoid(self.logits)
+
+    def harden(self, value: Array) -> Array:
+        return ops.cast(value > 0.5, value)
+
+
+class BernoulliLaw(Binary):
+    """The discrete law itself, shared by the straight-through classes."""
+
+    support = "boolean"
+    discrete = True
+    enumerable = True
+
+    def log_prob(self, value: Array) -> Array:
+        return bernoulli_log_prob(self.logits, value)
+
+    def mean(self) -> Array:
+        return self.probs
+
+    def variance(self) -> Array:
+        return self.probs * ops.sigmoid(-self.logits)
+
+    def entropy(self) -> Array:
+        return ops.softplus(self.logits) - self.probs * self.logits
+
+    def enumerate_support(self) -> Array:
+        return ops.like(self.logits, [0.0, 1.0])
