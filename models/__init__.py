@@ -1,0 +1,1 @@
+"""Runnable models: real data, figures and a command line each."""

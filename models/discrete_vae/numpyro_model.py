@@ -1,0 +1,184 @@
+"""The model, its guide and their training in NumPyro; pyro_model.py mirrors this file."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import lax, random
+from numpy.typing import NDArray
+from numpyro.infer import SVI, Trace_ELBO
+from numpyro.infer.svi import SVIState
+
+import relaxppl.numpyro as rx
+from models.common.data import Digits
+from models.common.networks import Weights
+from models.common.progress import train_with_progress
+from models.discrete_vae.latents import Latents, bind
+from models.discrete_vae.result import Result, Settings, initial_weights
+
+
+def two_layers(weights: Weights, x: Any) -> Any:
+    """A network with one hidden layer of tanh units."""
+    return jnp.tanh(x @ weights["w1"] + weights["b1"]) @ weights["w2"] + weights["b2"]
+
+
+class DiscreteVAE:
+    """Binary images from a discrete code, and a guide that reads the code off an image.
+
+    Args:
+        latents: the code, and the distribution that stands for it while training.
+        weights: initial weights of "encoder" and "decoder".
+        batch_size: images in a subsample; None takes all.
+        discrete: True for the model proper, whose code is 0 or 1, instead of the trained one.
+    """
+
+    def __init__(
+        self,
+        latents: Latents,
+        weights: dict[str, Weights],
+        batch_size: int | None = None,
+        discrete: bool = False,
+    ) -> None:
+        self.latents = latents
+        self.weights = weights
+        self.batch_size = batch_size
+        self.law = self.discrete_law if discrete else latents.training
+
+    def discrete_law(self, logits: Any) -> Any:
+        """The true law of codes with these logits."""
+        if self.latents.kind.event_dim:
+            return rx.OneHotCategorical(logits=logits).to_event(1)
+        return dist.Bernoulli(logits=logits).to_event(1)
+
+    def model(self, images: Any) -> None:
+        """A uniform code for each image, and its pixels given the code; images (n, D)."""
+        decoder = numpyro.param("decoder", self.weights["decoder"])
+        with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
+            uniform = jnp.zeros((len(index), *self.latents.kind.shape))
+            code = numpyro.sample("code", self.law(uniform))
+            pixels = two_layers(decoder, self.flat(code))
+            numpyro.sample("pixels", dist.Bernoulli(logits=pixels).to_event(1), obs=images[index])
+
+    def guide(self, images: Any) -> None:
+        """The code of each image, given its pixels; images (n, D)."""
+        encoder = numpyro.param("encoder", self.weights["encoder"])
+        with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
+            numpyro.sample("code", self.law(self.code_logits(encoder, images[index])))
+
+    def code_logits(self, encoder: Weights, images: Any) -> Any:
+        """Logits of the codes, (n, *shape)."""
+        return two_layers(encoder, images).reshape(len(images), *self.latents.kind.shape)
+
+    def flat(self, code: Any) -> Any:
+        """A code as one row of numbers, (..., width)."""
+        batch = code.shape[: code.ndim - len(self.latents.kind.shape)]
+        return code.reshape(*batch, self.latents.kind.width).astype(jnp.float32)
+
+
+def fit_and_evaluate(
+    digits: Digits, latent: str, distribution: str, temperature: float | None, settings: Settings
+) -> Result:
+    """Train the model on digits and evaluate it with discrete codes on those held out.
+
+    Args:
+        digits: the images.
+        latent: a key of latents.KINDS.
+        distribution: a key of latents.LAWS.
+        temperature: None for the distribution's default.
+        settings: everything else.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        RunFailed: the loss stopped being finite.
+    """
+    latents = bind(rx, latent, distribution, temperature)
+    weights = initial_weights(settings.seed, digits.train, latents.kind)
+    start_key, bound_key, draw_key = random.split(random.key(settings.seed), 3)
+
+    train_images = jnp.asarray(digits.train)
+    relaxed = DiscreteVAE(latents, weights, settings.batch_size)
+    svi = SVI(
+        relaxed.model, relaxed.guide, numpyro.optim.Adam(settings.learning_rate), Trace_ELBO()
+    )
+    state = svi.init(start_key, train_images)
+
+    def step(state: SVIState, _: None) -> tuple[SVIState, Any]:
+        return svi.update(state, train_images)
+
+    compiled: dict[int, Any] = {}
+
+    def advance(size: int) -> NDArray[np.floating]:
+        nonlocal state
+        if size not in compiled:
+            compiled[size] = jax.jit(lambda s: lax.scan(step, s, None, length=size))
+        state, losses = compiled[size](state)
+        return np.asarray(losses) / len(digits.train)
+
+    losses, step_seconds, train_seconds = train_with_progress(
+        settings.steps,
+        advance,
+        chunk=50,
+        description=f"numpyro {distribution}",
+        show=settings.progress,
+    )
+
+    params = svi.get_params(state)
+    discrete = DiscreteVAE(latents, weights, discrete=True)
+    test_bounds = discrete_bounds(discrete, params, digits.test, bound_key, settings.test_samples)
+    probs, draws, means, samples = pictures(discrete, params, digits.test, draw_key, settings)
+    trained = {name: jax.tree.map(np.asarray, params[name]) for name in ("encoder", "decoder")}
+    return Result(
+        losses, step_seconds, train_seconds, test_bounds, probs, draws, means, samples, trained
+    )
+
+
+def discrete_bounds(
+    vae: DiscreteVAE, params: dict[str, Any], images: NDArray[np.float32], key: Any, count: int
+) -> NDArray[np.float64]:
+    """Estimates of the ELBO per image of a model with discrete codes.
+
+    Args:
+        vae: the model, made with discrete=True.
+        params: trained parameters.
+        images: shape (n, D).
+        key: the source of the draws.
+        count: passes over the images.
+
+    Returns:
+        One estimate per pass, shape (count,).
+    """
+    elbo = Trace_ELBO()
+    test_images = jnp.asarray(images)
+
+    def one(key: Any) -> Any:
+        return -elbo.loss(key, params, vae.model, vae.guide, test_images) / len(images)
+
+    return np.asarray(jax.jit(lambda keys: lax.map(one, keys))(random.split(key, count)), float)
+
+
+def pictures(
+    vae: DiscreteVAE, params: dict[str, Any], images: NDArray[np.float32], key: Any, s: Settings
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Probabilities and draws of held-out images' codes, their reconstructions, and new images."""
+    shape = vae.latents.kind.shape
+    shown_key, prior_key = random.split(key)
+    posterior = vae.discrete_law(vae.code_logits(params["encoder"], jnp.asarray(images[: s.shown])))
+    prior = vae.discrete_law(jnp.zeros((s.prior_samples, *shape)))
+
+    def decode(code: Any) -> Any:
+        return jax.nn.sigmoid(two_layers(params["decoder"], vae.flat(code)))
+
+    draws = posterior.sample(shown_key, (s.posterior_draws,))
+    means = decode(draws).mean(0)
+    samples = decode(prior.sample(prior_key))
+    return (
+        np.asarray(posterior.mean, np.float32),
+        np.asarray(draws, np.int8),
+        np.asarray(means),
+        np.asarray(samples),
+    )

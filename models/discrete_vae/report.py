@@ -1,0 +1,155 @@
+"""What a run leaves behind: printed lines, pictures, metrics and the posterior as netCDF."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from models.common.data import Digits
+from models.common.figures import image_grid, image_rows, loss_curve
+from models.common.outputs import versions, write_metrics, written_together
+from models.discrete_vae.result import Result, baseline_bound
+
+FILES = ("reconstructions.png", "samples.png", "loss.png", "metrics.json", "posterior.nc")
+SHOWN_COLUMNS = 12
+
+
+def summarise(asked: Mapping[str, Any], digits: Digits, result: Result) -> dict[str, Any]:
+    """The numbers of a run, for the metrics file and for the printed lines.
+
+    Args:
+        asked: the run's options, by name.
+        digits: the images.
+        result: what came of it.
+
+    Returns:
+        A flat dictionary that JSON can hold; bounds are in nats per image.
+    """
+    baseline = baseline_bound(digits.train, digits.test)
+    error = result.test_bound_error
+    return {
+        **asked,
+        "data": digits.source,
+        "binarisation": "each pixel drawn once, Bernoulli(grey level), fixed seed",
+        "training_images": len(digits.train),
+        "held_out_images": len(digits.test),
+        "training_bound": result.training_bound,
+        "discrete_test_bound": result.test_bound,
+        "discrete_test_bound_mc_error": error if np.isfinite(error) else None,
+        "discrete_test_bound_passes": len(result.test_bounds),
+        "baseline_test_bound": baseline,
+        "gain_over_baseline": result.test_bound - baseline,
+        "median_step_ms": 1e3 * result.step_seconds,
+        "training_seconds": result.train_seconds,
+        "versions": versions(
+            "relaxppl", "numpy", "numpyro", "jax", "pyro-ppl", "torch", "xarray", "h5netcdf"
+        ),
+    }
+
+
+def lines(metrics: Mapping[str, Any]) -> list[str]:
+    """The printed end of a run."""
+    error = metrics["discrete_test_bound_mc_error"]
+    spread = "" if error is None else f" +- {error:.2f} (Monte Carlo)"
+    tail = max(1, metrics["steps"] // 10)
+    return [
+        f"training bound       {metrics['training_bound']:9.2f} nats per image "
+        f"({metrics['distribution']}, mean of the last {tail} steps)",
+        f"discrete test bound  {metrics['discrete_test_bound']:9.2f} nats per image{spread}, "
+        f"{metrics['held_out_images']} held out",
+        f"independent pixels   {metrics['baseline_test_bound']:9.2f} nats per image, "
+        "the same held-out images",
+        f"gain                 {metrics['gain_over_baseline']:9.2f} nats per image",
+        f"median step          {metrics['median_step_ms']:9.2f} ms",
+    ]
+
+
+def write(out: Path, metrics: Mapping[str, Any], digits: Digits, result: Result) -> None:
+    """Write every file of `FILES` into a folder, together.
+
+    Args:
+        out: the folder.
+        metrics: as `summarise` made them.
+        digits: the images.
+        result: what came of the run.
+
+    Raises:
+        BadArgument: the folder cannot be written.
+    """
+    name = f"{metrics['distribution']}, {metrics['backend']}"
+    with written_together(out) as folder:
+        shown = slice(0, min(SHOWN_COLUMNS, len(result.reconstructions)))
+        image_rows(
+            folder / "reconstructions.png",
+            {"held out": digits.test[shown], "reconstructed": result.reconstructions[shown]},
+            f"Held-out digits and their reconstructions ({name})",
+        )
+        image_grid(
+            folder / "samples.png", result.samples, f"Digits drawn from the model\n({name})"
+        )
+        loss_curve(
+            folder / "loss.png",
+            result.losses,
+            f"Training loss ({name})",
+            "negative ELBO per image (nats)",
+            {
+                "independent pixels, held out": -metrics["baseline_test_bound"],
+                "discrete bound, held out": -metrics["discrete_test_bound"],
+            },
+        )
+        write_metrics(folder / "metrics.json", metrics)
+        write_posterior(folder / "posterior.nc", metrics, digits, result)
+
+
+def write_posterior(
+    path: Path, metrics: Mapping[str, Any], digits: Digits, result: Result
+) -> None:
+    """Write draws of the discrete codes of held-out images as an ArviZ netCDF file.
+
+    The draws come independently from the guide, so the one chain of the file needs no diagnosis.
+    The groups are written with xarray, whose layout both lines of ArviZ read.
+
+    Args:
+        path: the file.
+        metrics: its plain entries become attributes.
+        digits: the images.
+        result: holds the draws.
+    """
+    draws = result.latent_draws
+    shape = draws.shape[2:]
+    labels = ("latent",) if len(shape) == 1 else ("latent", "category")
+    count = draws.shape[1]
+    coords: dict[str, Any] = {"image": np.arange(count), "pixel": np.arange(digits.test.shape[1])}
+    coords |= {name: np.arange(size) for name, size in zip(labels, shape, strict=True)}
+    attributes = {
+        key: value for key, value in metrics.items() if isinstance(value, str | int | float)
+    } | {"inference_library": f"relaxppl.{metrics['backend']}", "created_by": metrics["command"]}
+
+    def dataset(variables: Mapping[str, Any]) -> xr.Dataset:
+        used = {dim for dims, _ in variables.values() for dim in dims}
+        made = xr.Dataset(
+            dict(variables), {key: value for key, value in coords.items() if key in used}
+        )
+        return made.assign_attrs(attributes)
+
+    posterior = dataset({"code": (("chain", "draw", "image", *labels), draws[None])})
+    groups = {
+        "posterior": posterior.assign_coords(chain=[0], draw=np.arange(len(draws))),
+        "observed_data": dataset({"pixels": (("image", "pixel"), digits.test[:count])}),
+        "constant_data": dataset(
+            {
+                "guide_probability": (("image", *labels), result.latent_probs),
+                "digit": (("image",), digits.test_labels[:count]),
+            }
+        ),
+    }
+    for index, (group, data) in enumerate(groups.items()):
+        data.to_netcdf(
+            path,
+            mode="w" if index == 0 else "a",
+            group=group,
+            engine="h5netcdf",
+            encoding={name: {"zlib": True} for name in data.data_vars},
+        )

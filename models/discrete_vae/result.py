@@ -1,0 +1,115 @@
+"""What a run is asked for and what it returns: plain numbers, whichever host made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.common.networks import Weights, two_layer_weights
+from models.discrete_vae.latents import HIDDEN, LatentKind
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a host needs to know to train and to evaluate.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: images in a subsample.
+        learning_rate: of Adam.
+        seed: of the initial weights and of every draw.
+        test_samples: draws per held-out image for the discrete bound.
+        shown: held-out images to reconstruct, and to keep the posterior of.
+        prior_samples: images to draw from the trained model.
+        posterior_draws: draws of the discrete code for each of the `shown` images.
+        progress: whether to draw a progress bar.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    test_samples: int = 50
+    shown: int = 16
+    prior_samples: int = 100
+    posterior_draws: int = 200
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run; images are flattened, D numbers each.
+
+    Attributes:
+        losses: negative ELBO per training image at each step, shape (steps,), in nats.
+        step_seconds: median time of a step.
+        train_seconds: time of the training, compilation included.
+        test_bounds: one estimate of the discrete ELBO per held-out image for each pass over the
+            held-out images with fresh draws, shape (test_samples,).
+        latent_probs: the guide's probabilities for the shown images, (shown, *kind.shape).
+        latent_draws: discrete codes of the shown images, (posterior_draws, shown, *kind.shape).
+        reconstructions: pixel probabilities averaged over those draws, (shown, D).
+        samples: pixel probabilities of images from the model, (prior_samples, D).
+        weights: the trained networks, "encoder" and "decoder".
+    """
+
+    losses: NDArray[np.float64]
+    step_seconds: float
+    train_seconds: float
+    test_bounds: NDArray[np.float64]
+    latent_probs: NDArray[np.float32]
+    latent_draws: NDArray[np.int8]
+    reconstructions: NDArray[np.float32]
+    samples: NDArray[np.float32]
+    weights: Mapping[str, Weights]
+
+    @property
+    def training_bound(self) -> float:
+        """The ELBO per image of the model that was trained, over the last tenth of the steps."""
+        return -float(self.losses[-max(1, len(self.losses) // 10) :].mean())
+
+    @property
+    def test_bound(self) -> float:
+        """The discrete ELBO per held-out image."""
+        return float(self.test_bounds.mean())
+
+    @property
+    def test_bound_error(self) -> float:
+        """Monte Carlo standard error of `test_bound`, for these held-out images."""
+        count = len(self.test_bounds)
+        return float(self.test_bounds.std(ddof=1) / np.sqrt(count)) if count > 1 else float("nan")
+
+
+def initial_weights(
+    seed: int, images: NDArray[np.floating], kind: LatentKind
+) -> dict[str, Weights]:
+    """The weights at which both hosts begin.
+
+    Args:
+        seed: of the draws.
+        images: training images (n, D); their mean sets the bias of the pixels.
+        kind: the latent code.
+
+    Returns:
+        The weights of "encoder" and "decoder", as two_layer_weights returns them.
+    """
+    rng = np.random.default_rng(seed)
+    pixels = images.shape[1]
+    mean = pixel_means(images)
+    bias = np.clip(np.log(mean) - np.log1p(-mean), -4.0, 4.0)
+    return {
+        "encoder": two_layer_weights(rng, pixels, HIDDEN, kind.width),
+        "decoder": two_layer_weights(rng, kind.width, HIDDEN, pixels, bias),
+    }
+
+
+def pixel_means(images: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Each pixel's probability, with half a pseudo-count on either side so that none is 0 or 1."""
+    return (images.sum(0, dtype=np.float64) + 0.5) / (len(images) + 1.0)
+
+
+def baseline_bound(train: NDArray[np.floating], test: NDArray[np.floating]) -> float:
+    """Log-likelihood per held-out image under independent pixels fitted to the training images."""
+    mean = pixel_means(train)
+    return float((test @ np.log(mean) + (1.0 - test) @ np.log1p(-mean)).mean())
