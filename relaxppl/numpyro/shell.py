@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from numpyro.distributions import Distribution
 from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
-from relaxppl.numpyro.constraints import CONSTRAINTS
+from relaxppl.numpyro.constraints import CONSTRAINTS, constraint
 from relaxppl.relaxations.base import OneOf, Relaxation
 
 
@@ -35,6 +36,10 @@ class RelaxedDistribution(Distribution):
         cls.pytree_data_fields = tuple(cls.arg_constraints)
         cls.pytree_aux_fields = tuple(p.name for p in parameters if p.static)
         cls.has_enumerate_support = relaxation.enumerable
+        if isinstance(relaxation.enumerable, property):
+            cls.has_enumerate_support = property(lambda self: self.law.enumerable)
+        for name in relaxation.further:
+            setattr(cls, name, _forwarded(relaxation, name))
         for entry in relaxation.parameters:
             if isinstance(entry, OneOf):
                 for p in (p for group in entry.groups() for p in group):
@@ -91,7 +96,7 @@ class RelaxedDistribution(Distribution):
 
     @property
     def support(self) -> Any:
-        return CONSTRAINTS[self.relaxation.support]
+        return constraint(self.law.support)
 
     @property
     def dtype(self) -> Any:
@@ -105,6 +110,12 @@ class RelaxedDistribution(Distribution):
         :param sample_shape: the shape of the independent draws.
         """
         shape = tuple(sample_shape) + self.batch_shape + self.law.noise_shape
+        if self.relaxation.noise == "logistic":
+            # jax.random.logistic puts an atom of 2^-23 at -87 in float32: its uniform draws are 0
+            # for a whole cell. Here a point inside that cell stands for it.
+            low = float(jnp.finfo(self.dtype).eps) / 4
+            u = jax.random.uniform(key, shape, self.dtype, minval=low)
+            return jnp.log(u) - jnp.log1p(-u)
         return getattr(jax.random, self.relaxation.noise)(key, shape, self.dtype)
 
     def from_noise(self, noise: jax.Array) -> jax.Array:
@@ -146,7 +157,10 @@ class RelaxedDistribution(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> jax.Array:
         values = self.law.enumerate_support()
-        values = values.reshape((-1,) + (1,) * len(self.batch_shape) + self.event_shape)
+        # A support that differs within the batch comes with the batch's dimensions.
+        expand |= values.ndim > 1 + self.event_dim
+        if values.ndim == 1 + self.event_dim:
+            values = values.reshape((-1,) + (1,) * len(self.batch_shape) + self.event_shape)
         if expand:
             values = jnp.broadcast_to(
                 values, values.shape[:1] + self.batch_shape + self.event_shape
@@ -163,6 +177,19 @@ class Derived(lazy_property):
 
     def __get__(self, instance: Any, obj_type: Any = None) -> Any:
         return self if instance is None else self.wrapped(instance)
+
+
+def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
+    original = getattr(relaxation, name)
+
+    if isinstance(original, property):
+        return property(lambda self: getattr(self.law, name), doc=original.__doc__)
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any) -> Any:
+        return getattr(self.law, name)(*(jnp.asarray(arg) for arg in args))
+
+    return method
 
 
 def _derived(name: str) -> Derived:

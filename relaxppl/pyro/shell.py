@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch.distributions.utils import lazy_property
 
-from relaxppl.pyro.constraints import CONSTRAINTS
+from relaxppl.pyro.constraints import CONSTRAINTS, constraint
 from relaxppl.relaxations.base import OneOf, Relaxation
 
 
@@ -30,6 +31,10 @@ class RelaxedDistribution(TorchDistribution):
         cls.arg_constraints = {p.name: CONSTRAINTS[p.constraint] for p in arrays}
         cls.has_rsample = relaxation.reparameterized
         cls.has_enumerate_support = relaxation.enumerable
+        if isinstance(relaxation.enumerable, property):
+            cls.has_enumerate_support = property(lambda self: self.law.enumerable)
+        for name in relaxation.further:
+            setattr(cls, name, _forwarded(relaxation, name))
         for entry in relaxation.parameters:
             if isinstance(entry, OneOf):
                 for p in (p for group in entry.groups() for p in group):
@@ -89,7 +94,7 @@ class RelaxedDistribution(TorchDistribution):
 
     @property
     def support(self) -> Any:
-        return CONSTRAINTS[self.relaxation.support]
+        return constraint(self.law.support)
 
     @property
     def _reference(self) -> torch.Tensor:
@@ -149,16 +154,20 @@ class RelaxedDistribution(TorchDistribution):
 
     def enumerate_support(self, expand: bool = True) -> torch.Tensor:
         values = self.law.enumerate_support()
-        values = values.reshape((-1,) + (1,) * len(self.batch_shape) + self.event_shape)
+        # A support that differs within the batch comes with the batch's dimensions.
+        expand |= values.ndim > 1 + self.event_dim
+        if values.ndim == 1 + self.event_dim:
+            values = values.reshape((-1,) + (1,) * len(self.batch_shape) + self.event_shape)
         if expand:
             values = values.expand(values.shape[:1] + self.batch_shape + self.event_shape)
         return values
 
 
 def _uniform(shape: torch.Size, reference: torch.Tensor) -> torch.Tensor:
-    # rand may return exactly 0; the logarithms below need the open interval.
+    # rand returns 0 for the whole cell below its step; a point inside stands for it, because the
+    # least float would put an atom at a logit of -87.
     u = torch.rand(shape, dtype=reference.dtype, device=reference.device)
-    return u.clamp(min=torch.finfo(reference.dtype).tiny)
+    return u.clamp(min=torch.finfo(reference.dtype).eps / 4)
 
 
 def _logistic(shape: torch.Size, reference: torch.Tensor) -> torch.Tensor:
@@ -198,6 +207,20 @@ class Derived(lazy_property):
 
     def __get__(self, instance: Any, obj_type: Any = None) -> Any:
         return self if instance is None else self.wrapped(instance)
+
+
+def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
+    original = getattr(relaxation, name)
+
+    if isinstance(original, property):
+        return property(lambda self: getattr(self.law, name), doc=original.__doc__)
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any) -> Any:
+        device = self._reference.device
+        return getattr(self.law, name)(*(torch.as_tensor(arg, device=device) for arg in args))
+
+    return method
 
 
 def _derived(name: str) -> Derived:

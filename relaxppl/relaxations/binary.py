@@ -20,6 +20,15 @@ def probs_to_logits(probs: Array) -> Array:
     return ops.log(inner) - ops.log1p(-inner)
 
 
+def smallest(value: Array) -> float:
+    """Returns the least value that relaxed samples and densities keep on (0, 1).
+
+    Well above the least normal float: 1 / value, times the scale that a plate's subsampling brings,
+    must not overflow, or the gradient of a saturated coordinate would be inf * 0.
+    """
+    return ops.tiny(value) / ops.eps(value)
+
+
 def bernoulli_log_prob(logits: Array, value: Array) -> Array:
     """Returns b log s(a) + (1 - b) log s(-a), extended linearly to values between 0 and 1."""
     return value * logits - ops.softplus(logits)

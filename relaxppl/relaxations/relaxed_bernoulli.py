@@ -12,6 +12,7 @@ from relaxppl.relaxations.binary import (
     PROBS_OR_LOGITS,
     BernoulliLaw,
     Binary,
+    smallest,
     straight_through,
 )
 from relaxppl.relaxations.quadrature import over_half_line, over_logistic
@@ -41,7 +42,7 @@ class BinaryConcrete(Binary):
     def soft(self, latent: Array) -> Array:
         """Returns s(z / T), kept strictly inside (0, 1) where the float would round out of it."""
         inside = ops.sigmoid(latent / self.temperature)
-        return ops.clip(inside, ops.tiny(inside), 1.0 - ops.eps(inside))
+        return ops.clip(inside, smallest(inside), 1.0 - ops.eps(inside))
 
     def latent_given_hard(self, hard: Array, noise: Array) -> Array:
         """Returns z given b, differentiable in the logits.
@@ -71,13 +72,13 @@ class RelaxedBernoulli(BinaryConcrete):
         return self.soft(self.latent(noise))
 
     def log_prob(self, value: Array) -> Array:
-        value = ops.clip(value, ops.tiny(value), 1.0 - ops.eps(value))
+        value = ops.clip(value, smallest(value), 1.0 - ops.eps(value))
         log_x, log_1mx = ops.log(value), ops.log1p(-value)
         base = logistic_log_density(log_x - log_1mx, self.location, self.temperature)
         return base - log_x - log_1mx
 
     def cdf(self, value: Array) -> Array:
-        value = ops.clip(value, ops.tiny(value), 1.0 - ops.eps(value))
+        value = ops.clip(value, smallest(value), 1.0 - ops.eps(value))
         logit = ops.log(value) - ops.log1p(-value)
         inside = ops.sigmoid(self.temperature * logit - self.location)
         return inside

@@ -12,7 +12,7 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
-from relaxppl.relaxations.binary import straight_through
+from relaxppl.relaxations.binary import smallest, straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 
@@ -34,7 +34,7 @@ class Concrete(OneHot):
     def soft(self, latent: Array) -> Array:
         """Returns softmax(z / T), no coordinate of which is rounded to zero."""
         inside = ops.softmax(latent / self.temperature[..., None], axis=-1)
-        return ops.clip(inside, ops.tiny(inside), 1.0)
+        return ops.clip(inside, smallest(inside), 1.0)
 
     def latent_given_hard(self, hard: Array, noise: Array) -> Array:
         """Returns z given the class, differentiable in the logits.
@@ -70,7 +70,7 @@ class RelaxedOneHotCategorical(Concrete):
         return self.soft(self.latent(noise))
 
     def log_prob(self, value: Array) -> Array:
-        log_x = ops.log(ops.clip(value, ops.tiny(value), 1.0))
+        log_x = ops.log(ops.clip(value, smallest(value), 1.0))
         return log_density_of_log(log_x, self.logits, self.temperature) - ops.sum(log_x, axis=-1)
 
     def mean(self) -> Array:
