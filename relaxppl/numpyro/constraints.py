@@ -55,6 +55,67 @@ class _ReparameterizedOneHot(_OneHot):
     is_discrete = False
 
 
+class _ScaledSimplex(constraints.Constraint):
+    """Vectors of nonnegative numbers whose sum is k, up to rounding."""
+
+    event_dim = 1
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def __call__(self, x: Any) -> Any:
+        x = jnp.asarray(x)
+        error = jnp.abs(jnp.sum(x, axis=-1) - self.k)
+        tolerance = self.k * max(1e-6, x.shape[-1] * float(jnp.finfo(x.dtype).eps))
+        return jnp.all(x >= 0, axis=-1) & (error <= tolerance)
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return jnp.full_like(prototype, self.k / prototype.shape[-1])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__[1:]}(k={self.k})"
+
+    def eq(self, other: object, static: bool = False) -> Any:
+        return type(self) is type(other) and self.k == other.k  # type: ignore[attr-defined]
+
+    def tree_flatten(self) -> Any:
+        return (), ((), {"k": self.k})
+
+
+class _KHot(_ScaledSimplex):
+    """Vectors of k ones and otherwise zeros, that may carry a gradient."""
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.all((x == 0) | (x == 1), axis=-1) & (jnp.sum(x, axis=-1) == self.k)
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return jnp.zeros_like(prototype).at[..., : self.k].set(1)
+
+
+class _AmongValues(constraints.Constraint):
+    """One of the values (..., n), each of which may carry a gradient."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.any(jnp.asarray(x)[..., None] == self.values, axis=-1)
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return jnp.broadcast_to(self.values[..., 0], jnp.shape(prototype))
+
+    def __repr__(self) -> str:
+        return f"AmongValues({self.values})"
+
+    def eq(self, other: object, static: bool = False) -> Any:
+        if not isinstance(other, _AmongValues):
+            return False
+        return constraints.array_equiv(self.values, other.values, static=static)
+
+    def tree_flatten(self) -> Any:
+        return (self.values,), (("values",), {})
+
+
 _simplex = _Simplex()
 one_hot = _OneHot()
 
@@ -67,5 +128,21 @@ CONSTRAINTS: dict[str, Any] = {
     "log_simplex": _LogSimplex(),
     "boolean": _ReparameterizedBoolean(),
     "one_hot": _ReparameterizedOneHot(),
+    "positive_vector": constraints.independent(constraints.positive, 1),
+    "real_matrix": constraints.real_matrix,
+    "lower_cholesky": constraints.lower_cholesky,
+    "positive_definite": constraints.positive_definite,
+    # Those below take arguments: see constraint().
+    "interval": constraints.interval,
+    "scaled_simplex": _ScaledSimplex,
+    "k_hot": _KHot,
+    "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
+
+
+def constraint(key: str | tuple[Any, ...]) -> Any:
+    """Returns the constraint that a relaxation names: a key, or a key with its arguments."""
+    if isinstance(key, tuple):
+        return CONSTRAINTS[key[0]](*key[1:])
+    return CONSTRAINTS[key]

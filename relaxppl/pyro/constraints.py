@@ -47,6 +47,44 @@ class _ReparameterizedOneHot(constraints.Constraint):
         return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
 
 
+class _ScaledSimplex(constraints.Constraint):
+    """Vectors of nonnegative numbers whose sum is k, up to rounding."""
+
+    event_dim = 1
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def check(self, value: Any) -> Any:
+        error = (value.sum(-1) - self.k).abs()
+        tolerance = self.k * max(1e-6, value.shape[-1] * torch.finfo(value.dtype).eps)
+        return (value >= 0).all(-1) & (error <= tolerance)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__[1:]}(k={self.k})"
+
+
+class _KHot(_ScaledSimplex):
+    """Vectors of k ones and otherwise zeros, that may carry a gradient."""
+
+    def check(self, value: Any) -> Any:
+        return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == self.k)
+
+
+class _AmongValues(constraints.Constraint):
+    """One of the values (..., n), each of which may carry a gradient."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+        super().__init__()
+
+    def check(self, value: Any) -> Any:
+        return (value.unsqueeze(-1) == self.values).any(-1)
+
+    def __repr__(self) -> str:
+        return f"AmongValues({self.values})"
+
+
 _simplex = _Simplex()
 
 CONSTRAINTS: dict[str, Any] = {
@@ -58,5 +96,21 @@ CONSTRAINTS: dict[str, Any] = {
     "log_simplex": _LogSimplex(),
     "boolean": _ReparameterizedBoolean(),
     "one_hot": _ReparameterizedOneHot(),
+    "positive_vector": constraints.independent(constraints.positive, 1),
+    "real_matrix": constraints.independent(constraints.real, 2),
+    "lower_cholesky": constraints.lower_cholesky,
+    "positive_definite": constraints.positive_definite,
+    # Those below take arguments: see constraint().
+    "interval": constraints.interval,
+    "scaled_simplex": _ScaledSimplex,
+    "k_hot": _KHot,
+    "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
+
+
+def constraint(key: str | tuple[Any, ...]) -> Any:
+    """Returns the constraint that a relaxation names: a key, or a key with its arguments."""
+    if isinstance(key, tuple):
+        return CONSTRAINTS[key[0]](*key[1:])
+    return CONSTRAINTS[key]

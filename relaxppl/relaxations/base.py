@@ -58,8 +58,11 @@ class Relaxation:
 
     parameters: ClassVar[tuple[Parameter | OneOf, ...]]
     """In the order of the constructor's arguments."""
-    support: ClassVar[str]
-    """A key of the shells' tables of constraints."""
+    support: ClassVar[Any]
+    """A key of the shells' tables of constraints, or a tuple of a key and its arguments.
+
+    A property where a parameter decides.
+    """
     event_rank: ClassVar[int] = 0
     noise: ClassVar[str] = "logistic"
     """The law of the noise: uniform, logistic, gumbel or normal."""
@@ -68,7 +71,9 @@ class Relaxation:
     discrete: ClassVar[bool] = False
     """Whether the forward values, and so the law, are those of a discrete distribution."""
     enumerable: ClassVar[bool] = False
-    """Whether :meth:`enumerate_support` lists the values."""
+    """Whether :meth:`enumerate_support` lists the values; a property where a parameter decides."""
+    further: ClassVar[tuple[str, ...]] = ()
+    """Methods and properties, beyond those of every distribution, that the hosts' classes have."""
 
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(given)
@@ -201,7 +206,10 @@ class Relaxation:
         raise NotImplementedError(f"{type(self).__name__} has no quantile in closed form")
 
     def enumerate_support(self) -> Array:
-        """Returns the values of a discrete law, (cardinality, *event_shape)."""
+        """Returns the values of a discrete law, (cardinality, *event_shape).
+
+        Where they differ within the batch: (cardinality, *batch_shape, *event_shape).
+        """
         raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
 
     def harden(self, value: Array) -> Array:
