@@ -55,6 +55,8 @@ def _first_array(args: tuple[Any, ...]) -> Any:
     for arg in args:
         if isinstance(arg, (list, tuple)):
             arg = _first_array(tuple(arg))
+        elif isinstance(arg, dict):
+            arg = _first_array(tuple(arg.values()))
         if hasattr(arg, "shape") and not type(arg).__module__.startswith("numpy"):
             return arg
     return None

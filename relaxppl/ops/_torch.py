@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from torch.autograd import forward_ad
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 exp, log, log1p, expm1, sqrt, abs = (
     torch.exp,
@@ -122,30 +124,56 @@ def stop_gradient(x: Any) -> Any:
 def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
-    x may be a tensor or a dict of tensors; a tensor that the scalar does not use has gradient
-    zero. Aux is returned as ``fn`` made it.
+    x may be any pytree of tensors; a tensor that the scalar does not use has gradient zero. Aux is
+    returned as ``fn`` made it. Inside :func:`jvp` the gradient carries its own derivative along
+    the tangent: forward mode over reverse mode.
     """
+    leaves, spec = tree_flatten(x)
     with torch.enable_grad():
-        if isinstance(x, dict):
-            leaves = {name: leaf.detach().requires_grad_() for name, leaf in x.items()}
-            value, aux = fn(leaves)
-            grads = _grad(value, tuple(leaves.values()))
-            return value.detach(), dict(zip(leaves, grads, strict=True)), aux
-        leaf = x.detach().requires_grad_()
-        value, aux = fn(leaf)
-        return value.detach(), _grad(value, (leaf,))[0], aux
+        leaves = [_leaf(leaf) for leaf in leaves]
+        value, aux = fn(tree_unflatten(leaves, spec))
+        grads = _grad(value, leaves)
+    return _without_graph(value), tree_unflatten(grads, spec), aux
 
 
-def _grad(value: Any, leaves: tuple[Any, ...]) -> tuple[Any, ...]:
+def _leaf(x: Any) -> Any:
+    """A new leaf of the graph with x's value and, inside jvp, its tangent."""
+    return _without_graph(x).requires_grad_()
+
+
+def _without_graph(x: Any) -> Any:
+    # detach() drops the tangent of forward mode too; that one must stay.
+    primal, tangent = forward_ad.unpack_dual(x) if forward_ad._current_level >= 0 else (x, None)
+    detached = primal.detach()
+    return detached if tangent is None else forward_ad.make_dual(detached, tangent.detach())
+
+
+def _grad(value: Any, leaves: list[Any]) -> list[Any]:
     if not value.requires_grad:
-        return tuple(torch.zeros_like(leaf) for leaf in leaves)
+        return [torch.zeros_like(leaf) for leaf in leaves]
     grads = torch.autograd.grad(value, leaves, allow_unused=True)
-    return tuple(
+    return [
         torch.zeros_like(leaf) if grad is None else grad
         for leaf, grad in zip(leaves, grads, strict=True)
-    )
+    ]
 
 
 def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
-    """Evaluates fn at x and its derivative along tangent."""
-    return torch.func.jvp(fn, (x,), (tangent,))
+    """Evaluates fn at x and its derivative along tangent; all three may be pytrees.
+
+    It does not nest.
+    """
+    # Dual numbers rather than torch.func.jvp, under whose wrappers programs of the host and
+    # autograd.grad do not run.
+    leaves, spec = tree_flatten(x)
+    tangents = tree_flatten(tangent)[0]
+    with forward_ad.dual_level():
+        pairs = zip(leaves, tangents, strict=True)
+        out = fn(tree_unflatten([forward_ad.make_dual(*pair) for pair in pairs], spec))
+        values, spec = tree_flatten(out)
+        duals = [forward_ad.unpack_dual(value) for value in values]
+    primals = [dual.primal for dual in duals]
+    derivatives = [
+        torch.zeros_like(dual.primal) if dual.tangent is None else dual.tangent for dual in duals
+    ]
+    return tree_unflatten(primals, spec), tree_unflatten(derivatives, spec)
