@@ -22,7 +22,7 @@ NAMES = frozenset(
     # shape
     "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot "
     # linear algebra
-    "cholesky solve_triangular diagonal "
+    "cholesky solve_triangular diagonal matmul matvec transpose "
     # type and graph
     "cast like tiny eps stop_gradient value_and_grad jvp".split()
 )

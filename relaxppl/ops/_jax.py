@@ -89,6 +89,20 @@ def solve_triangular(matrix: Any, vector: Any) -> Any:
     )[..., 0]
 
 
+def matmul(a: Any, b: Any) -> Any:
+    return jnp.matmul(a, b)
+
+
+def matvec(matrix: Any, vector: Any) -> Any:
+    """Products of matrices with one vector each, batched by broadcasting."""
+    return jnp.matmul(matrix, vector[..., None])[..., 0]
+
+
+def transpose(matrix: Any) -> Any:
+    """Exchanges the last two axes."""
+    return jnp.swapaxes(matrix, -1, -2)
+
+
 def diagonal(matrix: Any) -> Any:
     return jnp.diagonal(matrix, axis1=-2, axis2=-1)
 

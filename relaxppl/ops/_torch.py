@@ -95,6 +95,20 @@ def solve_triangular(matrix: Any, vector: Any) -> Any:
     return torch.linalg.solve_triangular(matrix, vector.unsqueeze(-1), upper=False).squeeze(-1)
 
 
+def matmul(a: Any, b: Any) -> Any:
+    return torch.matmul(a, b)
+
+
+def matvec(matrix: Any, vector: Any) -> Any:
+    """Products of matrices with one vector each, batched by broadcasting."""
+    return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
+
+
+def transpose(matrix: Any) -> Any:
+    """Exchanges the last two axes."""
+    return torch.transpose(matrix, -1, -2)
+
+
 def diagonal(matrix: Any) -> Any:
     return torch.diagonal(matrix, dim1=-2, dim2=-1)
 
