@@ -62,7 +62,7 @@ class RelaxedDistribution(Distribution):
         ranks = {p.name: p.event_rank for p in self.relaxation.flat_parameters()}
         for name, value in given.items():
             if name not in static:
-                value = jnp.asarray(value, dtype=dtype)
+                value = _as_array(value, dtype)
                 if value.ndim < ranks[name]:
                     raise ValueError(
                         f"{type(self).__name__}: {name} needs at least {ranks[name]} dimension(s) "
@@ -166,6 +166,17 @@ class RelaxedDistribution(Distribution):
                 values, values.shape[:1] + self.batch_shape + self.event_shape
             )
         return values
+
+
+def _as_array(value: Any, dtype: Any) -> jax.Array:
+    # An array that needs no conversion stays the same object, and a constant stays a constant
+    # inside jit: a KL rule that holds at one temperature must see that two are the same.
+    if isinstance(value, jax.Array) and value.dtype == dtype:
+        return value
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        return jnp.asarray(value, dtype=dtype)
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(value, dtype=dtype)
 
 
 class Derived(lazy_property):
