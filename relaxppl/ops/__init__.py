@@ -18,7 +18,7 @@ NAMES = frozenset(
     "exp log log1p expm1 sqrt abs sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
     "gammaln where clip "
     # reductions and scans, all along one axis
-    "sum max argmax logsumexp softmax log_softmax cumsum "
+    "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp "
     # shape
     "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot "
     # linear algebra

@@ -52,6 +52,10 @@ def cumsum(x: Any, axis: int) -> Any:
     return jnp.cumsum(x, axis=axis)
 
 
+def logcumsumexp(x: Any, axis: int) -> Any:
+    return jax.lax.cumlogsumexp(x, axis=axis % x.ndim)
+
+
 def concatenate(arrays: Sequence[Any], axis: int) -> Any:
     return jnp.concatenate(arrays, axis=axis)
 
@@ -128,7 +132,7 @@ def eps(x: Any) -> float:
 def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
-    x may be any pytree.
+    x and aux may be any pytrees of arrays.
     """
     (value, aux), grad = jax.value_and_grad(fn, has_aux=True)(x)
     return value, grad, aux

@@ -1,0 +1,173 @@
+"""The discrete laws that the pathwise estimators know, by their natural parameters.
+
+A law holds logits, the natural parameters of a guide's site, and works on *encoded* values: 0/1
+floats of the logits' shape for a Bernoulli, one-hot vectors for a categorical. ``encode`` and
+``decode`` go to and from the values that the host's site takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array
+from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
+from relaxppl.relaxations.relaxed_one_hot import Concrete
+
+
+def total(x: Array) -> Array:
+    """Returns the sum of all elements."""
+    return ops.sum(x, axis=tuple(range(len(x.shape))))
+
+
+class Law:
+    """A discrete law with natural parameters.
+
+    :param logits: (*batch, *event), log odds or (unnormalised) log probabilities.
+    """
+
+    name: ClassVar[str]
+    rank: ClassVar[int]
+    """How many rightmost dimensions of the logits belong to one draw."""
+    noise: ClassVar[str]
+    """The law of the latent noise, of the logits' shape: logistic or gumbel."""
+    relaxable: ClassVar[bool] = True
+    """Whether a program that takes the site's values could take relaxed ones too."""
+
+    def __init__(self, logits: Array) -> None:
+        self.logits = logits
+
+    def concrete(self, temperature: Array | None = None) -> Any:
+        """Returns the relaxation of this law, whose latent does not depend on a temperature."""
+        raise NotImplementedError
+
+    def stopped(self) -> Law:
+        """Returns this law with its parameters stopped."""
+        return type(self)(ops.stop_gradient(self.logits))
+
+    def encode(self, value: Array) -> Array:
+        """Returns a host's value as floats of the logits' shape."""
+        return ops.cast(value, self.logits) + 0.0 * ops.stop_gradient(self.logits)
+
+    def decode(self, encoded: Array) -> Array:
+        """Returns an encoded hard value as the host's site takes it."""
+        return encoded
+
+    def latent(self, noise: Array) -> Array:
+        """Returns z = location(logits) + noise."""
+        return self.concrete().latent(noise)
+
+    def latent_given_hard(self, hard: Array, noise: Array) -> Array:
+        """Returns z given the encoded draw, differentiable in the logits."""
+        return self.concrete().latent_given_hard(hard, noise)
+
+    def hard(self, latent: Array) -> Array:
+        """Returns the encoded draw that the latent makes."""
+        return self.concrete().hard(latent)
+
+    def soft(self, latent: Array, temperature: Array) -> Array:
+        """Returns the relaxed value of the latent, of the logits' shape."""
+        return self.concrete(temperature).soft(latent)
+
+    def log_prob(self, x: Array) -> Array:
+        """Returns the log mass, extended linearly to relaxed values, without the event's axes."""
+        raise NotImplementedError
+
+    def score(self, hard: Array) -> Array:
+        """Returns d log q(hard) / d logits."""
+        raise NotImplementedError
+
+
+class Bernoulli(Law):
+    """Independent Bernoullis."""
+
+    name = "Bernoulli"
+    rank = 0
+    noise = "logistic"
+
+    def concrete(self, temperature: Array | None = None) -> Any:
+        return BinaryConcrete(temperature=temperature, logits=self.logits)
+
+    def log_prob(self, x: Array) -> Array:
+        return x * self.logits - ops.softplus(self.logits)
+
+    def score(self, hard: Array) -> Array:
+        # b - p without cancellation at either end.
+        return hard * ops.sigmoid(-self.logits) - (1.0 - hard) * ops.sigmoid(self.logits)
+
+
+class OneHotCategorical(Law):
+    """One-hot categoricals along the last axis."""
+
+    name = "OneHotCategorical"
+    rank = 1
+    noise = "gumbel"
+
+    def concrete(self, temperature: Array | None = None) -> Any:
+        return Concrete(temperature=temperature, logits=self.logits)
+
+    def log_prob(self, x: Array) -> Array:
+        return ops.sum(x * ops.log_softmax(self.logits, axis=-1), axis=-1)
+
+    def score(self, hard: Array) -> Array:
+        return hard - ops.softmax(self.logits, axis=-1)
+
+
+class Categorical(OneHotCategorical):
+    """Categoricals whose values are integers: a program that indexes takes no relaxed value."""
+
+    name = "Categorical"
+    relaxable = False
+
+    def encode(self, value: Array) -> Array:
+        return ops.one_hot(value, self.logits.shape[-1], self.logits)
+
+    def decode(self, encoded: Array) -> Array:
+        return ops.argmax(encoded, axis=-1)
+
+
+class Draw:
+    """One draw of a law together with the latent variables that made it.
+
+    :param law: the law that the value was drawn from; its parameters are stopped here.
+    :param hard: the encoded value.
+    :param noise: the law's noise, independent of the value: it completes the latent *given* the
+        value, which is how the latent is had without asking the host how it sampled.
+    """
+
+    def __init__(self, law: Law, hard: Array, noise: Array) -> None:
+        self.law = law.stopped()
+        self.hard = ops.stop_gradient(hard)
+        self.noise = noise
+        self.latent = ops.stop_gradient(self.law.latent_given_hard(self.hard, noise))
+
+    @property
+    def fixed_noise(self) -> Array:
+        """The noise that makes the latent from the logits: its law does not depend on them."""
+        return self.latent - self.law.latent(0.0 * self.noise)
+
+    def soft(self, temperature: Array, law: Law | None = None) -> Array:
+        """Returns the relaxed value, at other logits if a law is given, with the same noise."""
+        if law is None:
+            return self.law.soft(self.latent, temperature)
+        return law.soft(law.latent(self.fixed_noise), temperature)
+
+    def score(self) -> Array:
+        """Returns d log q(value) / d logits."""
+        return self.law.score(self.hard)
+
+    def pull(self, free: Array, conditional: Array) -> Array:
+        """Pulls gradients in the latent back to the logits: J^T free - J~^T conditional.
+
+        :param free: d c / d z, pulled back through z = location(logits) + fixed noise.
+        :param conditional: d c / d z~, pulled back through z~ = latent_given_hard(logits).
+        :returns: an array of the logits' shape.
+        """
+
+        def paths(logits: Array) -> tuple[Array, tuple[()]]:
+            law = type(self.law)(logits)
+            path = law.latent(self.fixed_noise) * free
+            path = path - law.latent_given_hard(self.hard, self.noise) * conditional
+            return total(path), ()
+
+        return ops.value_and_grad(paths, self.law.logits)[1]
