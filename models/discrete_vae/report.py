@@ -108,6 +108,8 @@ def write_posterior(
 ) -> None:
     """Write draws of the discrete codes of held-out images as an ArviZ netCDF file.
 
+    Beside them stand the images, their reconstructions, and images drawn from the model.
+
     The draws come independently from the guide, so the one chain of the file needs no diagnosis.
     The groups are written with xarray, whose layout both lines of ArviZ read.
 
@@ -128,21 +130,22 @@ def write_posterior(
     } | {"inference_library": f"relaxppl.{metrics['backend']}", "created_by": metrics["command"]}
 
     def dataset(variables: Mapping[str, Any]) -> xr.Dataset:
-        used = {dim for dims, _ in variables.values() for dim in dims}
-        made = xr.Dataset(
-            dict(variables), {key: value for key, value in coords.items() if key in used}
-        )
-        return made.assign_attrs(attributes)
+        made = xr.Dataset(dict(variables), attrs=attributes)
+        known = coords | {dim: np.arange(made.sizes.get(dim, 0)) for dim in ("chain", "draw")}
+        return made.assign_coords({dim: known[dim] for dim in made.dims})
 
-    posterior = dataset({"code": (("chain", "draw", "image", *labels), draws[None])})
     groups = {
-        "posterior": posterior.assign_coords(chain=[0], draw=np.arange(len(draws))),
+        "posterior": dataset({"code": (("chain", "draw", "image", *labels), draws[None])}),
         "observed_data": dataset({"pixels": (("image", "pixel"), digits.test[:count])}),
         "constant_data": dataset(
             {
                 "guide_probability": (("image", *labels), result.latent_probs),
+                "reconstruction": (("image", "pixel"), result.reconstructions),
                 "digit": (("image",), digits.test_labels[:count]),
             }
+        ),
+        "prior_predictive": dataset(
+            {"pixel_probability": (("chain", "draw", "pixel"), result.samples[None])}
         ),
     }
     for index, (group, data) in enumerate(groups.items()):
