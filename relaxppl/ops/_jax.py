@@ -132,7 +132,7 @@ def eps(x: Any) -> float:
 def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
-    x and aux may be any pytrees of arrays.
+    x may be any pytree.
     """
     (value, aux), grad = jax.value_and_grad(fn, has_aux=True)(x)
     return value, grad, aux

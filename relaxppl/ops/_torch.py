@@ -142,12 +142,38 @@ def stop_gradient(x: Any) -> Any:
 def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
-    x and aux may be any pytrees of tensors; a tensor that the scalar does not use has gradient zero. Nests
-    in itself and in :func:`jvp`.
+    x may be any pytree of tensors; a tensor that the scalar does not use has gradient zero. Aux is
+    returned as ``fn`` made it. Inside :func:`jvp` the gradient carries its own derivative along
+    the tangent: forward mode over reverse mode.
     """
+    leaves, spec = tree_flatten(x)
     with torch.enable_grad():
-        grad, (value, aux) = torch.func.grad_and_value(fn, has_aux=True)(x)
-    return value, grad, aux
+        leaves = [_leaf(leaf) for leaf in leaves]
+        value, aux = fn(tree_unflatten(leaves, spec))
+        grads = _grad(value, leaves)
+    return _without_graph(value), tree_unflatten(grads, spec), aux
+
+
+def _leaf(x: Any) -> Any:
+    """A new leaf of the graph with x's value and, inside jvp, its tangent."""
+    return _without_graph(x).requires_grad_()
+
+
+def _without_graph(x: Any) -> Any:
+    # detach() drops the tangent of forward mode too; that one must stay.
+    primal, tangent = forward_ad.unpack_dual(x) if forward_ad._current_level >= 0 else (x, None)
+    detached = primal.detach()
+    return detached if tangent is None else forward_ad.make_dual(detached, tangent.detach())
+
+
+def _grad(value: Any, leaves: list[Any]) -> list[Any]:
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    grads = torch.autograd.grad(value, leaves, allow_unused=True)
+    return [
+        torch.zeros_like(leaf) if grad is None else grad
+        for leaf, grad in zip(leaves, grads, strict=True)
+    ]
 
 
 def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
