@@ -2,79 +2,62 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
+from torch._C import _functorch
 from torch.distributions.utils import lazy_property
 
-from relaxppl.pyro.constraints import CONSTRAINTS, constraint
-from relaxppl.relaxations.base import OneOf, Relaxation
+from relaxppl.pyro.constraints import constraint
+from relaxppl.relaxations.shell import Shell
 
 
-class RelaxedDistribution(TorchDistribution):
+class RelaxedDistribution(Shell, TorchDistribution):
     """A Pyro distribution whose mathematics is a :class:`~relaxppl.relaxations.base.Relaxation`.
 
     A subclass names its relaxation; constructor, constraints, ``expand`` and support follow.
     """
 
-    relaxation: ClassVar[type[Relaxation]]
-    arg_constraints: dict[str, Any] = {}
+    _validate_args: bool
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        relaxation = cls.relaxation
-        parameters = relaxation.flat_parameters()
-        arrays = [p for p in parameters if not p.static]
-        cls.arg_constraints = {p.name: CONSTRAINTS[p.constraint] for p in arrays}
-        cls.has_rsample = relaxation.reparameterized
-        cls.has_enumerate_support = relaxation.enumerable
-        if isinstance(relaxation.enumerable, property):
-            cls.has_enumerate_support = property(lambda self: self.law.enumerable)
-        for name in relaxation.further:
-            setattr(cls, name, _forwarded(relaxation, name))
-        for entry in relaxation.parameters:
-            if isinstance(entry, OneOf):
-                for p in (p for group in entry.groups() for p in group):
-                    setattr(cls, p.name, _derived(p.name))
-        if cls.__doc__ is None:
-            cls.__doc__ = relaxation.__doc__
-
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            self._init(*args, **kwargs)
-
-        __init__.__signature__ = _with_self(relaxation)  # type: ignore[attr-defined]
-        __init__.__doc__ = f"Takes {', '.join(p.name for p in parameters)}."
-        cls.__init__ = __init__  # type: ignore[method-assign]
+        cls.adopt(constraint, Derived)
+        cls.has_rsample = cls.relaxation.reparameterized
 
     def _init(self, *args: Any, validate_args: bool | None = None, **kwargs: Any) -> None:
-        given = self.relaxation.bind(args, kwargs)
-        static = {p.name for p in self.relaxation.flat_parameters() if p.static}
-        dtype, device = _dtype_and_device([v for n, v in given.items() if n not in static])
-        ranks = {p.name: p.event_rank for p in self.relaxation.flat_parameters()}
-        for name, value in given.items():
-            if name not in static:
-                value = torch.as_tensor(value, dtype=dtype, device=device)
-                if value.ndim < ranks[name]:
-                    raise ValueError(
-                        f"{type(self).__name__}: {name} needs at least {ranks[name]} dimension(s) "
-                        f"for the event, got shape {tuple(value.shape)}"
-                    )
-            self.__dict__[name] = value
-        law = self.law
-        law.check()
-        batch_shape = torch.Size(law.batch_shape)
-        self._expand_parameters(self, batch_shape)
-        super().__init__(batch_shape, torch.Size(law.event_shape), validate_args=validate_args)
+        law = self.take(args, kwargs)
+        shapes = torch.Size(law.batch_shape), torch.Size(law.event_shape)
+        super().__init__(*shapes, validate_args=False)
+        # None leaves the host's switch in charge, now and later.
+        del self._validate_args
+        if validate_args is not None:
+            self._validate_args = validate_args
+        if self._validate_args:
+            self._validate_parameters()
+        self._expand_parameters(self, self.batch_shape)
+
+    def _validate_parameters(self) -> None:
+        # The host's message does not say what is allowed.
+        for name, requirement in self.arg_constraints.items():
+            value = self.__dict__.get(name)
+            if value is not None and not _inside_vmap(value) and not requirement.check(value).all():
+                raise self.refusal(name, value)
+
+    def _validate_sample(self, value: torch.Tensor) -> None:
+        if not _inside_vmap(value, *self._parameters().values()):
+            super()._validate_sample(value)
+
+    def _parameters(self) -> dict[str, torch.Tensor]:
+        given = self.__dict__
+        return {n: given[n] for n in self.arg_constraints if given.get(n) is not None}
 
     def _expand_parameters(self, target: Any, batch_shape: torch.Size) -> None:
         for p in self.relaxation.flat_parameters():
             value = self.__dict__.get(p.name)
             if value is not None and not p.static:
-                event = value.shape[value.ndim - p.event_rank :]
-                value = value.expand(batch_shape + event)
+                value = value.expand(batch_shape + value.shape[value.ndim - p.event_rank :])
             if value is not None:
                 target.__dict__[p.name] = value
 
@@ -86,81 +69,52 @@ class RelaxedDistribution(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    @property
-    def law(self) -> Relaxation:
-        """The relaxation at this distribution's parameters."""
-        names = (p.name for p in self.relaxation.flat_parameters())
-        return self.relaxation(**{n: self.__dict__[n] for n in names if n in self.__dict__})
-
-    @property
-    def support(self) -> Any:
-        return constraint(self.law.support)
-
-    @property
-    def _reference(self) -> torch.Tensor:
-        """A tensor of the parameters' dtype and device."""
-        return next(self.__dict__[n] for n in self.arg_constraints if n in self.__dict__)
-
     def draw_noise(self, sample_shape: Any = ()) -> torch.Tensor:
         """Returns the noise of one sample, (*sample_shape, *batch_shape, *noise_shape).
 
         :param sample_shape: the shape of the independent draws.
         """
-        shape = torch.Size(sample_shape) + self.batch_shape + torch.Size(self.law.noise_shape)
-        return _NOISE[self.relaxation.noise](shape, self._reference)
+        law = self.law
+        shape = torch.Size(sample_shape) + self.batch_shape + torch.Size(law.noise_shape)
+        return _NOISE[law.noise](shape, self.reference)
 
-    def from_noise(self, noise: torch.Tensor) -> torch.Tensor:
-        """Returns the sample that the noise makes, (*sample_shape, *batch_shape, *event_shape)."""
-        return self.law.sample(noise)
-
-    def rsample(self, sample_shape: Any = torch.Size()) -> torch.Tensor:
+    def rsample(self, sample_shape: Any = ()) -> torch.Tensor:
         if not self.has_rsample:
             raise NotImplementedError(f"{type(self).__name__} is not reparameterized: use sample")
         return self.from_noise(self.draw_noise(sample_shape))
 
-    def sample(self, sample_shape: Any = torch.Size()) -> torch.Tensor:
+    def sample(self, sample_shape: Any = ()) -> torch.Tensor:
         with torch.no_grad():
             return self.from_noise(self.draw_noise(sample_shape))
 
-    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+    def log_prob(self, value: Any) -> torch.Tensor:
+        value = self._value(value)
         if self._validate_args:
             self._validate_sample(value)
-        log_prob = self.law.log_prob(value)
-        batch = torch.broadcast_shapes(
-            self.batch_shape, value.shape[: value.ndim - len(self.event_shape)]
-        )
-        return log_prob.expand(batch)
+        return self._log_prob(value)
 
-    @property
-    def mean(self) -> torch.Tensor:
-        return self.law.mean().expand(self.batch_shape + self.event_shape)
+    def _arrays(self, given: dict[str, Any]) -> dict[str, torch.Tensor]:
+        dtype, device = _dtype_and_device(list(given.values()))
+        return {n: torch.as_tensor(v, dtype=dtype, device=device) for n, v in given.items()}
 
-    @property
-    def variance(self) -> torch.Tensor:
-        return self.law.variance().expand(self.batch_shape + self.event_shape)
+    def _value(self, value: Any) -> torch.Tensor:
+        reference = self.reference
+        if not isinstance(value, torch.Tensor):
+            return torch.as_tensor(value, dtype=reference.dtype, device=reference.device)
+        return value if value.is_floating_point() else value.to(reference.dtype)
 
-    def entropy(self) -> torch.Tensor:
-        return self.law.entropy().expand(self.batch_shape)
+    def _argument(self, value: Any) -> torch.Tensor:
+        return torch.as_tensor(value, device=self.reference.device)
 
-    def cdf(self, value: torch.Tensor) -> torch.Tensor:
-        return self.law.cdf(value)
 
-    def icdf(self, value: torch.Tensor) -> torch.Tensor:
-        return self.law.icdf(value)
-
-    def harden(self, value: torch.Tensor) -> torch.Tensor:
-        """Returns the discrete value that a relaxed one stands for, of the same shape."""
-        return self.law.harden(value)
-
-    def enumerate_support(self, expand: bool = True) -> torch.Tensor:
-        values = self.law.enumerate_support()
-        # A support that differs within the batch comes with the batch's dimensions.
-        expand |= values.ndim > 1 + self.event_dim
-        if values.ndim == 1 + self.event_dim:
-            values = values.reshape((-1,) + (1,) * len(self.batch_shape) + self.event_shape)
-        if expand:
-            values = values.expand(values.shape[:1] + self.batch_shape + self.event_shape)
-        return values
+def _inside_vmap(*values: torch.Tensor) -> bool:
+    # A batched value has no truth value that Python could branch on.
+    for value in values:
+        while _functorch.is_functorch_wrapped_tensor(value):
+            if _functorch.is_batchedtensor(value):
+                return True
+            value = _functorch.get_unwrapped(value)
+    return False
 
 
 def _uniform(shape: torch.Size, reference: torch.Tensor) -> torch.Tensor:
@@ -207,32 +161,3 @@ class Derived(lazy_property):
 
     def __get__(self, instance: Any, obj_type: Any = None) -> Any:
         return self if instance is None else self.wrapped(instance)
-
-
-def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
-    original = getattr(relaxation, name)
-
-    if isinstance(original, property):
-        return property(lambda self: getattr(self.law, name), doc=original.__doc__)
-
-    @functools.wraps(original)
-    def method(self: Any, *args: Any) -> Any:
-        device = self._reference.device
-        return getattr(self.law, name)(*(torch.as_tensor(arg, device=device) for arg in args))
-
-    return method
-
-
-def _derived(name: str) -> Derived:
-    def parameter(self: Any) -> Any:
-        return getattr(self.law, name)
-
-    parameter.__name__ = name
-    parameter.__doc__ = f"The parameter {name}, derived from the alternative if that was given."
-    return Derived(parameter)
-
-
-def _with_self(relaxation: type[Relaxation]) -> inspect.Signature:
-    signature = relaxation.signature()
-    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return signature.replace(parameters=[first, *signature.parameters.values()])

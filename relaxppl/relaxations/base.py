@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
+
+from relaxppl import ops
 
 Array = Any
 """A ``jax.Array`` or a ``torch.Tensor``; every array of one relaxation is of the same backend."""
@@ -44,6 +49,13 @@ class OneOf:
         """Returns every alternative as a tuple of parameters."""
         return tuple(a if isinstance(a, tuple) else (a,) for a in self.alternatives)
 
+    def flat(self) -> tuple[Parameter, ...]:
+        """Returns the parameters of all alternatives."""
+        return tuple(itertools.chain.from_iterable(self.groups()))
+
+
+Parameters: TypeAlias = tuple[Parameter | OneOf, ...]
+
 
 class Relaxation:
     """The law of a relaxation at given parameters, written once for both backends.
@@ -56,7 +68,7 @@ class Relaxation:
     A subclass sets the class attributes below, and defines :meth:`sample` and :meth:`log_prob`.
     """
 
-    parameters: ClassVar[tuple[Parameter | OneOf, ...]]
+    parameters: ClassVar[Parameters]
     """In the order of the constructor's arguments."""
     support: ClassVar[Any]
     """A key of the shells' tables of constraints, or a tuple of a key and its arguments.
@@ -75,36 +87,40 @@ class Relaxation:
     further: ClassVar[tuple[str, ...]] = ()
     """Methods and properties, beyond those of every distribution, that the hosts' classes have."""
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A parameter."""
+
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(given)
 
     @classmethod
+    @functools.cache
     def flat_parameters(cls) -> tuple[Parameter, ...]:
         """Returns every parameter of every alternative, in the constructor's order."""
-        flat: list[Parameter] = []
-        for entry in cls.parameters:
-            groups = entry.groups() if isinstance(entry, OneOf) else ((entry,),)
-            flat += [parameter for group in groups for parameter in group]
-        return tuple(flat)
+        entries = (e.flat() if isinstance(e, OneOf) else (e,) for e in cls.parameters)
+        return tuple(itertools.chain.from_iterable(entries))
 
     @classmethod
+    @functools.cache
+    def parameter_names(cls) -> tuple[str, ...]:
+        """Returns the names of :meth:`flat_parameters`."""
+        return tuple(p.name for p in cls.flat_parameters())
+
+    @classmethod
+    @functools.cache
     def signature(cls) -> inspect.Signature:
-        """Returns the signature of the hosts' constructors, without ``self``."""
-        arguments = []
-        for entry in cls.parameters:
-            groups = entry.groups() if isinstance(entry, OneOf) else ((entry,),)
-            for parameter in (p for group in groups for p in group):
-                optional = isinstance(entry, OneOf) or parameter.default is not None
-                default = parameter.default if optional else inspect.Parameter.empty
-                kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-                arguments.append(inspect.Parameter(parameter.name, kind, default=default))
-        # After an optional argument every positional one has a default; ours come in that order
-        # except where a required one follows an alternative, which is then keyword-only.
-        seen_default = False
-        for i, argument in enumerate(arguments):
-            if seen_default and argument.default is inspect.Parameter.empty:
-                arguments[i] = argument.replace(default=None)
-            seen_default |= argument.default is not inspect.Parameter.empty
+        """Returns the signature of the hosts' constructors, ``self`` first.
+
+        Required parameters come before alternatives and those with a default.
+        """
+        required = [e for e in cls.parameters if isinstance(e, Parameter) and e.default is None]
+        either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        arguments = [inspect.Parameter("self", either)]
+        for p in cls.flat_parameters():
+            default = inspect.Parameter.empty if p in required else p.default
+            arguments.append(inspect.Parameter(p.name, either, default=default))
         only = inspect.Parameter.KEYWORD_ONLY
         arguments.append(inspect.Parameter("validate_args", only, default=None))
         return inspect.Signature(arguments)
@@ -116,7 +132,7 @@ class Relaxation:
         :raises TypeError: for an unknown or a repeated argument.
         :raises ValueError: when a parameter is missing, or two alternatives are given.
         """
-        bound = cls.signature().bind_partial(*args, **kwargs).arguments
+        bound = cls.signature().bind_partial(None, *args, **kwargs).arguments
         given = {name: value for name, value in bound.items() if value is not None}
         for entry in cls.parameters:
             if isinstance(entry, OneOf):
@@ -144,12 +160,46 @@ class Relaxation:
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The broadcast shape of the parameters without their event dimensions."""
-        shapes = []
+        return self.broadcast_shapes(*(shape for _, shape in self._batch_shapes()))
+
+    def _batch_shapes(self) -> Iterator[tuple[Parameter, tuple[int, ...]]]:
         for parameter in self.flat_parameters():
             if parameter.name in self.__dict__ and not parameter.static:
                 shape = tuple(self.__dict__[parameter.name].shape)
-                shapes.append(shape[: len(shape) - parameter.event_rank])
+                yield parameter, shape[: len(shape) - parameter.event_rank]
+
+    @staticmethod
+    def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns the shape that these broadcast to."""
+        first = shapes[0]
+        if all(shape == first for shape in shapes):
+            return tuple(first)
         return np.broadcast_shapes(*shapes)
+
+    def check_shapes(self) -> None:
+        """Checks that every parameter has its event dimensions, and that the rest broadcast.
+
+        :raises ValueError: naming the parameters and their shapes.
+        """
+        name = type(self).__name__
+        for parameter, _ in self._batch_shapes():
+            shape = tuple(self.__dict__[parameter.name].shape)
+            if len(shape) < parameter.event_rank:
+                raise ValueError(
+                    f"{name}: {parameter.name} needs at least {parameter.event_rank} dimension(s) "
+                    f"for the event, got shape {shape}"
+                )
+        try:
+            _ = self.batch_shape
+        except ValueError:
+            shapes = ", ".join(f"{p.name} {shape}" for p, shape in self._batch_shapes())
+            raise ValueError(
+                f"{name}: the batch shapes of its parameters do not broadcast: {shapes}"
+            ) from None
+
+    def full(self, x: Array) -> Array:
+        """Returns x, one number per element of the batch, with the batch's whole shape."""
+        return ops.broadcast_to(x, self.batch_shape)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

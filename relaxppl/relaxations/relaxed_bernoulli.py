@@ -6,8 +6,10 @@ Maddison et al., 2017 (arXiv:1611.00712), equations 23 and 24; Jang et al., 2017
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter
+from relaxppl.relaxations.base import Array, Parameter, Parameters
 from relaxppl.relaxations.binary import (
     PROBS_OR_LOGITS,
     BernoulliLaw,
@@ -23,7 +25,7 @@ TEMPERATURE = Parameter("temperature", "positive")
 class BinaryConcrete(Binary):
     """What the value on (0, 1), its logit and the straight-through value share."""
 
-    parameters = (TEMPERATURE, PROBS_OR_LOGITS)
+    parameters: ClassVar[Parameters] = (TEMPERATURE, PROBS_OR_LOGITS)
     noise = "logistic"
 
     @property
@@ -103,7 +105,7 @@ class RelaxedBernoulli(BinaryConcrete):
         reference = a + temperature
         warm = ops.where(temperature > 1.0, temperature, 1.0 + 0.0 * temperature)
         cold = ops.where(temperature > 1.0, 1.0 + 0.0 * temperature, temperature)
-        direct = over_logistic(lambda l: ops.sigmoid((a + l) / warm) ** order, reference)
+        direct = over_logistic(lambda u: ops.sigmoid((a + u) / warm) ** order, reference)
         by_parts = over_logistic(
             lambda w: order * ops.sigmoid(w) ** (order - 1) * ops.sigmoid(a - cold * w), reference
         )

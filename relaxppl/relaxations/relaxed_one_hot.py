@@ -7,11 +7,12 @@ Maddison et al., 2017 (arXiv:1611.00712), equation 10; Jang et al., 2017 (arXiv:
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.relaxations.base import Array, Parameters
 from relaxppl.relaxations.binary import smallest, straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
@@ -20,7 +21,7 @@ from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 class Concrete(OneHot):
     """What the value on the simplex, its logarithm and the straight-through value share."""
 
-    parameters = (TEMPERATURE, PROBS_OR_LOGITS)
+    parameters: ClassVar[Parameters] = (TEMPERATURE, PROBS_OR_LOGITS)
     noise = "gumbel"
 
     def latent(self, noise: Array) -> Array:

@@ -1,0 +1,224 @@
+"""What the two hosts' distribution classes share: everything but random numbers and validation."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array, OneOf, Relaxation
+
+REQUIREMENTS = {
+    "positive": "positive (> 0)",
+    "positive_vector": "positive (> 0) everywhere",
+    "negative": "negative (< 0)",
+    "above_one": "greater than 1",
+    "real": "a finite real number",
+    "real_vector": "finite real numbers",
+    "real_matrix": "finite real numbers",
+    "unit_interval": "in the interval [0, 1]",
+    "unit_interval_vector": "in the interval [0, 1] everywhere",
+    "simplex": "on the simplex: nonnegative, with sum 1 along the last dimension",
+    "lower_cholesky": "lower-triangular with a positive diagonal",
+    "positive_definite": "symmetric and positive definite",
+    "correlation_matrix": "a correlation matrix: symmetric, positive definite, of unit diagonal",
+    "correlation_cholesky": (
+        "the Cholesky factor of a correlation matrix: lower-triangular, with a positive diagonal "
+        "and rows of unit norm"
+    ),
+}
+"""What a constraint asks of a parameter, in words, by its name in the relaxations."""
+
+
+class Shell:
+    """The host-neutral half of a distribution whose mathematics is a :class:`Relaxation`.
+
+    A host's ``RelaxedDistribution`` derives from this and from the host's own base class; it calls
+    :meth:`adopt` for every subclass, and defines the hooks at the end.
+    """
+
+    relaxation: ClassVar[type[Relaxation]]
+    arg_constraints: dict[str, Any]
+    support: Any
+    has_enumerate_support: Any
+    batch_shape: Any
+    event_shape: Any
+
+    @classmethod
+    def adopt(cls, constraint: Callable[[Any], Any], derived: type) -> None:
+        """Gives a new class the constructor, constraints and members that its relaxation promises.
+
+        :param constraint: maps a relaxation's name for a constraint to the host's object.
+        :param derived: the host's type of attributes that are derived and so not validated.
+        """
+        relaxation = cls.relaxation
+        parameters = relaxation.flat_parameters()
+        cls.arg_constraints = {p.name: constraint(p.constraint) for p in parameters if not p.static}
+        cls.support = _Support(constraint)
+        cls.has_enumerate_support = (
+            _of_law("enumerable")
+            if isinstance(relaxation.enumerable, property)
+            else relaxation.enumerable
+        )
+        for entry in relaxation.parameters:
+            for p in entry.flat() if isinstance(entry, OneOf) else ():
+                setattr(cls, p.name, derived(_of_law(p.name).fget))
+        for name in relaxation.further:
+            setattr(cls, name, _forwarded(relaxation, name))
+        if cls.__doc__ is None:
+            cls.__doc__ = relaxation.__doc__
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            self._init(*args, **kwargs)
+
+        __init__.__signature__ = relaxation.signature()  # type: ignore[attr-defined]
+        __init__.__doc__ = f"Takes {', '.join(p.name for p in parameters)}."
+        cls.__init__ = __init__  # type: ignore[method-assign]
+
+    def take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Relaxation:
+        """Sets the given parameters as attributes and returns the law at them.
+
+        :raises TypeError: for an unknown or a repeated argument.
+        :raises ValueError: for a missing or a surplus one, or for shapes that do not fit.
+        """
+        given = self.relaxation.bind(args, kwargs)
+        static = {p.name for p in self.relaxation.flat_parameters() if p.static}
+        given |= self._arrays({n: v for n, v in given.items() if n not in static})
+        self.__dict__.update(given)
+        law = self.relaxation(**given)
+        law.check_shapes()
+        law.check()
+        return law
+
+    @property
+    def law(self) -> Relaxation:
+        """The relaxation at this distribution's parameters."""
+        given = self.__dict__
+        names = self.relaxation.parameter_names()
+        return self.relaxation(**{n: given[n] for n in names if given.get(n) is not None})
+
+    @property
+    def reference(self) -> Array:
+        """A parameter: an array of the dtype, and on the device, of all of them."""
+        given = self.__dict__
+        return next(given[n] for n in self.arg_constraints if given.get(n) is not None)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the parameters and of the samples."""
+        return self.reference.dtype
+
+    def from_noise(self, noise: Array) -> Array:
+        """Returns the sample that the noise makes.
+
+        :param noise: (*sample_shape, *batch_shape, *noise_shape), as ``draw_noise`` returns.
+        :returns: (*sample_shape, *batch_shape, *event_shape).
+        """
+        return self.law.sample(noise)
+
+    def _log_prob(self, value: Array) -> Array:
+        law = self.law
+        rank = len(value.shape) - law.event_rank
+        shape = law.broadcast_shapes(law.batch_shape, value.shape[:rank])
+        return ops.broadcast_to(law.log_prob(value), shape)
+
+    @property
+    def mean(self) -> Array:
+        """The mean, (*batch_shape, *event_shape)."""
+        return ops.broadcast_to(self.law.mean(), self.batch_shape + self.event_shape)
+
+    @property
+    def variance(self) -> Array:
+        """The variance of each coordinate, (*batch_shape, *event_shape)."""
+        return ops.broadcast_to(self.law.variance(), self.batch_shape + self.event_shape)
+
+    def entropy(self) -> Array:
+        """Returns the entropy, (*batch_shape)."""
+        return ops.broadcast_to(self.law.entropy(), self.batch_shape)
+
+    def cdf(self, value: Any) -> Array:
+        """Returns P(X <= value) of a scalar event."""
+        return self.law.cdf(self._value(value))
+
+    def icdf(self, q: Any) -> Array:
+        """Returns the least x with P(X <= x) >= q, of a scalar event."""
+        return self.law.icdf(self._value(q))
+
+    def harden(self, value: Any) -> Array:
+        """Returns the discrete value that a relaxed one stands for, of the same shape."""
+        return self.law.harden(self._value(value))
+
+    def enumerate_support(self, expand: bool = True) -> Array:
+        """Returns the values of a discrete law, (cardinality, *batch_shape, *event_shape).
+
+        :param expand: False leaves batch dimensions of 1 where the values do not differ within it.
+        """
+        values = self.law.enumerate_support()
+        batch, event = tuple(self.batch_shape), tuple(self.event_shape)
+        missing = 1 + len(batch) + len(event) - len(values.shape)
+        values = values.reshape(tuple(values.shape[:1]) + (1,) * missing + tuple(values.shape[1:]))
+        return ops.broadcast_to(values, values.shape[:1] + batch + event) if expand else values
+
+    def refusal(self, name: str, value: Array) -> ValueError:
+        """Returns the error that says what a parameter must be, and what it is."""
+        key = next(p.constraint for p in self.relaxation.flat_parameters() if p.name == name)
+        requirement = REQUIREMENTS.get(key, key.replace("_", " "))
+        shape = tuple(value.shape)
+        return ValueError(
+            f"{type(self).__name__}: {name} must be {requirement}, "
+            f"got {'values ' if shape else ''}{value}{f' of shape {shape}' if shape else ''}"
+        )
+
+    # The hooks of a host.
+
+    def _arrays(self, given: dict[str, Any]) -> dict[str, Array]:
+        """Returns parameters as arrays of one floating dtype, on one device."""
+        raise NotImplementedError
+
+    def _value(self, value: Any) -> Array:
+        """Returns a value as a floating array, at least of the parameters' precision."""
+        raise NotImplementedError
+
+    def _argument(self, value: Any) -> Array:
+        """Returns an argument of a further method as an array of its own dtype."""
+        raise NotImplementedError
+
+
+class _Support:
+    """The support: of the class where it does not depend on a parameter, else of the instance."""
+
+    def __init__(self, constraint: Callable[[Any], Any]) -> None:
+        self.constraint = constraint
+
+    def __get__(self, instance: Shell | None, owner: type[Shell]) -> Any:
+        if instance is not None:
+            return self.constraint(instance.law.support)
+        support = owner.relaxation.support
+        return self if isinstance(support, property) else self.constraint(support)
+
+    @property
+    def event_dim(self) -> int:
+        raise NotImplementedError("the support depends on the parameters: ask an instance")
+
+
+def _of_law(name: str) -> property:
+    def read(self: Any) -> Any:
+        return getattr(self.law, name)
+
+    read.__name__ = name
+    read.__doc__ = f"The {name} of the law, derived where it was not given."
+    return property(read)
+
+
+def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
+    original = inspect.getattr_static(relaxation, name)
+    if isinstance(original, property | functools.cached_property):
+        return property(_of_law(name).fget, doc=original.__doc__)
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any) -> Any:
+        return getattr(self.law, name)(*(self._argument(arg) for arg in args))
+
+    return method
