@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -142,16 +143,33 @@ def stop_gradient(x: Any) -> Any:
 def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
-    x may be any pytree of tensors; a tensor that the scalar does not use has gradient zero. Aux is
-    returned as ``fn`` made it. Inside :func:`jvp` the gradient carries its own derivative along
-    the tangent: forward mode over reverse mode.
+    x and aux may be any pytrees of tensors; a tensor that the scalar does not use has gradient
+    zero. Nests in itself and in :func:`jvp`. Nothing but x is differentiated, so that tensors which
+    ``fn`` closes over cost nothing.
     """
+    # autograd.grad rather than torch.func.grad: under the latter's wrappers the programs of a host
+    # do not all run, and it always builds the graph of the gradient, which only nesting needs.
+    nested = _nesting.depth > 0
     leaves, spec = tree_flatten(x)
-    with torch.enable_grad():
-        leaves = [_leaf(leaf) for leaf in leaves]
-        value, aux = fn(tree_unflatten(leaves, spec))
-        grads = _grad(value, leaves)
-    return _without_graph(value), tree_unflatten(grads, spec), aux
+    _nesting.depth += 1
+    try:
+        with torch.enable_grad():
+            leaves = [
+                leaf.view_as(leaf) if nested and leaf.requires_grad else _leaf(leaf)
+                for leaf in leaves
+            ]
+            value, aux = fn(tree_unflatten(leaves, spec))
+            grads = _grad(value, leaves, nested)
+    finally:
+        _nesting.depth -= 1
+    return value if nested else _without_graph(value), tree_unflatten(grads, spec), aux
+
+
+class _Nesting(threading.local):
+    depth = 0
+
+
+_nesting = _Nesting()
 
 
 def _leaf(x: Any) -> Any:
@@ -166,10 +184,10 @@ def _without_graph(x: Any) -> Any:
     return detached if tangent is None else forward_ad.make_dual(detached, tangent.detach())
 
 
-def _grad(value: Any, leaves: list[Any]) -> list[Any]:
+def _grad(value: Any, leaves: list[Any], create_graph: bool) -> list[Any]:
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    grads = torch.autograd.grad(value, leaves, allow_unused=True)
+    grads = torch.autograd.grad(value, leaves, allow_unused=True, create_graph=create_graph)
     return [
         torch.zeros_like(leaf) if grad is None else grad
         for leaf, grad in zip(leaves, grads, strict=True)
