@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import jax.scipy.special as special
 import numpy as np
 
+from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
+
 exp, log, log1p, expm1, sqrt, abs = jnp.exp, jnp.log, jnp.log1p, jnp.expm1, jnp.sqrt, jnp.abs
 sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.softplus
-ndtr, log_ndtr, ndtri = special.ndtr, special.log_ndtr, special.ndtri
+ndtr, ndtri = special.ndtr, special.ndtri
 digamma, gammaln = special.digamma, special.gammaln
 where = jnp.where
 broadcast_to, moveaxis = jnp.broadcast_to, jnp.moveaxis
@@ -21,7 +23,16 @@ stop_gradient = jax.lax.stop_gradient
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
-    return jnp.clip(x, low, high)
+    # Not jnp.clip: its gradient outside is a product with 0, which an infinite cotangent makes NaN.
+    x = x if low is None else jnp.where(x < low, low, x)
+    return x if high is None else jnp.where(x > high, high, x)
+
+
+def log_ndtr(x: Any) -> Any:
+    # The derivative of the host's own is wrong below -1000 in float32.
+    far = x < FAR_TAIL
+    tail = log_ndtr_tail(jnp.where(far, x, FAR_TAIL), jnp.log)
+    return jnp.where(far, tail, special.log_ndtr(jnp.where(far, FAR_TAIL, x)))
 
 
 def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:

@@ -12,6 +12,8 @@ import torch.nn.functional as functional
 from torch.autograd import forward_ad
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
+
 exp, log, log1p, expm1, sqrt, abs = (
     torch.exp,
     torch.log,
@@ -21,16 +23,28 @@ exp, log, log1p, expm1, sqrt, abs = (
     torch.abs,
 )
 sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
-ndtr, log_ndtr, ndtri = torch.special.ndtr, torch.special.log_ndtr, torch.special.ndtri
+ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
 digamma, gammaln = torch.special.digamma, torch.special.gammaln
 where = torch.where
 broadcast_to, moveaxis = torch.broadcast_to, torch.moveaxis
-cholesky = torch.linalg.cholesky
 
 
 def softplus(x: Any) -> Any:
     # torch's own softplus returns its argument above 20, which is wrong by 2e-9 in float64.
     return -functional.logsigmoid(-x)
+
+
+def log_ndtr(x: Any) -> Any:
+    # The derivative of the host's own is wrong below -1000 in float32.
+    far = x < FAR_TAIL
+    tail = log_ndtr_tail(torch.where(far, x, FAR_TAIL), torch.log)
+    return torch.where(far, tail, torch.special.log_ndtr(torch.where(far, FAR_TAIL, x)))
+
+
+def cholesky(matrix: Any) -> Any:
+    """The lower factor; of a matrix that is not positive definite, no meaningful one."""
+    # torch.linalg.cholesky waits for the device to learn whether it failed.
+    return torch.linalg.cholesky_ex(matrix).L
 
 
 def clip(x: Any, low: Any = None, high: Any = None) -> Any:
