@@ -6,7 +6,12 @@ except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
 from relaxppl.numpyro.distributions import (
+    DecoupledStraightThroughGumbelSoftmax,
     ExpRelaxedOneHotCategorical,
+    GeneralizedGumbelSoftmax,
+    GumbelSoftmaxTopK,
+    InvertibleGaussian,
+    LogisticNormalSoftmax,
     LogitRelaxedBernoulli,
     OneHotCategorical,
     RelaxedBernoulli,
@@ -17,7 +22,12 @@ from relaxppl.numpyro.distributions import (
 )
 
 __all__ = [
+    "DecoupledStraightThroughGumbelSoftmax",
     "ExpRelaxedOneHotCategorical",
+    "GeneralizedGumbelSoftmax",
+    "GumbelSoftmaxTopK",
+    "InvertibleGaussian",
+    "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "OneHotCategorical",
     "RelaxedBernoulli",

@@ -6,7 +6,12 @@ except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
 from relaxppl.pyro.distributions import (
+    DecoupledStraightThroughGumbelSoftmax,
     ExpRelaxedOneHotCategorical,
+    GeneralizedGumbelSoftmax,
+    GumbelSoftmaxTopK,
+    InvertibleGaussian,
+    LogisticNormalSoftmax,
     LogitRelaxedBernoulli,
     OneHotCategorical,
     RelaxedBernoulli,
@@ -17,7 +22,12 @@ from relaxppl.pyro.distributions import (
 )
 
 __all__ = [
+    "DecoupledStraightThroughGumbelSoftmax",
     "ExpRelaxedOneHotCategorical",
+    "GeneralizedGumbelSoftmax",
+    "GumbelSoftmaxTopK",
+    "InvertibleGaussian",
+    "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "OneHotCategorical",
     "RelaxedBernoulli",

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from pyro.distributions import OneHotCategorical
 
+from relaxppl import ops
 from relaxppl.pyro.shell import RelaxedDistribution
-from relaxppl.relaxations import relaxed_bernoulli, relaxed_one_hot, straight_through_bernoulli
+from relaxppl.relaxations import (
+    decoupled_straight_through,
+    generalized_gumbel_softmax,
+    gumbel_softmax_top_k,
+    invertible_gaussian,
+    logistic_normal,
+    relaxed_bernoulli,
+    relaxed_one_hot,
+    straight_through_bernoulli,
+)
 
 
 class RelaxedBernoulli(RelaxedDistribution):
@@ -34,3 +44,31 @@ class ExpRelaxedOneHotCategorical(RelaxedDistribution):
 
 class RelaxedOneHotCategoricalStraightThrough(RelaxedDistribution):
     relaxation = relaxed_one_hot.RelaxedOneHotCategoricalStraightThrough
+
+
+class DecoupledStraightThroughGumbelSoftmax(RelaxedDistribution):
+    relaxation = decoupled_straight_through.DecoupledStraightThroughGumbelSoftmax
+
+
+class InvertibleGaussian(RelaxedDistribution):
+    relaxation = invertible_gaussian.InvertibleGaussian
+
+
+class LogisticNormalSoftmax(RelaxedDistribution):
+    relaxation = logistic_normal.LogisticNormalSoftmax
+
+
+class GumbelSoftmaxTopK(RelaxedDistribution):
+    relaxation = gumbel_softmax_top_k.GumbelSoftmaxTopK
+
+
+class GeneralizedGumbelSoftmax(RelaxedDistribution):
+    relaxation = generalized_gumbel_softmax.GeneralizedGumbelSoftmax
+
+    @property
+    def weights(self) -> RelaxedDistribution:
+        """The distribution of the weights (*batch, n): a site with a density."""
+        law = self.law
+        made = RelaxedOneHotCategoricalStraightThrough if law.hard else RelaxedOneHotCategorical
+        logits = ops.broadcast_to(law.logits, (*self.batch_shape, law.size))
+        return made(law.temperature, logits=logits, validate_args=self._validate_args)

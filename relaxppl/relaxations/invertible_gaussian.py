@@ -1,0 +1,100 @@
+"""The invertible Gaussian reparameterisation: a softmax with a remainder, of K - 1 Gaussians.
+
+Potapczynski et al., 2020 (arXiv:1912.09588): y = loc + scale * e, e standard normal in R^(K-1),
+z_k = exp(y_k / T) / (sum_j exp(y_j / T) + delta), z_K the remainder.
+"""
+
+from __future__ import annotations
+
+import math
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array, Parameter, Relaxation
+from relaxppl.relaxations.binary import smallest
+
+
+class InvertibleGaussian(Relaxation):
+    """z = softmax([y / T, log delta]), y = loc + scale * e: a value on the simplex of K classes.
+
+    log p(z) = sum_{k<K} log N(y_k; loc_k, scale_k) + (K - 1) log T - sum_{k<=K} log z_k at
+    y_k = T (log z_k - log z_K + log delta), a density with respect to dz_1 ... dz_{K-1}.
+
+    At a small temperature a coordinate of z may round to the least value that is kept, and y is
+    lost with it: let Normal(loc, scale).to_event(1) be the site instead and make z of it with
+    :meth:`soft`.
+
+    :param temperature: T, positive, (*batch,).
+    :param loc: the means of y, (*batch, K-1).
+    :param scale: the standard deviations of y, positive, (*batch, K-1).
+    :param delta: the constant in the denominator, positive, (*batch,).
+    :raises ValueError: if loc and scale differ in their last dimension, or temperature, scale or
+        delta is not positive.
+
+    Potapczynski et al., 2020 (arXiv:1912.09588).
+    """
+
+    parameters = (
+        Parameter("temperature", "positive"),
+        Parameter("loc", "real_vector", 1),
+        Parameter("scale", "positive_vector", 1),
+        Parameter("delta", "positive", default=1.0),
+    )
+    support = "simplex"
+    event_rank = 1
+    noise = "normal"
+    further = ("soft", "latent_of")
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.loc.shape[-1] + 1,)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return (self.loc.shape[-1],)
+
+    def check(self) -> None:
+        if self.loc.shape[-1] != self.scale.shape[-1] or self.loc.shape[-1] < 1:
+            raise ValueError(
+                f"InvertibleGaussian: loc and scale need one last dimension K - 1 >= 1, got shapes "
+                f"{tuple(self.loc.shape)} and {tuple(self.scale.shape)}"
+            )
+
+    def latent(self, noise: Array) -> Array:
+        """Returns y = loc + scale * noise, of the noise's shape (..., K-1)."""
+        return self.loc + self.scale * noise
+
+    def soft(self, latent: Array) -> Array:
+        """Returns z of a Gaussian y, no coordinate of which is rounded to zero.
+
+        :param latent: y, (..., K-1).
+        :returns: (..., K).
+        """
+        log_delta = ops.log(self.delta)[..., None]
+        scaled = latent / self.temperature[..., None] + 0.0 * log_delta
+        rest = log_delta + 0.0 * scaled[..., :1]
+        inside = ops.softmax(ops.concatenate([scaled, rest], axis=-1), axis=-1)
+        return ops.clip(inside, smallest(inside), 1.0)
+
+    def latent_of(self, value: Array) -> Array:
+        """Returns the Gaussian y of z, the inverse of :meth:`soft`.
+
+        :param value: z, (..., K).
+        :returns: (..., K-1).
+        """
+        log_z = ops.log(ops.clip(value, smallest(value), 1.0))
+        ratio = log_z[..., :-1] - log_z[..., -1:] + ops.log(self.delta)[..., None]
+        return self.temperature[..., None] * ratio
+
+    def sample(self, noise: Array) -> Array:
+        return self.soft(self.latent(noise))
+
+    def log_prob(self, value: Array) -> Array:
+        size = self.loc.shape[-1]
+        standard = (self.latent_of(value) - self.loc) / self.scale
+        gaussian = -0.5 * standard**2 - ops.log(self.scale) - 0.5 * math.log(2.0 * math.pi)
+        log_z = ops.log(ops.clip(value, smallest(value), 1.0))
+        jacobian = size * ops.log(self.temperature) - ops.sum(log_z, axis=-1)
+        return ops.sum(gaussian, axis=-1) + jacobian
+
+    def harden(self, value: Array) -> Array:
+        return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)

@@ -1,0 +1,66 @@
+"""The Laplace bridge between a Dirichlet and a Gaussian on the softmax's plane.
+
+MacKay, 1998 (Machine Learning 33); Hobbhahn et al., 2020 (arXiv:2003.01227).
+"""
+
+from __future__ import annotations
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array
+
+
+def gaussian_of_dirichlet(concentration: Array) -> tuple[Array, Array]:
+    """Returns the Gaussian whose softmax approximates a Dirichlet.
+
+    The bridge's Gaussian lives on the plane of zero sum, with mean log a_k - mean(log a) and
+    covariance S_kl = d_kl / a_k - (1/a_k + 1/a_l - sum_u (1/a_u) / K) / K. That is C diag(1/a) C
+    with C = I - 11'/K: the projection of *independent* coordinates of variance 1 / a_k. The softmax
+    forgets what the projection removes, so that independent scales give the same law on the
+    simplex, with its full covariance, and without a singular matrix.
+
+    :param concentration: a, (..., K).
+    :returns: the mean (..., K), and the standard deviations a^(-1/2) (..., K) of independent
+        coordinates.
+    """
+    log_a = ops.log(concentration)
+    size = concentration.shape[-1]
+    mean = log_a - ops.sum(log_a, axis=-1, keepdims=True) / size
+    return mean, ops.exp(-0.5 * log_a)
+
+
+def zero_sum_of_covariance(covariance: Array) -> Array:
+    """Returns C S C, the covariance of y less its mean over the coordinates.
+
+    :param covariance: S, (..., K, K).
+    :returns: (..., K, K), singular along the vector of ones.
+    """
+    size = covariance.shape[-1]
+    rows = ops.sum(covariance, axis=-1, keepdims=True) / size
+    columns = ops.sum(covariance, axis=-2, keepdims=True) / size
+    return covariance - rows - columns + ops.sum(rows, axis=-2, keepdims=True) / size
+
+
+def zero_sum_variance_of_scale(scale: Array) -> Array:
+    """Returns the diagonal of C diag(scale^2) C, in O(K).
+
+    :param scale: (..., K).
+    :returns: (..., K).
+    """
+    size = scale.shape[-1]
+    variance = scale**2
+    return variance * (1.0 - 2.0 / size) + ops.sum(variance, axis=-1, keepdims=True) / size**2
+
+
+def dirichlet_of_gaussian(loc: Array, zero_sum_variance: Array) -> Array:
+    """Returns the concentration of the Dirichlet that the softmax of a Gaussian approximates.
+
+    a_k = (1 - 2/K + exp(mu_k) sum_l exp(-mu_l) / K^2) / S_kk, the inverse of
+    :func:`gaussian_of_dirichlet`.
+
+    :param loc: the mean, (..., K); a constant added to it changes nothing.
+    :param zero_sum_variance: the variances S_kk on the plane of zero sum, (..., K).
+    :returns: (..., K).
+    """
+    size = loc.shape[-1]
+    spread = ops.exp(loc + ops.logsumexp(-loc, axis=-1, keepdims=True))
+    return (1.0 - 2.0 / size + spread / size**2) / zero_sum_variance

@@ -1,0 +1,182 @@
+"""The softmax of a Gaussian in R^K, with the law of its K - 1 differences.
+
+Aitchison and Shen, 1980 (Biometrika 67), in a form that is symmetric in the coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.relaxations.binary import smallest
+
+
+class LogisticNormalSoftmax(Relaxation):
+    """x = softmax(y), y ~ N(loc, S) in R^K: a value on the simplex of K classes.
+
+    softmax forgets a constant added to y, so the density is that of the differences y_i - y_K,
+    divided by x_1 ... x_K. With P the inverse of S, r = log x - loc and r' = r minus the constant
+    c = 1'Pr / 1'P1, it is
+
+    log p(x) = -r''Pr' / 2 - (K-1)/2 log(2 pi) - log|S| / 2 - log(1'P1) / 2 - sum_k log x_k,
+
+    the integral of N(r + c 1; 0, S) over c: no matrix of differences is formed, and a diagonal or
+    low-rank S costs O(K) or O(K R^2).
+
+    :param loc: the mean of y, (*batch, K).
+    :param scale: independent standard deviations, positive, (*batch, K); or
+    :param scale_tril: the Cholesky factor of S, (*batch, K, K); or
+    :param covariance_matrix: S, positive definite, (*batch, K, K); or
+    :param cov_factor: W of S = W W' + diag(cov_diag), (*batch, K, R), with
+    :param cov_diag: positive, (*batch, K).
+    :raises ValueError: if K < 2 or shapes do not fit loc's K, if S is not positive definite or a
+        scale not positive, or not exactly one parameterisation of S is given.
+
+    Aitchison and Shen, 1980 (Biometrika 67, 261-272).
+    """
+
+    parameters = (
+        Parameter("loc", "real_vector", 1),
+        OneOf(
+            (
+                Parameter("scale", "positive_vector", 1),
+                Parameter("scale_tril", "lower_cholesky", 2),
+                Parameter("covariance_matrix", "positive_definite", 2),
+                (
+                    Parameter("cov_factor", "real_matrix", 2),
+                    Parameter("cov_diag", "positive_vector", 1),
+                ),
+            )
+        ),
+    )
+    support = "simplex"
+    event_rank = 1
+    noise = "normal"
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.loc.shape[-1],)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        extra = self.cov_factor.shape[-1] if self._low_rank else 0
+        return (self.loc.shape[-1] + extra,)
+
+    def check(self) -> None:
+        size = self.loc.shape[-1]
+        if size < 2:
+            raise ValueError(
+                f"LogisticNormalSoftmax: loc needs a last dimension K >= 2, got shape "
+                f"{tuple(self.loc.shape)}"
+            )
+        shapes = {
+            "scale": (size,),
+            "scale_tril": (size, size),
+            "covariance_matrix": (size, size),
+            "cov_factor": (size, None),
+            "cov_diag": (size,),
+        }
+        for name, allowed in shapes.items():
+            if name in self.__dict__:
+                shape = tuple(self.__dict__[name].shape)
+                event = shape[len(shape) - len(allowed) :]
+                if any(a not in (None, b) for a, b in zip(allowed, event, strict=True)):
+                    wanted = ", ".join("R" if a is None else str(a) for a in allowed)
+                    raise ValueError(
+                        f"LogisticNormalSoftmax: {name} must end in the dimensions ({wanted}), "
+                        f"as loc has K = {size}; got shape {shape}"
+                    )
+
+    @property
+    def _diagonal(self) -> bool:
+        return "scale" in self.__dict__
+
+    @property
+    def _low_rank(self) -> bool:
+        return "cov_factor" in self.__dict__
+
+    @cached_property
+    def scale_tril(self) -> Array:
+        """The Cholesky factor of S, (*batch, K, K)."""
+        if self._diagonal:
+            return self.scale[..., None] * ops.like(self.scale, np.eye(self.scale.shape[-1]))
+        return ops.cholesky(self.covariance_matrix)
+
+    @cached_property
+    def covariance_matrix(self) -> Array:
+        """The covariance S of y, (*batch, K, K); x itself has its own in ``variance``."""
+        if self._low_rank:
+            eye = ops.like(self.cov_diag, np.eye(self.cov_diag.shape[-1]))
+            product = ops.matmul(self.cov_factor, ops.transpose(self.cov_factor))
+            return product + self.cov_diag[..., None] * eye
+        return ops.matmul(self.scale_tril, ops.transpose(self.scale_tril))
+
+    def latent(self, noise: Array) -> Array:
+        """Returns y of standard normal noise, (..., K)."""
+        if self._diagonal:
+            return self.loc + self.scale * noise
+        if self._low_rank:
+            size = self.loc.shape[-1]
+            own = ops.sqrt(self.cov_diag) * noise[..., :size]
+            return self.loc + own + ops.matvec(self.cov_factor, noise[..., size:])
+        return self.loc + ops.matvec(self.scale_tril, noise)
+
+    def soft(self, latent: Array) -> Array:
+        """Returns softmax(y), no coordinate of which is rounded to zero."""
+        inside = ops.softmax(latent, axis=-1)
+        return ops.clip(inside, smallest(inside), 1.0)
+
+    def sample(self, noise: Array) -> Array:
+        return self.soft(self.latent(noise))
+
+    @cached_property
+    def _capacitance_tril(self) -> Array:
+        """The Cholesky factor of I + W' diag(cov_diag)^-1 W."""
+        scaled = self.cov_factor / self.cov_diag[..., None]
+        product = ops.matmul(ops.transpose(self.cov_factor), scaled)
+        return ops.cholesky(product + ops.like(product, np.eye(product.shape[-1])))
+
+    def _whiten(self, vector: Array) -> tuple[Array, Array | None]:
+        """Returns u and w with vector' P vector = u'u - w'w; w is None when it is nothing."""
+        if self._diagonal:
+            return vector / self.scale, None
+        if self._low_rank:
+            # Woodbury: P = D^-1 - D^-1 W (I + W' D^-1 W)^-1 W' D^-1.
+            through = ops.matvec(ops.transpose(self.cov_factor), vector / self.cov_diag)
+            removed = ops.solve_triangular(self._capacitance_tril, through)
+            return vector / ops.sqrt(self.cov_diag), removed
+        return ops.solve_triangular(self.scale_tril, vector), None
+
+    def _log_det(self) -> Array:
+        if self._diagonal:
+            return 2.0 * ops.sum(ops.log(self.scale), axis=-1)
+        if self._low_rank:
+            own = ops.sum(ops.log(self.cov_diag), axis=-1)
+            return own + 2.0 * ops.sum(ops.log(ops.diagonal(self._capacitance_tril)), axis=-1)
+        return 2.0 * ops.sum(ops.log(ops.diagonal(self.scale_tril)), axis=-1)
+
+    def log_prob(self, value: Array) -> Array:
+        log_x = ops.log(ops.clip(value, smallest(value), 1.0))
+        residual = log_x - self.loc
+        ones = self._whiten(1.0 + 0.0 * self.loc)
+        precision = _inner(ones, ones)
+        shift = _inner(ones, self._whiten(residual)) / precision
+        centred = self._whiten(residual - shift[..., None])
+        constant = (self.loc.shape[-1] - 1) * math.log(2.0 * math.pi) + ops.log(precision)
+        gaussian = -0.5 * (_inner(centred, centred) + constant + self._log_det())
+        return gaussian - ops.sum(log_x, axis=-1)
+
+    def harden(self, value: Array) -> Array:
+        return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)
+
+
+def _inner(a: tuple[Array, Array | None], b: tuple[Array, Array | None]) -> Array:
+    """Returns a' P b of two whitened vectors."""
+    product = ops.sum(a[0] * b[0], axis=-1)
+    if a[1] is None or b[1] is None:
+        return product
+    return product - ops.sum(a[1] * b[1], axis=-1)
