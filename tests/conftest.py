@@ -1,0 +1,26 @@
+"""Settings of every test: float64 on both hosts, one thread, fixed seeds.
+
+float64 is a property of a JAX process. Tests that are about float32 say so in the arrays that they
+make; processes that a test starts begin with JAX's own default.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+jax.config.update("jax_enable_x64", True)
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)

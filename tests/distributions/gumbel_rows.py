@@ -1,0 +1,131 @@
+"""The rows of the classes made from Gumbel noise, beyond the plain relaxed one-hot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.distributions import references as ref
+from tests.distributions import surrogates
+from tests.distributions.case import Bad, Case, Params
+from tests.distributions.facts import (
+    BAD_ROWS,
+    BAD_TEMPERATURE,
+    DISCRETE,
+    NAN,
+    PROB_ROW_BATCH,
+    PROB_ROWS,
+    ROW_BATCH,
+    ROWS,
+    SIX,
+    TEMPERATURES,
+    VECTOR,
+    bad_positive,
+    once,
+)
+
+COLUMN = np.array(TEMPERATURES)[:, None]
+
+
+def decoupled() -> list[Case]:
+    facts: Params = {
+        "law": ref.one_hot,
+        "ranks": VECTOR,
+        "gives": DISCRETE,
+        "surrogate": surrogates.decoupled,
+        "bad": BAD_ROWS
+        + bad_positive("temperature_forward")
+        + bad_positive("temperature_backward"),
+        "extremes": (
+            {"temperature_forward": 1.0, "temperature_backward": COLUMN, "logits": ROWS},
+            {"temperature_forward": COLUMN, "temperature_backward": 0.1, "probs": PROB_ROWS},
+        ),
+    }
+    name = "DecoupledStraightThroughGumbelSoftmax"
+    temperatures = {
+        "temperature_forward": np.array([0.3, 2.0]),
+        "temperature_backward": np.array([0.8, 1.5]),
+    }
+    cases = [
+        Case(name, "logits", {**temperatures, "logits": ROW_BATCH}, **facts),
+        Case(name, "probs", {**temperatures, "probs": PROB_ROW_BATCH}, **facts),
+    ]
+    return once(cases)
+
+
+def _relaxed(name: str, extra: Params, laws: tuple[Any, Any], surrogate: Any, bad: Any) -> Any:
+    temperature = np.array([0.6, 1.4])
+    ranks = {**VECTOR, "values": 1}
+    extremes = (
+        {**extra, "temperature": COLUMN, "logits": ROWS},
+        {**extra, "temperature": COLUMN, "probs": PROB_ROWS},
+    )
+    bad = BAD_TEMPERATURE + bad
+    soft, hard = laws
+    out = []
+    for label, given in (("logits", ROW_BATCH), ("probs", PROB_ROW_BATCH)):
+        params = {**extra, "temperature": temperature, label: given}
+        out.append(
+            Case(
+                name,
+                f"hard-{label}",
+                {**params, "hard": True},
+                hard,
+                ranks,
+                surrogate=surrogate,
+                gives=DISCRETE - {"entropy"},
+                extremes=tuple({**e, "hard": True} for e in extremes),
+                bad=bad,
+            )
+        )
+        out.append(
+            Case(
+                name,
+                f"soft-{label}",
+                params,
+                soft,
+                ranks,
+                gives=frozenset(),
+                extremes=extremes,
+                density=False,
+            )
+        )
+    return once(out[::2]) + once(out[1::2])
+
+
+def top_k() -> list[Case]:
+    bad = (
+        Bad({"k": 4}, "k", structural=True),
+        Bad({"k": 0}, "k", structural=True),
+        Bad({"k": -1}, "k", structural=True),
+        Bad({"probs": [0.5, 0.6, 0.2], "logits": None}, "probs"),
+        Bad({"logits": np.array([0.1, NAN, 0.2])}, "logits"),
+        Bad({"probs": None, "logits": None}, "probs, logits", structural=True),
+    )
+    cases = _relaxed(
+        "GumbelSoftmaxTopK",
+        {"k": 2},
+        (ref.soft_top_k, ref.hard_top_k),
+        surrogates.top_k,
+        tuple(b for b in bad if "probs" not in b.change) + bad[-1:],
+    )
+    six = {"k": 3, "temperature": np.array([0.5]), "logits": SIX, "hard": True}
+    first = cases[0]
+    facts = {"ranks": first.ranks, "surrogate": first.surrogate, "gives": first.gives}
+    return [*cases, Case("GumbelSoftmaxTopK", "hard-six", six, ref.hard_top_k, **facts)]
+
+
+def generalized() -> list[Case]:
+    bad = (
+        Bad({"values": np.array([0.0, 1.0])}, "values", structural=True),
+        Bad({"values": np.array([0.0, NAN, 1.0])}, "values"),
+        Bad({"logits": np.array([0.1, NAN, 0.2])}, "logits"),
+    )
+    return _relaxed(
+        "GeneralizedGumbelSoftmax",
+        {"values": np.array([-1.0, 0.5, 3.0])},
+        (ref.soft_values, ref.hard_values),
+        surrogates.weighted_value,
+        bad,
+    )

@@ -1,0 +1,143 @@
+"""NumPyro and Pyro behind one interface, so that each bar is written once.
+
+Parameters go in and values come out as NumPy arrays; static parameters (a count, a flag) are
+plain Python values. Functions under test take and return arrays of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pyro
+import torch
+
+import relaxppl.numpyro
+import relaxppl.pyro
+
+
+def is_static(value: Any) -> bool:
+    return isinstance(value, bool | str) or type(value) is int
+
+
+class Host:
+    """What the bars need of a host."""
+
+    name: str
+    module: Any
+    runtime: Any
+    """The host itself: numpyro or pyro."""
+
+    def array(self, value: Any, dtype: str = "float64") -> Any:
+        raise NotImplementedError
+
+    def numpy(self, value: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def arrays(self, params: dict[str, Any], dtype: str = "float64") -> dict[str, Any]:
+        return {n: v if is_static(v) else self.array(v, dtype) for n, v in params.items()}
+
+    def make(self, name: str, params: dict[str, Any], dtype: str = "float64", validate=True) -> Any:
+        """The distribution with these NumPy parameters."""
+        return self.build(name, self.arrays(params, dtype), validate)
+
+    def build(self, name: str, arrays: dict[str, Any], validate: bool = False) -> Any:
+        """The distribution with these parameters, already of the host."""
+        return getattr(self.module, name)(**arrays, validate_args=validate)
+
+    def draw(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> Any:
+        """A sample, of the host."""
+        raise NotImplementedError
+
+    def sample(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+        return self.numpy(self.draw(dist, seed, shape))
+
+    def noise(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+        raise NotImplementedError
+
+    def log_prob(self, dist: Any, value: Any) -> np.ndarray:
+        return self.numpy(dist.log_prob(self.like(dist, value)))
+
+    def like(self, dist: Any, value: Any) -> Any:
+        return self.array(value)
+
+    def moment(self, dist: Any, name: str) -> np.ndarray:
+        """The mean, variance or entropy; the hosts make some properties and some methods."""
+        value = getattr(dist, name)
+        return self.numpy(value() if callable(value) else value)
+
+    def value_and_grad(
+        self, fn: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], dtype: str = "float64"
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """A scalar function of arrays and its gradient in every one that is not static."""
+        raise NotImplementedError
+
+    def vmap(self, fn: Callable, *args: Any) -> Any:
+        raise NotImplementedError
+
+
+class NumPyro(Host):
+    name, module, runtime = "numpyro", relaxppl.numpyro, numpyro
+
+    def array(self, value, dtype="float64"):
+        return jnp.asarray(np.asarray(value), dtype=dtype)
+
+    def numpy(self, value):
+        return np.asarray(value)
+
+    def draw(self, dist, seed, shape=()):
+        return dist.sample(jax.random.key(seed), shape)
+
+    def noise(self, dist, seed, shape=()):
+        return np.asarray(dist.draw_noise(jax.random.key(seed), shape))
+
+    def value_and_grad(self, fn, inputs, dtype="float64"):
+        fixed = {n: v for n, v in inputs.items() if is_static(v)}
+        free = {n: self.array(v, dtype) for n, v in inputs.items() if n not in fixed}
+        value, grads = jax.value_and_grad(lambda free: fn({**free, **fixed}))(free)
+        return float(value), {n: np.asarray(g) for n, g in grads.items()}
+
+    def vmap(self, fn, *args):
+        return jax.vmap(fn)(*args)
+
+
+class Pyro(Host):
+    name, module, runtime = "pyro", relaxppl.pyro, pyro
+
+    def array(self, value, dtype="float64"):
+        # A copy: torch shares NumPy's memory, and a test must not write into the table of cases.
+        return torch.tensor(np.asarray(value), dtype=getattr(torch, dtype))
+
+    def numpy(self, value):
+        return value.detach().numpy()
+
+    def draw(self, dist, seed, shape=()):
+        torch.manual_seed(seed)
+        return dist.rsample(shape) if dist.has_rsample else dist.sample(shape)
+
+    def noise(self, dist, seed, shape=()):
+        torch.manual_seed(seed)
+        return dist.draw_noise(shape).numpy()
+
+    def value_and_grad(self, fn, inputs, dtype="float64"):
+        fixed = {n: v for n, v in inputs.items() if is_static(v)}
+        free = {
+            n: self.array(v, dtype).requires_grad_() for n, v in inputs.items() if n not in fixed
+        }
+        value = fn({**free, **fixed})
+        grads = torch.autograd.grad(value, list(free.values()), allow_unused=True)
+        numpy = {
+            n: np.zeros(v.shape) if g is None else g.numpy()
+            for (n, v), g in zip(free.items(), grads, strict=True)
+        }
+        return float(value.detach()), numpy
+
+    def vmap(self, fn, *args):
+        return torch.func.vmap(fn)(*args)
+
+
+HOSTS = {"numpyro": NumPyro(), "pyro": Pyro()}
