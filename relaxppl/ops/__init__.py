@@ -15,7 +15,7 @@ from typing import Any
 
 NAMES = frozenset(
     # elementwise
-    "exp log log1p expm1 sqrt abs sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
+    "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
     "gammaln where clip "
     # reductions and scans, all along one axis
     "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp "

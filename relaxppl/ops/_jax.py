@@ -13,6 +13,7 @@ import numpy as np
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
 
 exp, log, log1p, expm1, sqrt, abs = jnp.exp, jnp.log, jnp.log1p, jnp.expm1, jnp.sqrt, jnp.abs
+cos = jnp.cos
 sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.softplus
 ndtr, ndtri = special.ndtr, special.ndtri
 digamma, gammaln = special.digamma, special.gammaln

@@ -22,6 +22,7 @@ exp, log, log1p, expm1, sqrt, abs = (
     torch.sqrt,
     torch.abs,
 )
+cos = torch.cos
 sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
 ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
 digamma, gammaln = torch.special.digamma, torch.special.gammaln

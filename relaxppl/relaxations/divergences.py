@@ -1,0 +1,180 @@
+"""Kullback-Leibler divergences that are exact: the mathematics of the rules both hosts register.
+
+Every function takes the parameters of p, then those of q, and returns KL(p | q). The shapes
+broadcast. docs/kl_rules.md says which law each is a divergence of.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array
+
+
+def bernoulli(logits_p: Array, logits_q: Array) -> Array:
+    """Returns KL(Bernoulli(s(logits_p)) | Bernoulli(s(logits_q))), (*batch).
+
+    :param logits_p: log odds, (*batch).
+    :param logits_q: log odds, (*batch).
+    """
+    # Not p (a - b) + softplus(b) - softplus(a): at a = 50, b = 51 that is all rounding.
+    one = ops.log_sigmoid(logits_p) - ops.log_sigmoid(logits_q)
+    zero = ops.log_sigmoid(-logits_p) - ops.log_sigmoid(-logits_q)
+    return ops.sigmoid(logits_p) * one + ops.sigmoid(-logits_p) * zero
+
+
+def one_hot_categorical(logits_p: Array, logits_q: Array) -> Array:
+    """Returns the KL of two categorical laws over K classes, (*batch).
+
+    :param logits_p: log probabilities up to a constant, (*batch, K).
+    :param logits_q: log probabilities up to a constant, (*batch, K).
+    """
+    log_p, log_q = ops.log_softmax(logits_p, axis=-1), ops.log_softmax(logits_q, axis=-1)
+    p = ops.exp(log_p)
+    # A class that is impossible under p costs nothing, also where log p is -inf.
+    possible = p > 0
+    ratio = ops.where(possible, log_p, 0.0 * p) - ops.where(possible, log_q, 0.0 * p)
+    return ops.sum(p * ratio, axis=-1)
+
+
+# 2 B_2n / (2n)!, B_2n the Bernoulli numbers: d coth(d / 2) = 2 + sum over n >= 1 of these d^2n.
+_BERNOULLI_NUMBERS = (
+    *(1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510),
+    *(43867 / 798, -174611 / 330, 854513 / 138, -236364091 / 2730),
+)
+_SERIES = tuple(2.0 * b / math.factorial(2 * n) for n, b in enumerate(_BERNOULLI_NUMBERS, start=1))
+
+
+def relaxed_bernoulli(location_p: Array, location_q: Array) -> Array:
+    """Returns the KL of two relaxed Bernoulli laws of equal temperature, whatever it is, (*batch).
+
+    It is that of two logistic laws of one scale, d coth(d / 2) - 2 with d the difference of their
+    locations.
+
+    :param location_p: location of the latent logistic variable (the logits), (*batch).
+    :param location_q: the same of q, (*batch).
+    """
+    d = location_p - location_q
+    near = ops.abs(d) < 1.5
+    square = ops.where(near, d, 0.0 * d) ** 2
+    series = 0.0 * square
+    for coefficient in reversed(_SERIES):
+        series = square * (coefficient + series)
+    far = ops.where(near, 2.0 + 0.0 * d, ops.abs(d))
+    # |d| coth(|d| / 2) = |d| + 2 |d| / (exp |d| - 1), without the overflow of exp |d|.
+    tail = 2.0 * far * ops.exp(-far) / -ops.expm1(-far)
+    return ops.where(near, series, far - 2.0 + tail)
+
+
+# Nodes for concrete(): s = 2 sinh(x) with x equidistant reaches |s| = 33, where the integrand is
+# below float64's resolution of it. The error of the rule, against one of 6001 nodes over
+# K = 3 ... 2000 and logits up to 100, is 4e-10 with a step of 0.1 and 5e-8 with 0.15.
+_X = {step: np.arange(-3.5, 3.5 + step / 2, step) for step in (0.1, 0.15)}
+_NODES = {step: (2.0 * np.sinh(x), 2.0 * step * np.cosh(x)) for step, x in _X.items()}
+
+
+def concrete(logits_p: Array, logits_q: Array) -> Array:
+    """Returns the KL of two Concrete laws on the simplex of equal temperature, (*batch).
+
+    The temperature cancels. With E_i independent exponential variables and r_i = q_i / p_i,
+
+        KL = K E[log(sum_i r_i E_i / sum_i E_i)] - sum_i log r_i,
+
+    and log(A / B) is the integral of (exp(-t B) - exp(-t A)) / t, whose mean factorises over the
+    classes. With t = e^s and the log r_i shifted to have mean zero,
+
+        KL = K * integral over s of [(1 + e^s)^-K - prod_i 1 / (1 + r_i e^s)],
+
+    which is never negative and has no cancellation near p = q. Its window grows with the largest
+    r_i, so where that is large the first term is replaced by 1 / (1 + r_max e^s), whose
+    difference from the first has the integral log r_max - H_(K-1).
+
+    :param logits_p: log probabilities up to a constant, (*batch, K).
+    :param logits_q: log probabilities up to a constant, (*batch, K).
+    """
+    log_r = logits_q - logits_p
+    size = log_r.shape[-1]
+    if size == 1:
+        return 0.0 * log_r[..., 0]
+    if size == 2:
+        return relaxed_bernoulli(log_r[..., 0], log_r[..., 1])
+    nodes, weights = _NODES[0.1 if ops.eps(log_r) < 1e-12 else 0.15]
+    column = (-1,) + (1,) * (len(log_r.shape) - 1)
+    # The divergence does not depend on where the window lies, so no gradient goes through it.
+    top = ops.stop_gradient(ops.max(log_r, axis=-1))
+    log_r = log_r - top[..., None]
+    step_of_product = ops.stop_gradient(ops.logsumexp(log_r, axis=-1))
+    s = ops.like(log_r, nodes).reshape(column) - 0.5 * step_of_product
+    height = -ops.sum(log_r, axis=-1) / size
+    low = height < 3.0
+    product = ops.sum(ops.softplus(s[..., None] + log_r), axis=-1)
+    # Where height is large the unused branch may be infinite.
+    inner = ops.where(low, height, 0.0 * height)
+    reference = ops.where(low, size * ops.softplus(s - inner), ops.softplus(s))
+    integrand = ops.exp(-reference) * -ops.expm1(reference - product)
+    integral = ops.sum(ops.like(log_r, weights).reshape(column) * integrand, axis=0)
+    harmonic = math.fsum(1.0 / k for k in range(1, size))
+    return size * ops.where(low, integral, height - harmonic + integral)
+
+
+def normal(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
+    """Returns the KL of two normal laws, (*batch).
+
+    :param loc_p: mean, (*batch).
+    :param scale_p: standard deviation, (*batch).
+    :param loc_q: mean, (*batch).
+    :param scale_q: standard deviation, (*batch).
+    """
+    log_ratio = ops.log(scale_p) - ops.log(scale_q)
+    distance = (loc_p - loc_q) / scale_q
+    return 0.5 * (ops.expm1(2.0 * log_ratio) - 2.0 * log_ratio + distance**2)
+
+
+def multivariate_normal(loc_p: Array, tril_p: Array, loc_q: Array, tril_q: Array) -> Array:
+    """Returns the KL of two multivariate normal laws, (*batch).
+
+    :param loc_p: mean, (*batch, D).
+    :param tril_p: lower Cholesky factor of the covariance, (*batch, D, D).
+    :param loc_q: mean, (*batch, D).
+    :param tril_q: lower Cholesky factor of the covariance, (*batch, D, D).
+    """
+    size = tril_p.shape[-1]
+    whitened = ops.solve_triangular(tril_q, loc_p - loc_q)
+    columns = ops.solve_triangular(tril_q[..., None, :, :], ops.moveaxis(tril_p, -1, -2))
+    trace = ops.sum(ops.sum(columns**2, axis=-1), axis=-1)
+    log_p, log_q = ops.log(ops.diagonal(tril_p)), ops.log(ops.diagonal(tril_q))
+    half_log_det = ops.sum(log_q, axis=-1) - ops.sum(log_p, axis=-1)
+    return 0.5 * (trace - size + ops.sum(whitened**2, axis=-1)) + half_log_det
+
+
+def invertible_gaussian(
+    loc_p: Array,
+    scale_p: Array,
+    temperature_p: Array,
+    delta_p: Array,
+    loc_q: Array,
+    scale_q: Array,
+    temperature_q: Array,
+    delta_q: Array,
+) -> Array:
+    """Returns the KL of two invertible Gaussian laws over K classes, (*batch).
+
+    log(z_k / z_K) = y_k / T - log(delta) is one bijection for every law of this family, and under
+    each it is normal; so the divergence is exact also at unequal temperatures and deltas.
+
+    :param loc_p: mean of y, (*batch, K - 1).
+    :param scale_p: standard deviation of y, (*batch, K - 1).
+    :param temperature_p: (*batch).
+    :param delta_p: (*batch).
+    :param loc_q: the same of q.
+    :param scale_q: the same of q.
+    :param temperature_q: the same of q.
+    :param delta_q: the same of q.
+    """
+    t_p, t_q = temperature_p[..., None], temperature_q[..., None]
+    shift_p, shift_q = ops.log(delta_p)[..., None], ops.log(delta_q)[..., None]
+    each = normal(loc_p / t_p - shift_p, scale_p / t_p, loc_q / t_q - shift_q, scale_q / t_q)
+    return ops.sum(each, axis=-1)
