@@ -141,5 +141,3 @@ def _law(name: str) -> type[Law]:
 def _check(estimator: str) -> None:
     if estimator not in ESTIMATORS:
         raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
-
-

@@ -37,7 +37,9 @@ def apply(parameters: Mapping[str, Array], inputs: Array) -> Array:
     :param parameters: as :func:`initial` names them.
     :param inputs: (..., features).
     """
-    units = 2.0 * ops.sigmoid(2.0 * (inputs @ parameters["weight_in"] + parameters["bias_in"])) - 1.0
+    units = (
+        2.0 * ops.sigmoid(2.0 * (inputs @ parameters["weight_in"] + parameters["bias_in"])) - 1.0
+    )
     return (
         units @ parameters["weight_out"]
         + inputs @ parameters["weight_skip"]

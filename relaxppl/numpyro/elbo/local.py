@@ -1,0 +1,221 @@
+"""The local gradients of the sites whose estimators evaluate the program at other values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from relaxppl.estimators import disarm, network, rebar
+from relaxppl.estimators.laws import Draw, Law
+from relaxppl.numpyro.elbo.laws import law_of, stopped
+from relaxppl.numpyro.elbo.plan import Plan
+from relaxppl.numpyro.elbo.prepare import network_parameters, network_rank, side_input
+from relaxppl.numpyro.elbo.program import Program, frames_of, sum_to
+
+
+class LocalGradients:
+    """One particle's local gradients, level by level.
+
+    :param program: the program at the values drawn.
+    :param plan: the estimator of each site.
+    :param options: the ELBO's options.
+    :param params: the parameters by name.
+    :param costs: each site's downstream cost, with its batch dimensions only.
+    :param key: a PRNG key for the latents behind the values drawn.
+    :param learn_now: whether the temperatures' objective runs; may be traced.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        options: Any,
+        params: dict[str, Any],
+        costs: Mapping[str, jax.Array],
+        key: jax.Array,
+        learn_now: Any,
+    ) -> None:
+        self.program, self.plan, self.options, self.params = program, plan, options, params
+        self.key, self.learn_now = key, learn_now
+        self.objective = jnp.zeros(())
+        self.laws: dict[str, Law] = {}
+        self.draws: dict[str, Draw] = {}
+        for name, (law, _) in program.structure.laws.items():
+            if law is not None:
+                self.laws[name] = law_of(stopped(program.guide_trace[name]["fn"]))
+        self.costs = {n: self._aligned(n, c) for n, c in costs.items() if n in self.laws}
+
+    def gradients(self) -> dict[str, jax.Array]:
+        """Returns h by site, of the logits' shape."""
+        found: dict[str, jax.Array] = {}
+        structure, plan = self.program.structure, self.plan
+        for level in structure.levels(plan.soft):
+            found.update(self._relaxed(level))
+        for name in plan.networks - plan.soft:
+            found.update(self._with_controls((name,), {}, {}))
+        for level in structure.levels(plan.antithetic):
+            found.update(self._antithetic(level))
+        return found
+
+    def _noise_key(self, name: str, use: int) -> jax.Array:
+        index = self.program.structure.discrete.index(name)
+        return jax.random.fold_in(self.key, 3 * index + use)
+
+    def _noise(self, kind: str, name: str, shape: tuple[int, ...], use: int) -> jax.Array:
+        return getattr(jax.random, kind)(
+            self._noise_key(name, use), shape, self.laws[name].logits.dtype
+        )
+
+    def _draw(self, name: str) -> Draw:
+        if name not in self.draws:
+            law = self.laws[name]
+            value = law.encode(self.program.guide_trace[name]["value"])
+            noise = self._noise(law.noise, name, tuple(law.logits.shape), 0)
+            self.draws[name] = Draw(law, value, noise)
+        return self.draws[name]
+
+    def _free(self, name: str) -> jax.Array:
+        law = self.laws[name]
+        return law.latent(self._noise(law.noise, name, tuple(law.logits.shape), 1))
+
+    def _aligned(self, name: str, cost: jax.Array) -> jax.Array:
+        """Gives a cost over the batch the logits' further dimensions, of size one."""
+        batch = len(self.program.guide_trace[name]["fn"].batch_shape)
+        extra = self.laws[name].logits.ndim - batch
+        return cost.reshape(cost.shape + (1,) * extra)
+
+    def _temperature(self, name: str) -> jax.Array:
+        value = self._parameter(name, "temperature")
+        return jnp.asarray(self.options.temperature) if value is None else stop_gradient(value)
+
+    def _parameter(self, name: str, which: str) -> jax.Array | None:
+        if self.options.learn is False or name not in self.plan.soft:
+            return None
+        return self.params.get(f"{name}.estimator.{which}")
+
+    def _site_costs(
+        self, names: tuple[str, ...], values: dict[str, jax.Array], soft_value: Any
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        terms = self.program.terms_at(values, soft_value)
+        whole = sum((jnp.sum(term.value) for term in terms), start=jnp.zeros(()))
+        each = {}
+        for name in names:
+            frames = frames_of(self.program.guide_trace[name])
+            each[name] = self._aligned(name, sum_to((t for t in terms if name in t.deps), frames))
+        return whole, each
+
+    def _relaxed(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
+        draws = {name: self._draw(name) for name in level}
+        temperatures = {name: self._temperature(name) for name in level}
+        free = None if self.options.coupled else {name: self._free(name) for name in level}
+
+        def soft_value(name: str, fn: Any) -> jax.Array | None:
+            law = self.laws.get(name)
+            if law is None or not law.relaxable:
+                return None
+            return self._draw(name).soft(self._temperature(name), law_of(fn))
+
+        def cost(x: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+            try:
+                return self._site_costs(level, x, soft_value)
+            except TypeError as error:
+                raise TypeError(
+                    f"the model or the guide could not run at relaxed values of {', '.join(level)} "
+                    f"({error}). If it indexes or branches by them, choose "
+                    "infer={'estimator': 'disarm'} or 'score' for these sites in the guide, or "
+                    "write it with one-hot or 0/1 arithmetic"
+                ) from error
+
+        # A downstream draw must not first be made inside a transformation.
+        for name in self.program.structure.downstream(frozenset(level)):
+            if name in self.laws and self.laws[name].relaxable:
+                self._draw(name)
+
+        learned = {
+            n: t for n, t in temperatures.items() if self._parameter(n, "temperature") is not None
+        }
+        if not learned:
+            return self._with_controls(level, rebar.control(draws, cost, temperatures, free), {})
+
+        def full() -> tuple[Any, Any]:
+            return rebar.control_and_tangents(draws, cost, temperatures, free)
+
+        def cheap() -> tuple[Any, Any]:
+            controls = rebar.control(draws, cost, temperatures, free)
+            zeros = jax.tree.map(jnp.zeros_like, controls)
+            return controls, dict.fromkeys(temperatures, zeros)
+
+        if self.learn_now is True:
+            controls, tangents = full()
+        else:
+            controls, tangents = jax.lax.cond(self.learn_now, full, cheap)
+        return self._with_controls(level, controls, tangents)
+
+    def _with_controls(
+        self,
+        names: tuple[str, ...],
+        controls: dict[str, jax.Array],
+        tangents: dict[str, dict[str, jax.Array]],
+    ) -> dict[str, jax.Array]:
+        """Returns h = R score + e control + network's, and adds to the variance's objective."""
+        found, etas = {}, {}
+        for name in names:
+            draw = self._draw(name)
+            h = self.costs[name] * draw.score()
+            if name in controls:
+                eta = self._parameter(name, "eta")
+                etas[name] = jnp.asarray(self.options.eta) if eta is None else stop_gradient(eta)
+                h = h + etas[name] * controls[name]
+            if name in self.plan.networks:
+                h = h + self._network(name, h)
+            found[name] = stop_gradient(h)
+        in_eta, in_temperature = rebar.variance_gradients(found, etas, controls, tangents)
+        self._descend({n: self._parameter(n, "eta") for n in in_eta}, in_eta)
+        self._descend(
+            {n: self._parameter(n, "temperature") for n in in_temperature}, in_temperature
+        )
+        for name in self.plan.networks & set(names):
+            self._learn_network(name, found[name])
+        return found
+
+    def _descend(self, parameters: Any, gradients: Any) -> None:
+        """Adds to the objective a term with the given gradients."""
+        for name, parameter in parameters.items():
+            if parameter is not None:
+                self.objective += jnp.sum(stop_gradient(gradients[name]) * parameter)
+
+    def _network_of(self, name: str) -> tuple[dict[str, jax.Array], Any, jax.Array | None]:
+        site = self.program.guide_trace[name]
+        parameters = network_parameters(self.params, f"{name}.estimator.")
+        assert parameters is not None
+        rank, side = network_rank(site), side_input(site)
+
+        def function(weights: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+            return network.on_site(weights, rank, side)(x)
+
+        return parameters, function, None if self.options.coupled else self._free(name)
+
+    def _network(self, name: str, h: jax.Array) -> jax.Array:
+        parameters, function, free = self._network_of(name)
+        weights = jax.tree.map(stop_gradient, parameters)
+        return rebar.network_control(self._draw(name), lambda x: function(weights, x), free)
+
+    def _learn_network(self, name: str, h: jax.Array) -> None:
+        parameters, function, free = self._network_of(name)
+        weights = jax.tree.map(stop_gradient, parameters)
+        gradients = rebar.network_gradients(self._draw(name), function, weights, h, free)
+        self._descend(parameters, gradients)
+
+    def _antithetic(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
+        pairs, values = {}, {}
+        for name in level:
+            law, site = self.laws[name], self.program.guide_trace[name]
+            noise = self._noise("logistic", name, disarm.noise_shape(law), 2)
+            pairs[name] = disarm.Antithetic(law, law.encode(site["value"]), noise)
+            values[name] = law.decode(pairs[name].value).astype(site["value"].dtype)
+        _, mirrored = self._site_costs(level, values, None)
+        return {n: pairs[n].local_gradient(self.costs[n], mirrored[n]) for n in level}

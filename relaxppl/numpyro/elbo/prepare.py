@@ -1,0 +1,122 @@
+"""The guide that declares what an ELBO itself learns, for stock SVI to optimise and to carry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+from numpyro import handlers
+from numpyro.distributions import constraints
+
+from relaxppl.estimators import network
+from relaxppl.numpyro.elbo.laws import law_of
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one site's estimator learns or carries.
+
+    :param temperature: the initial temperature, or None where none is learned.
+    :param eta: the initial factor of the control variate, or None.
+    :param control_network: the number of hidden units of the control variate, or None.
+    :param baseline_network: that of the baseline, or None.
+    :param average: whether a decaying average is carried.
+    """
+
+    temperature: float | None = None
+    eta: float | None = None
+    control_network: int | None = None
+    baseline_network: int | None = None
+    average: bool = False
+
+
+def network_rank(site: dict[str, Any]) -> int:
+    """Returns how many rightmost dimensions of a site's logits a network sees together.
+
+    They are those right of the site's innermost plate.
+    """
+    logits = law_of(site["fn"]).logits
+    dims = [frame.dim for frame in site["cond_indep_stack"]]
+    outer = len(site["fn"].batch_shape) + max(dims) + 1 if dims else 0
+    return logits.ndim - outer
+
+
+def side_input(site: dict[str, Any]) -> jax.Array | None:
+    """Returns the inputs that the guide gives the site's network, (*plates, features), or None."""
+    given = site["infer"].get("estimator_input")
+    return None if given is None else jax.lax.stop_gradient(jnp.asarray(given))
+
+
+class PreparedGuide:
+    """A guide that also declares its ELBO's parameters and state; else it is the guide.
+
+    :param guide: the guide.
+    :param needs: from a discrete site's name and message to what its estimator learns.
+    """
+
+    def __init__(self, guide: Callable[..., Any], needs: Callable[[dict[str, Any]], Any]) -> None:
+        self.guide, self._needs = guide, needs
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("guide", "_needs"):
+            raise AttributeError(name)
+        return getattr(self.guide, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with handlers.trace() as trace:
+            result = self.guide(*args, **kwargs)
+        for name, site in trace.items():
+            if site["type"] == "sample" and not site["is_observed"]:
+                needs = self._needs(site)
+                if needs is not None:
+                    _declare(name, site, needs)
+        return result
+
+
+def _declare(name: str, site: dict[str, Any], needs: Needs) -> None:
+    prefix = f"{name}.estimator."
+    if needs.temperature is not None:
+        numpyro.param(
+            prefix + "temperature", jnp.asarray(needs.temperature), constraint=constraints.positive
+        )
+    if needs.eta is not None:
+        numpyro.param(prefix + "eta", jnp.asarray(needs.eta))
+    side = side_input(site)
+    features = 0 if side is None else side.shape[-1]
+    if needs.control_network is not None:
+        rank = network_rank(site)
+        shape = law_of(site["fn"]).logits.shape
+        seen = math.prod(shape[len(shape) - rank :])
+        _declare_network(prefix, seen + features, needs.control_network)
+    if needs.baseline_network is not None:
+        if side is None:
+            raise ValueError(
+                f"site {name!r}: a network baseline needs the inputs that it sees; give them in "
+                "the guide as infer={'estimator_input': array of shape (*plates, features)}"
+            )
+        _declare_network(f"{name}.baseline.", features, needs.baseline_network)
+    if needs.average:
+        numpyro.mutable(f"{name}.baseline.average", jnp.zeros(()))
+
+
+def _declare_network(prefix: str, features: int, hidden: int) -> None:
+    for key, value in network.initial(features, hidden).items():
+        numpyro.param(prefix + key, jnp.asarray(value, dtype=jnp.result_type(float)))
+
+
+def network_parameters(params: dict[str, Any], prefix: str) -> dict[str, jax.Array] | None:
+    """Returns the network's parameters by their own names, or None if they are not declared."""
+    names = network.initial(1, 1)
+    if any(prefix + key not in params for key in names):
+        return None
+    return {key: params[prefix + key] for key in names}
+
+
+def is_discrete(site: dict[str, Any]) -> bool:
+    """Returns whether a latent site needs an estimator."""
+    return not site["fn"].has_rsample

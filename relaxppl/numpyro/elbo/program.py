@@ -1,0 +1,253 @@
+"""A model and its guide as a sum of terms, at the values drawn or at others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.infer.util import get_importance_trace
+from numpyro.primitives import Messenger
+from numpyro.util import _validate_model, check_model_guide_match
+
+from relaxppl.numpyro.elbo import exact_kl
+from relaxppl.numpyro.elbo.laws import soft_log_prob, stopped
+from relaxppl.numpyro.elbo.structure import Structure
+
+Frames = frozenset[tuple[str, int]]
+SoftValue = Callable[[str, Any], Any]
+"""From a site's name and its recomputed law to its relaxed value; None where it has none."""
+
+
+class Term(NamedTuple):
+    """One summand of log p - log q."""
+
+    value: jax.Array
+    """As the host's log densities: scaled, masked, summed over events only."""
+    frames: Frames
+    """The plates that it lies in, by name and dimension."""
+    deps: frozenset[str]
+    """The guide's discrete sites that it depends on."""
+
+
+def frames_of(site: dict[str, Any]) -> Frames:
+    """Returns the plates of a site, by name and dimension."""
+    return frozenset((frame.name, frame.dim) for frame in site["cond_indep_stack"])
+
+
+def sum_to(terms: Iterable[Term], frames: Frames) -> jax.Array:
+    """Returns the sum of terms, reduced to the given plates; every other dimension is summed."""
+    result = jnp.zeros(())
+    for term in terms:
+        value = term.value
+        for dim in range(-jnp.ndim(value), 0):
+            kept = any(frame in frames for frame in term.frames if frame[1] == dim)
+            if not kept and value.shape[dim] != 1:
+                value = jnp.sum(value, axis=dim, keepdims=True)
+        while value.ndim and value.shape[0] == 1:
+            value = value[0]
+        result = result + value
+    return result
+
+
+class Program:
+    """One draw of the guide, the model at it, and both again at other values of some sites.
+
+    :param model: the model.
+    :param guide: the guide.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    :param params: the parameters and the mutable state by name.
+    :param structure: what depends on what.
+    :param keys: PRNG keys of the model and of the guide.
+    :param plate_key: a key for the plates' subsamples, or None to use the two.
+    :param use_exact_kl: whether to integrate the pairs of sites that can be.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        params: dict[str, Any],
+        structure: Structure,
+        keys: tuple[jax.Array, jax.Array],
+        plate_key: jax.Array | None = None,
+        use_exact_kl: bool = False,
+    ) -> None:
+        self.args, self.kwargs = args, kwargs
+        self.structure = structure
+        self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
+
+        def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
+            if plate_key is not None:
+                hidden = ["sample", "prng_key", "control_flow"]
+                fn = handlers.seed(fn, plate_key, hide_types=hidden)
+            return handlers.seed(fn, key)
+
+        self.model, self.guide = seeded(model, keys[0]), seeded(guide, keys[1])
+        self.model_trace, self.guide_trace = get_importance_trace(
+            self.model, self.guide, args, kwargs, params
+        )
+        check_model_guide_match(self.model_trace, self.guide_trace)
+        _validate_model(self.model_trace, plate_warning="strict")
+        self.discrete = frozenset(structure.discrete)
+        pairs = exact_kl.candidates(structure) if use_exact_kl else frozenset()
+        self.integrated = frozenset(
+            n for n in pairs if exact_kl.kl(self.guide_trace[n], self.model_trace[n]) is not None
+        )
+
+    def mutable_state(self) -> dict[str, Any]:
+        """Returns the values of the program's own mutable sites."""
+        return {
+            name: site["value"]
+            for trace in (self.guide_trace, self.model_trace)
+            for name, site in trace.items()
+            if site["type"] == "mutable"
+        }
+
+    def terms(self) -> list[Term]:
+        """Returns every term at the values drawn, differentiable in the parameters.
+
+        log q of a discrete site is stopped: the mean of its gradient is zero.
+        """
+        return self._terms(self.model_trace, self.guide_trace, frozenset(), None)
+
+    def terms_at(
+        self, values: Mapping[str, jax.Array], soft_value: SoftValue | None = None
+    ) -> list[Term]:
+        """Returns the terms that depend on some sites, at other values of them.
+
+        The model runs once. The guide runs only if laws in it depend on those sites, with the
+        same randomness; its other sites keep their values, and every parameter is stopped.
+
+        :param values: the sites' values.
+        :param soft_value: gives the downstream discrete sites their values; terms that depend on
+            one to which it gives None are left out. Without it they are drawn again.
+        """
+        names = frozenset(values)
+        moved = self.structure.downstream(names)
+        omitted: set[str] = set()
+        guide_trace = (
+            self._guide_again(values, moved, soft_value, omitted)
+            if moved
+            else {n: _held(s, values.get(n)) for n, s in self.guide_trace.items()}
+        )
+        model = handlers.substitute(
+            handlers.replay(self.model, guide_trace), data=self.stopped_params
+        )
+        model_trace = handlers.trace(model).get_trace(*self.args, **self.kwargs)
+        soft = frozenset() if soft_value is None else (names | (moved & self.discrete)) - omitted
+        terms = self._terms(model_trace, guide_trace, soft, names)
+        return [term for term in terms if not term.deps & omitted]
+
+    def _guide_again(
+        self,
+        values: Mapping[str, jax.Array],
+        moved: frozenset[str],
+        soft_value: SoftValue | None,
+        omitted: set[str],
+    ) -> dict[str, Any]:
+        def choose(msg: dict[str, Any], before: dict[str, Any]) -> Any:
+            name = msg["name"]
+            if name in values:
+                return values[name]
+            if name not in moved:
+                return jax.lax.stop_gradient(before["value"])
+            if name not in self.discrete or soft_value is None:
+                msg["kwargs"]["rng_key"] = before["kwargs"]["rng_key"]
+                return None
+            value = soft_value(name, msg["fn"])
+            if value is None:
+                omitted.add(name)
+                return jax.lax.stop_gradient(before["value"])
+            return value
+
+        guide = handlers.substitute(
+            _Again(self.guide, self.guide_trace, choose), data=self.stopped_params
+        )
+        return handlers.trace(guide).get_trace(*self.args, **self.kwargs)
+
+    def _terms(
+        self,
+        model_trace: dict[str, Any],
+        guide_trace: dict[str, Any],
+        soft: frozenset[str],
+        only: frozenset[str] | None,
+    ) -> list[Term]:
+        structure, terms = self.structure, []
+
+        def add(site: dict[str, Any], deps: frozenset[str], value: Callable[[], jax.Array]) -> None:
+            if only is None or deps & only:
+                terms.append(Term(value(), frames_of(site), deps & self.discrete))
+
+        for name, site in model_trace.items():
+            if site["type"] == "sample" and name not in self.integrated:
+                add(site, structure.model_terms[name], lambda s=site: _log_prob(s, soft))
+        for name, site in guide_trace.items():
+            if site["type"] != "sample":
+                continue
+            if name in self.integrated:
+                prior = model_trace[name]
+                deps = structure.guide_laws[name] | structure.model_laws[name]
+                add(site, deps, lambda s=site, p=prior: -exact_kl.kl(s, p))
+            elif name in self.discrete:
+                stop = jax.lax.stop_gradient
+                deps = structure.guide_terms[name]
+                if only is None:
+                    add(site, deps, lambda s=site: -stop(_log_prob(s, soft)))
+                else:
+                    add(site, deps, lambda s=site: -_log_prob(s, soft))
+            else:
+                add(site, structure.guide_terms[name], lambda s=site: -_log_prob(s, soft))
+        return terms
+
+
+def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
+    if site["type"] != "sample":
+        return site
+    site = {**site, "fn": stopped(site["fn"]), "intermediates": []}
+    site.pop("log_prob", None)
+    site["value"] = jax.lax.stop_gradient(site["value"]) if value is None else value
+    return site
+
+
+def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
+    if "log_prob" in site:
+        return site["log_prob"]
+    if site["name"] in soft:
+        log_prob = soft_log_prob(site["fn"], site["value"])
+        if log_prob is None:
+            raise NotImplementedError(
+                f"site {site['name']!r}: {type(site['fn']).__name__} has no log density at relaxed "
+                "values; the model and the guide must both have a Bernoulli, or both a "
+                "OneHotCategorical, there. Or choose infer={'estimator': 'score'} or 'disarm' for "
+                "this site in the guide"
+            )
+    elif site["intermediates"]:
+        log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
+    else:
+        log_prob = site["fn"].log_prob(site["value"])
+    return log_prob if site["scale"] is None else site["scale"] * log_prob
+
+
+class _Again(Messenger):
+    """Runs the guide again, its values chosen, its plates' subsamples as before."""
+
+    def __init__(self, fn: Any, trace: dict[str, Any], choose: Callable[..., Any]) -> None:
+        super().__init__(fn)
+        self.trace, self.choose = trace, choose
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        before = self.trace.get(msg.get("name"))
+        if before is None:
+            return
+        if msg["type"] == "plate":
+            msg["value"] = before["value"]
+        elif msg["type"] == "sample" and not msg["is_observed"]:
+            value = self.choose(msg, before)
+            if value is not None:
+                msg["value"] = value
