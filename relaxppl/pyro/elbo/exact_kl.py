@@ -1,0 +1,59 @@
+"""Which sites' KL between guide and model is exact and may replace the two log probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pyro.distributions import MaskedDistribution
+from pyro.ops.provenance import get_provenance
+from torch.distributions import kl_divergence
+
+__all__ = ["integrable", "kl_divergence"]
+
+
+def integrable(guide_trace: Any, model_trace: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields the guide's sites whose KL to the model's law can stand for the sampled pair, with it.
+
+    That takes a registered rule, the same mask and scale on both sides, and a model's law that
+    depends neither on the site itself nor on what the guide draws downstream of it: then the site,
+    given everything else in the KL, still has the guide's law.
+
+    :param guide_trace: with values whose provenance names every guide site, reparameterised or not.
+    :param model_trace: replayed against it.
+    """
+    for name, guide in guide_trace.nodes.items():
+        model = model_trace.nodes.get(name)
+        if model is None or guide["type"] != "sample" or guide["is_observed"]:
+            continue
+        if model["is_observed"] or not _same_weight(guide, model):
+            continue
+        try:
+            kl = kl_divergence(guide["fn"], model["fn"])
+        except NotImplementedError:
+            continue
+        # Whatever is downstream of the site carries its name too.
+        if name not in get_provenance(kl):
+            yield name, torch.as_tensor(kl)
+
+
+def _same_weight(guide: Any, model: Any) -> bool:
+    masks = [
+        node["fn"]._mask if isinstance(node["fn"], MaskedDistribution) else None
+        for node in (guide, model)
+    ]
+    return (
+        _same(guide["scale"], model["scale"])
+        and _same(guide["mask"], model["mask"])
+        and _same(*masks)
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.shape == other.shape and bool((one == other).all())
+    tensors = isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor)
+    return not tensors and one == other

@@ -1,0 +1,262 @@
+"""The local gradients of a program's discrete sites, one function for each kind of estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from relaxppl import ops
+from relaxppl.estimators import disarm, network, rebar
+from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, OneHotCategorical
+from relaxppl.pyro.elbo.laws import base_of, law_of
+from relaxppl.pyro.elbo.parameters import Own, features_of, side_input
+from relaxppl.pyro.elbo.program import Program, Site, Term, reduce_to
+from relaxppl.pyro.shell import _NOISE
+
+Tensors = dict[str, torch.Tensor]
+
+ANY = None
+SUPPORT: dict[str, tuple[type, ...] | None] = {
+    "score": ANY,
+    "rloo": ANY,
+    "disarm": (Bernoulli, OneHotCategorical, Categorical),
+    "rebar": (Bernoulli, OneHotCategorical),
+    "relax": (Bernoulli, OneHotCategorical, Categorical),
+}
+"""By estimator, the laws that it can be used with."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The constructor arguments of the five classes, each with the value that the others use."""
+
+    baseline: str | None = None
+    decay: float = 0.9
+    hidden: int = 16
+    temperature: float = 0.5
+    eta: float = 1.0
+    coupled: bool = True
+    control_variate: str = "both"
+
+
+def check(site: Site, estimator: str, elbo: str) -> None:
+    """Checks that the estimator can be used with the site's law.
+
+    :raises ValueError: for an estimator that does not exist.
+    :raises NotImplementedError: naming the site, its law and the estimators that support it.
+    """
+    if estimator not in SUPPORT:
+        raise ValueError(
+            f"site '{site.name}' asks for the estimator {estimator!r}; known: {', '.join(SUPPORT)}"
+        )
+    laws = SUPPORT[estimator]
+    if laws is ANY or isinstance(site.law, laws) and _relaxes(site, estimator):
+        return
+    able = [
+        n for n, s in SUPPORT.items() if s is ANY or site.law is not None and type(site.law) in s
+    ]
+    hint = ""
+    if isinstance(site.law, Categorical):
+        hint = "; or make the site a OneHotCategorical, whose value can be relaxed"
+    raise NotImplementedError(
+        f"{elbo}: the estimator {estimator!r} does not support site '{site.name}', a "
+        f"{type(base_of(site.fn)).__name__}. Those that do: {', '.join(able)}. Choose one at the "
+        f"site with infer={{'estimator': {able[0]!r}}}{hint}"
+    )
+
+
+def _relaxes(site: Site, estimator: str) -> bool:
+    return estimator != "rebar" or type(site.law) is not Categorical
+
+
+def downstream(terms: Iterable[Term], name: str) -> list[Term]:
+    return [term for term in terms if name in term.deps]
+
+
+def reward(program: Program, site: Site) -> torch.Tensor:
+    """Returns the sum of the terms that depend on a site, broadcasting with its batch shape."""
+    total = reduce_to(downstream(program.terms, site.name), site)
+    if not isinstance(total, torch.Tensor):
+        total = site.value.new_zeros(()) + total
+    return total.detach()
+
+
+def noise(kind: str, shape: Any, like: torch.Tensor) -> torch.Tensor:
+    return _NOISE[kind](torch.Size(shape), like.detach())
+
+
+def levels(program: Program, names: Iterable[str]) -> list[list[str]]:
+    """Returns the sites by level: those of one level do not depend on each other in the guide."""
+    level: dict[str, int] = {}
+    wanted = set(names)
+    for name, site in program.sites.items():
+        if name in wanted:
+            level[name] = 1 + max((level[u] for u in site.upstream if u in level), default=0)
+    found: list[list[str]] = [[] for _ in range(max(level.values(), default=0))]
+    for name, value in level.items():
+        found[value - 1].append(name)
+    return found
+
+
+def antithetic(program: Program, names: Iterable[str]) -> Tensors:
+    """Returns DisARM's local gradients: one more hard evaluation for each level."""
+    local = {}
+    for level in levels(program, names):
+        pairs = {}
+        for name in level:
+            law = program.sites[name].law
+            assert law is not None
+            logistic = noise("logistic", disarm.noise_shape(law), law.logits)
+            pairs[name] = disarm.Antithetic(law, law.encode(program.sites[name].value), logistic)
+        at = {n: program.sites[n].law.decode(pair.value) for n, pair in pairs.items()}
+        with torch.no_grad():
+            terms = program.evaluate(at)
+        for name, pair in pairs.items():
+            site = program.sites[name]
+            mirrored = reduce_to(downstream(terms, name), site)
+            rewards = site.aligned(reward(program, site))
+            local[name] = pair.local_gradient(rewards, site.aligned(mirrored))
+    return local
+
+
+class Pathwise:
+    """REBAR and RELAX on one program.
+
+    :param program: after its first run.
+    :param soft: sites whose control variate is the program at relaxed values.
+    :param free: sites with a network as a control variate, or as a part of it.
+    :param settings: of the estimators.
+    :param own: their learned parameters.
+    :param tangents: whether the temperatures learn in this step.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        soft: Iterable[str],
+        free: Iterable[str],
+        settings: Settings,
+        own: Own,
+        tangents: bool,
+    ) -> None:
+        self.program, self.settings, self.own = program, settings, own
+        self.soft, self.free = list(soft), list(free)
+        self.tangents = tangents and own.learning
+        self._draws: dict[str, Draw] = {}
+
+    def draw(self, name: str) -> Draw:
+        """Returns a site's draw together with its latent; made at the first use."""
+        if name not in self._draws:
+            site = self.program.sites[name]
+            law = site.law
+            assert law is not None
+            given = noise(law.noise, law.logits.shape, law.logits)
+            self._draws[name] = Draw(law, law.encode(site.value), given)
+        return self._draws[name]
+
+    def temperature(self, name: str) -> torch.Tensor:
+        like = self.draw(name).hard
+        if name not in self.soft:
+            return like.new_full((), self.settings.temperature)
+        key = f"{name}.estimator.temperature"
+        return self.own.read(key, self.settings.temperature, like, positive=True)
+
+    def gradients(self) -> Tensors:
+        """Returns the local gradients h of all sites, and hands on what their variance teaches."""
+        local: Tensors = {}
+        for name in dict.fromkeys(self.soft + self.free):
+            site = self.program.sites[name]
+            local[name] = site.aligned(reward(self.program, site)) * self.draw(name).score()
+        taught = []
+        for level in levels(self.program, self.soft):
+            controls, tangents = self._controls(level)
+            etas = {}
+            for name in level:
+                key = f"{name}.estimator.eta"
+                etas[name] = self.own.read(key, self.settings.eta, controls[name])
+                local[name] = local[name] + etas[name] * controls[name].detach()
+            taught.append((etas, controls, tangents))
+        for name in self.free:
+            local[name] = local[name] + self._network(name, local[name])
+        if self.own.learning:
+            for etas, controls, tangents in taught:
+                here = {name: local[name] for name in controls}
+                in_eta, in_temperature = rebar.variance_gradients(here, etas, controls, tangents)
+                for name, gradient in in_eta.items():
+                    self.own.learn(f"{name}.estimator.eta", gradient)
+                for name, gradient in in_temperature.items():
+                    self.own.learn(f"{name}.estimator.temperature", gradient)
+        return local
+
+    def _controls(self, level: list[str]) -> tuple[Tensors, dict[str, Tensors]]:
+        program = self.program
+        draws = {name: self.draw(name) for name in level}
+        temperatures = {name: self.temperature(name) for name in level}
+        downstream_sites = program.downstream_in_guide(frozenset(level)) & set(program.sites)
+        relaxable = {n for n in downstream_sites if self._relaxable(program.sites[n])}
+        # What cannot be relaxed would move by jumps that no path derivative sees: the terms that
+        # depend on it are left out, and the control variate stays unbiased.
+        blocked = downstream_sites - relaxable
+        below = {name: (self.draw(name), self.temperature(name)) for name in relaxable}
+
+        def recompute(site: Site, fn: Any) -> torch.Tensor | None:
+            if site.name not in below:
+                return None
+            drawn, temperature = below[site.name]
+            return drawn.soft(temperature, law_of(fn))
+
+        def cost(x: Tensors) -> tuple[torch.Tensor, Tensors]:
+            try:
+                terms = program.evaluate(x, recompute, lambda term: not term.deps & blocked)
+            except (IndexError, TypeError, ValueError, RuntimeError) as error:
+                error.add_note(
+                    f"while the program ran with relaxed values at {', '.join(map(repr, level))}; "
+                    "a program that needs the hard values of a site can give it another "
+                    "estimator with infer={'estimator': 'disarm'} or 'score'"
+                )
+                raise
+            zero = next(iter(x.values())).new_zeros(())
+            total = sum((term.value.sum() for term in terms), zero)
+            costs = {}
+            for name in level:
+                site = program.sites[name]
+                costs[name] = site.aligned(zero + reduce_to(downstream(terms, name), site))
+            return total, costs
+
+        free = None
+        if not self.settings.coupled:
+            free = {}
+            for name, drawn in draws.items():
+                second = noise(drawn.law.noise, drawn.latent.shape, drawn.latent)
+                free[name] = drawn.law.latent(second)
+        if self.tangents:
+            return rebar.control_and_tangents(draws, cost, temperatures, free)
+        return rebar.control(draws, cost, temperatures, free), {}
+
+    def _relaxable(self, site: Site) -> bool:
+        return site.law is not None and site.law.relaxable
+
+    def _network(self, name: str, rest: torch.Tensor) -> torch.Tensor:
+        site, drawn = self.program.sites[name], self.draw(name)
+        side = side_input(site)
+        features, rank = features_of(site, side)
+        prefix = f"{name}.estimator"
+        parameters = self.own.network(prefix, features, self.settings.hidden, drawn.latent)
+        free = None
+        if not self.settings.coupled:
+            second = noise(drawn.law.noise, drawn.latent.shape, drawn.latent)
+            free = drawn.law.latent(second)
+
+        def variance(given: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+            control = rebar.network_control(drawn, network.on_site(given, rank, side), free)
+            return ((rest.detach() + control) ** 2).sum(), control
+
+        if not self.own.learning:
+            return variance(parameters)[1].detach()
+        _, gradients, control = ops.value_and_grad(variance, parameters)
+        for key, gradient in gradients.items():
+            self.own.learn(f"{prefix}.{key}", gradient)
+        return control.detach()
