@@ -12,24 +12,24 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """A program cannot go on, for a reason that its user can act on."""
 
     exit_code = 2
 
 
-class BadArgument(Refusal):
+class BadArgumentError(RefusalError):
     """What the user gave cannot be used: names the argument and says what is allowed."""
 
     def __init__(self, argument: str, problem: str) -> None:
         super().__init__(f"argument {argument}: {problem}")
 
 
-class MissingExtra(Refusal):
+class MissingExtraError(RefusalError):
     """An optional dependency is not installed: names it and the extra that brings it."""
 
 
-class RunFailed(Refusal):
+class RunFailedError(RefusalError):
     """The run itself went wrong."""
 
     exit_code = 1
@@ -58,7 +58,7 @@ def run(prog: str, body: Callable[[], None]) -> int:
     """
     try:
         body()
-    except Refusal as refusal:
+    except RefusalError as refusal:
         print(f"{prog}: error: {' '.join(str(refusal).split())}", file=sys.stderr)
         return refusal.exit_code
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def require(packages: Sequence[str], extra: str, purpose: str) -> None:
         purpose: what needs them, for the message.
 
     Raises:
-        MissingExtra: one of them is not installed.
+        MissingExtraError: one of them is not installed.
     """
     for package in packages:
         try:
@@ -84,7 +84,7 @@ def require(packages: Sequence[str], extra: str, purpose: str) -> None:
         except (ImportError, ValueError):
             found = False
         if not found:
-            raise MissingExtra(
+            raise MissingExtraError(
                 f"{purpose} needs {package}, which is not installed; "
                 f'install it with: pip install "relaxppl[{extra}]"'
             )
@@ -100,7 +100,7 @@ def load_host(backend: str) -> ModuleType:
         The module relaxppl.numpyro or relaxppl.pyro.
 
     Raises:
-        BadArgument: the host is not installed; the line names the extra.
+        BadArgumentError: the host is not installed; the line names the extra.
     """
     try:
         return importlib.import_module(f"relaxppl.{backend}")
@@ -108,7 +108,7 @@ def load_host(backend: str) -> ModuleType:
         line = str(error)
         if f"relaxppl[{backend}]" not in line:
             line = f'{line}; install it with: pip install "relaxppl[{backend}]"'
-        raise BadArgument("--backend", f"{backend} is not available: {line}") from None
+        raise BadArgumentError("--backend", f"{backend} is not available: {line}") from None
 
 
 def positive_int(text: str) -> int:

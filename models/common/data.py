@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.common.cli import BadArgument
+from models.common.cli import BadArgumentError
 
 DATA_SEED = 20240501
 """Seeds the split and the binarisation, whatever the run's own seed."""
@@ -70,7 +70,7 @@ def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
         The binarised split, the same on every call.
 
     Raises:
-        BadArgument: `--mnist` names a missing, unreadable or truncated file; `--held-out` asks
+        BadArgumentError: `--mnist` names a missing, unreadable or truncated file; `--held-out` asks
             for more images than there are.
     """
     rng = np.random.default_rng(DATA_SEED)
@@ -84,12 +84,12 @@ def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
         )
     parts = {name: read_idx(_find_idx(mnist, stem)) for name, stem in IDX_FILES.items()}
     for split in ("train", "test"):
-        images, labels = parts[f"{split}_images"], parts[f"{split}_labels"]
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
-            raise BadArgument(
+        images, digits = parts[f"{split}_images"], parts[f"{split}_labels"]
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or digits.shape != images.shape[:1]:
+            raise BadArgumentError(
                 "--mnist",
                 f"{mnist}: the {split} files hold images of shape {images.shape} and labels of "
-                f"shape {labels.shape}; (n, 28, 28) and (n,) are allowed",
+                f"shape {digits.shape}; (n, 28, 28) and (n,) are allowed",
             )
     _check_held_out(held_out, len(parts["test_images"]))
     chosen = rng.permutation(len(parts["test_images"]))[:held_out]
@@ -113,30 +113,32 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         The array that the file describes.
 
     Raises:
-        BadArgument: the file cannot be read, is no IDX file of bytes, or holds another number of
-            bytes than its header says.
+        BadArgumentError: the file cannot be read, is no IDX file of bytes, or holds another
+            number of bytes than its header says.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise BadArgument("--mnist", f"{path}: cannot be read ({error.strerror})") from None
+        raise BadArgumentError("--mnist", f"{path}: cannot be read ({error.strerror})") from None
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = gzip.decompress(raw)
         except (EOFError, OSError, zlib.error):
-            raise BadArgument("--mnist", f"{path}: the gzip file is truncated or damaged") from None
+            raise BadArgumentError(
+                "--mnist", f"{path}: the gzip file is truncated or damaged"
+            ) from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise BadArgument(
+        raise BadArgumentError(
             "--mnist", f"{path}: is no IDX file of unsigned bytes (those begin with 00 00 08)"
         )
     rank = raw[3]
     start = 4 + 4 * rank
     if len(raw) < start:
-        raise BadArgument("--mnist", f"{path}: truncated inside its header of {start} bytes")
+        raise BadArgumentError("--mnist", f"{path}: truncated inside its header of {start} bytes")
     shape = struct.unpack(f">{rank}I", raw[4:start])
     expected = int(np.prod(shape, dtype=np.uint64))
     if len(raw) - start != expected:
-        raise BadArgument(
+        raise BadArgumentError(
             "--mnist",
             f"{path}: truncated or damaged: shape {shape} needs {expected} bytes, "
             f"the file has {len(raw) - start}",
@@ -146,18 +148,20 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def _find_idx(folder: Path, stem: str) -> Path:
     if not folder.is_dir():
-        raise BadArgument("--mnist", f"{folder} is not a folder; give one with the four IDX files")
+        raise BadArgumentError(
+            "--mnist", f"{folder} is not a folder; give one with the four IDX files"
+        )
     # Some archives spell the name with a dot before "idx".
     for name in (stem, stem.replace("-idx", ".idx")):
         for candidate in (folder / name, folder / f"{name}.gz"):
             if candidate.exists():
                 return candidate
-    raise BadArgument("--mnist", f"{folder} has no {stem} and no {stem}.gz")
+    raise BadArgumentError("--mnist", f"{folder} has no {stem} and no {stem}.gz")
 
 
 def _check_held_out(held_out: int, most: int) -> None:
     if held_out > most:
-        raise BadArgument("--held-out", f"{held_out} is not allowed; give 1 to {most}")
+        raise BadArgumentError("--held-out", f"{held_out} is not allowed; give 1 to {most}")
 
 
 @lru_cache(maxsize=1)

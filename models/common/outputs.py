@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from models.common.cli import BadArgument
+import relaxppl
+from models.common.cli import BadArgumentError
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def written_together(out: Path) -> Iterator[Path]:
         The folder to write into. If the block raises, it is removed and `out` is as before.
 
     Raises:
-        BadArgument: `--out` cannot be written.
+        BadArgumentError: `--out` cannot be written.
     """
     target = out.resolve()
     made: list[Path] = []
@@ -38,7 +39,7 @@ def written_together(out: Path) -> Iterator[Path]:
         # Beside the target, because a move is atomic only within one file system.
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
-        raise BadArgument("--out", f"{out} cannot be written ({error.strerror})") from None
+        raise BadArgumentError("--out", f"{out} cannot be written ({error.strerror})") from None
     try:
         yield staging
         staging.chmod(0o755)
@@ -54,7 +55,7 @@ def written_together(out: Path) -> Iterator[Path]:
             with suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError):
-            raise BadArgument("--out", f"{out} cannot be written ({error.strerror})") from None
+            raise BadArgumentError("--out", f"{out} cannot be written ({error.strerror})") from None
         raise
 
 
@@ -64,8 +65,8 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """The installed versions of packages, and Python's, for metrics files."""
-    found = {"python": platform.python_version()}
+    """The installed versions of packages, Python's and relaxppl's own, for metrics files."""
+    found = {"python": platform.python_version(), "relaxppl": relaxppl.__version__}
     for package in packages:
         try:
             found[package] = importlib.metadata.version(package)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.common.cli import RunFailed
+from models.common.cli import RunFailedError
 
 
 def train_with_progress(
@@ -33,7 +33,7 @@ def train_with_progress(
         chunk, which compiles (unless it is the only one); and the whole time in seconds.
 
     Raises:
-        RunFailed: a loss is not finite.
+        RunFailedError: a loss is not finite.
     """
     losses: list[NDArray[np.floating]] = []
     seconds: list[float] = []
@@ -52,7 +52,7 @@ def train_with_progress(
             losses.append(new)
             if not np.isfinite(new).all():
                 bad = done + int(np.argmax(~np.isfinite(new))) + 1
-                raise RunFailed(
+                raise RunFailedError(
                     f"the loss is not finite at step {bad}; lower --learning-rate or raise "
                     "--temperature"
                 )

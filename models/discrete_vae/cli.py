@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.common.cli import (
-    BadArgument,
+    BadArgumentError,
     OneLineParser,
     command_line,
     load_host,
@@ -101,7 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> None:
         name, law = choose(options.latent, options.distribution, options.temperature)
         if options.steps is not None and options.epochs is not None:
-            raise BadArgument("--epochs", "not allowed together with --steps; give one of the two")
+            raise BadArgumentError(
+                "--epochs", "not allowed together with --steps; give one of the two"
+            )
         require(NEEDED, "models", "this program")
         load_host(options.backend)
 
@@ -112,7 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         digits = load_digits(options.mnist, options.held_out)
         count = len(digits.train)
         if options.batch_size > count:
-            raise BadArgument("--batch-size", f"{options.batch_size} is not allowed; 1 to {count}")
+            raise BadArgumentError(
+                "--batch-size", f"{options.batch_size} is not allowed; 1 to {count}"
+            )
         steps = options.steps or DEFAULT_STEPS
         if options.epochs is not None:
             steps = options.epochs * -(-count // options.batch_size)

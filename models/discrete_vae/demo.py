@@ -1,18 +1,23 @@
 """Runs the discrete VAE on both hosts and puts the two side by side."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
-from models.common.cli import OneLineParser, RunFailed, output_folder, positive_int, run, seed_int
-from models.common.figures import image_rows
-from models.common.outputs import written_together
-from models.discrete_vae.cli import DEFAULT_STEPS
+from models.common.cli import (
+    OneLineParser,
+    RunFailedError,
+    output_folder,
+    positive_int,
+    require,
+    run,
+    seed_int,
+)
+from models.discrete_vae.cli import DEFAULT_STEPS, NEEDED
 from models.discrete_vae.latents import KINDS
 
 PROG = "discrete_vae.demo"
@@ -41,7 +46,12 @@ def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def picture(out: Path) -> None:
-    """Draw what each host made of the same held-out digits, and digits that it dreamt up."""
+    """Draw each host's reconstructions of the same held-out digits, and its own new digits."""
+    import xarray as xr
+
+    from models.common.figures import image_rows
+    from models.common.outputs import written_together
+
     rows: dict[str, Any] = {}
     samples: dict[str, Any] = {}
     for host in HOSTS:
@@ -49,9 +59,9 @@ def picture(out: Path) -> None:
         with xr.open_dataset(file, group="observed_data", engine="h5netcdf") as data:
             rows["held out"] = data["pixels"].values[:COLUMNS]
         with xr.open_dataset(file, group="constant_data", engine="h5netcdf") as data:
-            rows[f"{host}, from its code"] = data["reconstruction"].values[:COLUMNS]
+            rows[f"{host}, reconstructed"] = data["reconstruction"].values[:COLUMNS]
         with xr.open_dataset(file, group="prior_predictive", engine="h5netcdf") as data:
-            samples[f"{host}, drawn"] = data["pixel_probability"].values[0, :COLUMNS]
+            samples[f"{host}, new"] = data["pixel_probability"].values[0, :COLUMNS]
     with written_together(out) as folder:
         image_rows(folder / PICTURE, rows | samples, "A discrete VAE, the same on both hosts")
 
@@ -76,13 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
 
     def body() -> None:
+        require(NEEDED, "models", "this program")
+        # More threads than free cores make torch's small steps many times slower.
+        environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
         shared = ["--latent", options.latent, "--steps", options.steps, "--seed", options.seed]
         for host in HOSTS:
             # A process of its own each: neither host sees the other.
             arguments = ["--backend", host, *shared, "--out", options.out / host]
             command = [sys.executable, "-m", "models.discrete_vae", *map(str, arguments)]
-            if subprocess.run(command, check=False).returncode:
-                raise RunFailed(f"the run on {host} failed; its own line stands above")
+            if subprocess.run(command, check=False, env=environment).returncode:
+                raise RunFailedError(f"the run on {host} failed; its own line stands above")
         metrics = {
             host: json.loads((options.out / host / "metrics.json").read_text()) for host in HOSTS
         }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from models.common.cli import BadArgument
+from models.common.cli import BadArgumentError
 
 HIDDEN = 200
 """Width of the hidden layers, and of the latent code in numbers."""
@@ -112,23 +112,23 @@ def choose(latent: str, distribution: str | None, temperature: float | None) -> 
         The distribution's name and its entry.
 
     Raises:
-        BadArgument: the name is unknown, stands for the other latent, or has no temperature
+        BadArgumentError: the name is unknown, stands for the other latent, or has no temperature
             though one was given.
     """
     name = distribution or KINDS[latent].default
     fitting = ", ".join(key for key, law in LAWS.items() if law.kind == latent)
     if name not in LAWS:
-        raise BadArgument(
+        raise BadArgumentError(
             "--distribution", f"{name!r} is unknown; for --latent {latent} choose from {fitting}"
         )
     law = LAWS[name]
     if law.kind != latent:
-        raise BadArgument(
+        raise BadArgumentError(
             "--distribution",
             f"{name} stands for a {law.kind} latent; for --latent {latent} choose from {fitting}",
         )
     if temperature is not None and law.temperature is None:
-        raise BadArgument("--temperature", f"{name} has no temperature; leave it out")
+        raise BadArgumentError("--temperature", f"{name} has no temperature; leave it out")
     return name, law
 
 

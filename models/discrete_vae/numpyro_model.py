@@ -19,6 +19,9 @@ from models.common.progress import train_with_progress
 from models.discrete_vae.latents import Latents, bind
 from models.discrete_vae.result import Result, Settings, initial_weights
 
+CHUNK = 50
+"""Steps between two updates of the progress bar."""
+
 
 def two_layers(weights: Weights, x: Any) -> Any:
     """A network with one hidden layer of tanh units."""
@@ -94,7 +97,7 @@ def fit_and_evaluate(
         What came of it.
 
     Raises:
-        RunFailed: the loss stopped being finite.
+        RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
     weights = initial_weights(settings.seed, digits.train, latents.kind)
@@ -107,22 +110,25 @@ def fit_and_evaluate(
     )
     state = svi.init(start_key, train_images)
 
-    def step(state: SVIState, _: None) -> tuple[SVIState, Any]:
-        return svi.update(state, train_images)
+    def step(index: Any, carried: tuple[SVIState, Any]) -> tuple[SVIState, Any]:
+        state, losses = carried
+        state, loss = svi.update(state, train_images)
+        return state, losses.at[index].set(loss / len(digits.train))
 
-    compiled: dict[int, Any] = {}
+    # One compilation for every number of steps up to a chunk.
+    @jax.jit
+    def take(state: SVIState, count: Any) -> tuple[SVIState, Any]:
+        return lax.fori_loop(0, count, step, (state, jnp.zeros(CHUNK)))
 
     def advance(size: int) -> NDArray[np.floating]:
         nonlocal state
-        if size not in compiled:
-            compiled[size] = jax.jit(lambda s: lax.scan(step, s, None, length=size))
-        state, losses = compiled[size](state)
-        return np.asarray(losses) / len(digits.train)
+        state, losses = take(state, size)
+        return np.asarray(losses)[:size]
 
     losses, step_seconds, train_seconds = train_with_progress(
         settings.steps,
         advance,
-        chunk=50,
+        chunk=CHUNK,
         description=f"numpyro {distribution}",
         show=settings.progress,
     )

@@ -106,7 +106,7 @@ def fit_and_evaluate(
         What came of it.
 
     Raises:
-        RunFailed: the loss stopped being finite.
+        RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
     weights = initial_weights(settings.seed, digits.train, latents.kind)
@@ -117,8 +117,17 @@ def fit_and_evaluate(
     vae = DiscreteVAE(latents, weights, settings.batch_size)
     svi = SVI(vae.model, vae.guide, pyro.optim.Adam({"lr": settings.learning_rate}), Trace_ELBO())
 
+    def step() -> float:
+        try:
+            return svi.step(train_images) / len(digits.train)
+        except ValueError as error:
+            # Pyro validates parameters and values before there is a loss to look at.
+            if any(word in str(error) for word in ("nan", "inf", "invalid values")):
+                return float("nan")
+            raise
+
     def advance(size: int) -> NDArray[np.floating]:
-        return np.array([svi.step(train_images) for _ in range(size)]) / len(digits.train)
+        return np.array([step() for _ in range(size)])
 
     losses, step_seconds, train_seconds = train_with_progress(
         settings.steps,

@@ -43,9 +43,7 @@ def summarise(asked: Mapping[str, Any], digits: Digits, result: Result) -> dict[
         "gain_over_baseline": result.test_bound - baseline,
         "median_step_ms": 1e3 * result.step_seconds,
         "training_seconds": result.train_seconds,
-        "versions": versions(
-            "relaxppl", "numpy", "numpyro", "jax", "pyro-ppl", "torch", "xarray", "h5netcdf"
-        ),
+        "versions": versions("numpy", "numpyro", "jax", "pyro-ppl", "torch", "xarray", "h5netcdf"),
     }
 
 
@@ -76,7 +74,7 @@ def write(out: Path, metrics: Mapping[str, Any], digits: Digits, result: Result)
         result: what came of the run.
 
     Raises:
-        BadArgument: the folder cannot be written.
+        BadArgumentError: the folder cannot be written.
     """
     name = f"{metrics['distribution']}, {metrics['backend']}"
     with written_together(out) as folder:
@@ -86,9 +84,7 @@ def write(out: Path, metrics: Mapping[str, Any], digits: Digits, result: Result)
             {"held out": digits.test[shown], "reconstructed": result.reconstructions[shown]},
             f"Held-out digits and their reconstructions ({name})",
         )
-        image_grid(
-            folder / "samples.png", result.samples, f"Digits drawn from the model\n({name})"
-        )
+        image_grid(folder / "samples.png", result.samples, f"Digits drawn from the model\n({name})")
         loss_curve(
             folder / "loss.png",
             result.losses,
@@ -103,9 +99,7 @@ def write(out: Path, metrics: Mapping[str, Any], digits: Digits, result: Result)
         write_posterior(folder / "posterior.nc", metrics, digits, result)
 
 
-def write_posterior(
-    path: Path, metrics: Mapping[str, Any], digits: Digits, result: Result
-) -> None:
+def write_posterior(path: Path, metrics: Mapping[str, Any], digits: Digits, result: Result) -> None:
     """Write draws of the discrete codes of held-out images as an ArviZ netCDF file.
 
     Beside them stand the images, their reconstructions, and images drawn from the model.
@@ -120,19 +114,15 @@ def write_posterior(
         result: holds the draws.
     """
     draws = result.latent_draws
-    shape = draws.shape[2:]
-    labels = ("latent",) if len(shape) == 1 else ("latent", "category")
+    labels = ("latent", "category")[: draws.ndim - 2]
     count = draws.shape[1]
-    coords: dict[str, Any] = {"image": np.arange(count), "pixel": np.arange(digits.test.shape[1])}
-    coords |= {name: np.arange(size) for name, size in zip(labels, shape, strict=True)}
     attributes = {
         key: value for key, value in metrics.items() if isinstance(value, str | int | float)
     } | {"inference_library": f"relaxppl.{metrics['backend']}", "created_by": metrics["command"]}
 
     def dataset(variables: Mapping[str, Any]) -> xr.Dataset:
         made = xr.Dataset(dict(variables), attrs=attributes)
-        known = coords | {dim: np.arange(made.sizes.get(dim, 0)) for dim in ("chain", "draw")}
-        return made.assign_coords({dim: known[dim] for dim in made.dims})
+        return made.assign_coords({dim: np.arange(made.sizes[dim]) for dim in map(str, made.dims)})
 
     groups = {
         "posterior": dataset({"code": (("chain", "draw", "image", *labels), draws[None])}),
