@@ -25,6 +25,7 @@ from relaxppl.numpyro.distributions import (
     StochasticTimesSmooth,
     StraightThroughBernoulli,
 )
+from relaxppl.numpyro.divergences import kl_divergence
 from relaxppl.numpyro.elbo import (
     REBAR_ELBO,
     RELAX_ELBO,
@@ -33,25 +34,41 @@ from relaxppl.numpyro.elbo import (
     ScoreFunction_ELBO,
 )
 from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
+from relaxppl.numpyro.registry import register_relaxation, relaxation_of
+from relaxppl.numpyro.relax import RelaxReparam, relax
+from relaxppl.numpyro.step import count_steps, current_step
 from relaxppl.numpyro.truncate import truncate
+from relaxppl.schedules import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    LinearSchedule,
+    PiecewiseSchedule,
+)
 
 __all__ = [
     "REBAR_ELBO",
     "RELAX_ELBO",
     "RLOO_ELBO",
+    "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
+    "CosineSchedule",
     "DecoupledStraightThroughGumbelSoftmax",
     "DisARM_ELBO",
     "ExpRelaxedOneHotCategorical",
+    "ExponentialSchedule",
     "GaussianRelaxedBernoulli",
     "GeneralizedGumbelSoftmax",
     "GumbelSoftmaxTopK",
     "HardConcrete",
     "InvertibleGaussian",
+    "LinearSchedule",
     "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "OneHotCategorical",
+    "PiecewiseSchedule",
     "RebarRelaxation",
+    "RelaxReparam",
     "RelaxedBernoulli",
     "RelaxedBernoulliStraightThrough",
     "RelaxedOneHotCategorical",
@@ -59,7 +76,13 @@ __all__ = [
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",
+    "count_steps",
+    "current_step",
+    "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",
+    "register_relaxation",
+    "relax",
+    "relaxation_of",
     "truncate",
 ]

@@ -116,12 +116,40 @@ class _AmongValues(constraints.Constraint):
         return (self.values,), (("values",), {})
 
 
+class _CorrelationMatrix(constraints.ParameterFreeConstraint):
+    """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
+
+    event_dim = 2
+
+    def __call__(self, x: Any) -> Any:
+        x = jnp.asarray(x)
+        symmetric = jnp.all(jnp.abs(x - jnp.swapaxes(x, -1, -2)) < 1e-6, axis=(-2, -1))
+        unit = jnp.all(jnp.abs(jnp.diagonal(x, axis1=-2, axis2=-1) - 1.0) < 1e-6, axis=-1)
+        return symmetric & unit & jnp.all(jnp.isfinite(jnp.linalg.cholesky(x)), axis=(-2, -1))
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return jnp.broadcast_to(jnp.eye(prototype.shape[-1]), prototype.shape)
+
+
+class _CorrelationCholesky(_CorrelationMatrix):
+    """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
+
+    def __call__(self, x: Any) -> Any:
+        x = jnp.asarray(x)
+        lower = jnp.all(jnp.tril(x) == x, axis=(-2, -1))
+        positive = jnp.all(jnp.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
+        return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < 1e-6, axis=-1)
+
+
 _simplex = _Simplex()
 one_hot = _OneHot()
 
 CONSTRAINTS: dict[str, Any] = {
     "positive": constraints.positive,
+    "negative": constraints.less_than(0.0),
+    "above_one": constraints.greater_than(1.0),
     "unit_interval": constraints.unit_interval,
+    "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
     "real": constraints.real,
     "real_vector": constraints.real_vector,
     "simplex": _simplex,
@@ -129,6 +157,8 @@ CONSTRAINTS: dict[str, Any] = {
     "boolean": _ReparameterizedBoolean(),
     "one_hot": _ReparameterizedOneHot(),
     "positive_vector": constraints.independent(constraints.positive, 1),
+    "correlation_matrix": _CorrelationMatrix(),
+    "correlation_cholesky": _CorrelationCholesky(),
     "real_matrix": constraints.real_matrix,
     "lower_cholesky": constraints.lower_cholesky,
     "positive_definite": constraints.positive_definite,

@@ -6,13 +6,18 @@ from relaxppl import ops
 from relaxppl.numpyro.shell import RelaxedDistribution
 from relaxppl.relaxations import (
     categorical,
+    correlated_relaxed_bernoulli,
     decoupled_straight_through,
+    gaussian_relaxed_bernoulli,
     generalized_gumbel_softmax,
     gumbel_softmax_top_k,
+    hard_concrete,
     invertible_gaussian,
     logistic_normal,
+    rebar_relaxation,
     relaxed_bernoulli,
     relaxed_one_hot,
+    stochastic_times_smooth,
     straight_through_bernoulli,
 )
 
@@ -75,3 +80,23 @@ class GeneralizedGumbelSoftmax(RelaxedDistribution):
         made = RelaxedOneHotCategoricalStraightThrough if law.hard else RelaxedOneHotCategorical
         logits = ops.broadcast_to(law.logits, (*self.batch_shape, law.size))
         return made(law.temperature, logits=logits, validate_args=self._validate_args)
+
+
+class CorrelatedRelaxedBernoulli(RelaxedDistribution):
+    relaxation = correlated_relaxed_bernoulli.CorrelatedRelaxedBernoulli
+
+
+class GaussianRelaxedBernoulli(RelaxedDistribution):
+    relaxation = gaussian_relaxed_bernoulli.GaussianRelaxedBernoulli
+
+
+class HardConcrete(RelaxedDistribution):
+    relaxation = hard_concrete.HardConcrete
+
+
+class RebarRelaxation(RelaxedDistribution):
+    relaxation = rebar_relaxation.RebarRelaxation
+
+
+class StochasticTimesSmooth(RelaxedDistribution):
+    relaxation = stochastic_times_smooth.StochasticTimesSmooth

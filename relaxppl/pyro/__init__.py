@@ -6,33 +6,71 @@ except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
 from relaxppl.pyro.distributions import (
+    CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
     ExpRelaxedOneHotCategorical,
+    GaussianRelaxedBernoulli,
     GeneralizedGumbelSoftmax,
     GumbelSoftmaxTopK,
+    HardConcrete,
     InvertibleGaussian,
     LogisticNormalSoftmax,
     LogitRelaxedBernoulli,
     OneHotCategorical,
+    RebarRelaxation,
     RelaxedBernoulli,
     RelaxedBernoulliStraightThrough,
     RelaxedOneHotCategorical,
     RelaxedOneHotCategoricalStraightThrough,
+    StochasticTimesSmooth,
     StraightThroughBernoulli,
+)
+from relaxppl.pyro.divergences import kl_divergence
+from relaxppl.pyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
+from relaxppl.pyro.registry import register_relaxation, relaxation_of
+from relaxppl.pyro.relax import RelaxReparam, relax
+from relaxppl.pyro.step import count_steps, current_step
+from relaxppl.pyro.truncate import truncate
+from relaxppl.schedules import (
+    ConstantSchedule,
+    CosineSchedule,
+    ExponentialSchedule,
+    LinearSchedule,
+    PiecewiseSchedule,
 )
 
 __all__ = [
+    "ConstantSchedule",
+    "CorrelatedRelaxedBernoulli",
+    "CosineSchedule",
     "DecoupledStraightThroughGumbelSoftmax",
     "ExpRelaxedOneHotCategorical",
+    "ExponentialSchedule",
+    "GaussianRelaxedBernoulli",
     "GeneralizedGumbelSoftmax",
     "GumbelSoftmaxTopK",
+    "HardConcrete",
     "InvertibleGaussian",
+    "LinearSchedule",
     "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "OneHotCategorical",
+    "PiecewiseSchedule",
+    "RebarRelaxation",
+    "RelaxReparam",
     "RelaxedBernoulli",
     "RelaxedBernoulliStraightThrough",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
+    "StochasticTimesSmooth",
     "StraightThroughBernoulli",
+    "count_steps",
+    "current_step",
+    "kl_divergence",
+    "laplace_bridge",
+    "laplace_bridge_inverse",
+    "register_relaxation",
+    "relax",
+    "relaxation_of",
+    "truncate",
 ]

@@ -85,19 +85,54 @@ class _AmongValues(constraints.Constraint):
         return f"AmongValues({self.values})"
 
 
+class _FiniteReal(constraints.Constraint):
+    """A real number: neither infinite nor NaN."""
+
+    def check(self, value: Any) -> Any:
+        return value.isfinite()
+
+
+class _CorrelationMatrix(constraints.Constraint):
+    """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
+
+    event_dim = 2
+
+    def check(self, value: Any) -> Any:
+        symmetric = ((value - value.mT).abs() < 1e-6).all(-1).all(-1)
+        unit = ((value.diagonal(dim1=-2, dim2=-1) - 1.0).abs() < 1e-6).all(-1)
+        return symmetric & unit & (torch.linalg.cholesky_ex(value).info == 0)
+
+
+class _CorrelationCholesky(constraints.Constraint):
+    """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
+
+    event_dim = 2
+
+    def check(self, value: Any) -> Any:
+        lower = (value.tril() == value).all(-1).all(-1)
+        positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+        return lower & positive & ((value.square().sum(-1) - 1.0).abs() < 1e-6).all(-1)
+
+
 _simplex = _Simplex()
+_real = _FiniteReal()
 
 CONSTRAINTS: dict[str, Any] = {
     "positive": constraints.positive,
+    "negative": constraints.less_than(0.0),
+    "above_one": constraints.greater_than(1.0),
     "unit_interval": constraints.unit_interval,
-    "real": constraints.real,
-    "real_vector": constraints.real_vector,
+    "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
+    "real": _real,
+    "real_vector": constraints.independent(_real, 1),
     "simplex": _simplex,
     "log_simplex": _LogSimplex(),
     "boolean": _ReparameterizedBoolean(),
     "one_hot": _ReparameterizedOneHot(),
     "positive_vector": constraints.independent(constraints.positive, 1),
-    "real_matrix": constraints.independent(constraints.real, 2),
+    "correlation_matrix": _CorrelationMatrix(),
+    "correlation_cholesky": _CorrelationCholesky(),
+    "real_matrix": constraints.independent(_real, 2),
     "lower_cholesky": constraints.lower_cholesky,
     "positive_definite": constraints.positive_definite,
     # Those below take arguments: see constraint().

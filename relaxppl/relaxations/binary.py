@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 from relaxppl import ops
@@ -11,13 +12,15 @@ PROBS_OR_LOGITS = OneOf((Parameter("probs", "unit_interval"), Parameter("logits"
 
 
 def probs_to_logits(probs: Array) -> Array:
-    """Returns log p - log(1 - p), finite at p = 0 and p = 1.
+    """Returns log p - log(1 - p), finite at p = 0 and p = 1: there it is log of the least float.
 
-    The clipped side is replaced before the logarithm, so that its gradient is zero and not NaN.
+    What has no logarithm is replaced before one is taken, so that no gradient is NaN.
     """
-    low, high = ops.tiny(probs), 1.0 - ops.eps(probs)
-    inner = ops.where(probs < low, low, ops.where(probs > high, high, probs))
-    return ops.log(inner) - ops.log1p(-inner)
+    low = ops.tiny(probs)
+    certain = probs >= 1.0
+    log_1mp = ops.log1p(-ops.where(certain, 0.0 * probs, probs))
+    log_1mp = ops.where(certain, math.log(low) + 0.0 * probs, log_1mp)
+    return ops.log(ops.where(probs < low, low, probs)) - log_1mp
 
 
 def smallest(value: Array) -> float:

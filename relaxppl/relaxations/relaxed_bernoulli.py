@@ -17,7 +17,7 @@ from relaxppl.relaxations.binary import (
     smallest,
     straight_through,
 )
-from relaxppl.relaxations.quadrature import over_half_line, over_logistic
+from relaxppl.relaxations.concrete_moments import concrete_entropy, concrete_moment
 
 TEMPERATURE = Parameter("temperature", "positive")
 
@@ -30,12 +30,12 @@ class BinaryConcrete(Binary):
 
     @property
     def location(self) -> Array:
-        """The location of the latent logistic variable."""
+        """The location of the logistic variable T logit(x)."""
         return self.logits
 
     def latent(self, noise: Array) -> Array:
-        """Returns z = location + noise, of the noise's shape."""
-        return self.location + noise
+        """Returns z = a + noise, of the noise's shape."""
+        return self.logits + noise
 
     def hard(self, latent: Array) -> Array:
         """Returns b = [z > 0]."""
@@ -43,8 +43,7 @@ class BinaryConcrete(Binary):
 
     def soft(self, latent: Array) -> Array:
         """Returns s(z / T), kept strictly inside (0, 1) where the float would round out of it."""
-        inside = ops.sigmoid(latent / self.temperature)
-        return ops.clip(inside, smallest(inside), 1.0 - ops.eps(inside))
+        return inside(ops.sigmoid(latent / self.temperature))
 
     def latent_given_hard(self, hard: Array, noise: Array) -> Array:
         """Returns z given b, differentiable in the logits.
@@ -54,9 +53,14 @@ class BinaryConcrete(Binary):
         :returns: z with [z > 0] = b, of the same shape.
         """
         # Tucker et al., 2017 (arXiv:1703.07370), appendix C, in a form that does not overflow.
-        a = self.location
+        a = self.logits
         sign = 2.0 * hard - 1.0
         return sign * ops.softplus(noise + ops.softplus(sign * a))
+
+
+def inside(value: Array) -> Array:
+    """Returns a value kept away from 0 and 1, where its logit would not be finite."""
+    return ops.clip(value, smallest(value), 1.0 - ops.eps(value))
 
 
 def logistic_log_density(logit: Array, location: Array, temperature: Array) -> Array:
@@ -66,7 +70,20 @@ def logistic_log_density(logit: Array, location: Array, temperature: Array) -> A
 
 
 class RelaxedBernoulli(BinaryConcrete):
-    """x = s((a + l) / T), a value on (0, 1)."""
+    """x = s((a + l) / T) with l standard logistic and s the sigmoid: a value on (0, 1).
+
+    The log density is log T + log s(c) + log s(-c) - log x - log(1 - x) with c = a - T logit(x).
+    Mean, variance and entropy are one-dimensional quadratures. The hard value [x > 1/2] is 1 with
+    probability ``probs`` = s(a).
+
+    :param temperature: T, positive, (*batch_shape).
+    :param probs: the probability s(a), in [0, 1], (*batch_shape); or
+    :param logits: its log odds a, (*batch_shape).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Maddison et al., 2017 (arXiv:1611.00712), appendix B; Jang et al., 2017 (arXiv:1611.01144).
+    """
 
     support = "unit_interval"
 
@@ -74,69 +91,46 @@ class RelaxedBernoulli(BinaryConcrete):
         return self.soft(self.latent(noise))
 
     def log_prob(self, value: Array) -> Array:
-        value = ops.clip(value, smallest(value), 1.0 - ops.eps(value))
+        value = inside(value)
         log_x, log_1mx = ops.log(value), ops.log1p(-value)
         base = logistic_log_density(log_x - log_1mx, self.location, self.temperature)
         return base - log_x - log_1mx
 
     def cdf(self, value: Array) -> Array:
-        value = ops.clip(value, smallest(value), 1.0 - ops.eps(value))
-        logit = ops.log(value) - ops.log1p(-value)
-        inside = ops.sigmoid(self.temperature * logit - self.location)
-        return inside
+        within = inside(value)
+        logit = ops.log(within) - ops.log1p(-within)
+        below = ops.sigmoid(self.temperature * logit - self.location)
+        below = ops.where(value <= 0.0, 0.0 * below, below)
+        return ops.where(value >= 1.0, 1.0 + 0.0 * below, below)
 
     def icdf(self, probability: Array) -> Array:
-        noise = ops.log(probability) - ops.log1p(-probability)
-        return self.soft(self.latent(noise))
+        return self.soft(self.latent(ops.log(probability) - ops.log1p(-probability)))
 
     def mean(self) -> Array:
-        return self._raw_moment(1)
+        return concrete_moment(self.location, self.temperature, 1)
 
     def variance(self) -> Array:
-        return self._raw_moment(2) - self._raw_moment(1) ** 2
-
-    def _raw_moment(self, order: int) -> Array:
-        """Returns E[x^order] by one-dimensional quadrature.
-
-        Above T = 1 the integrand s(z / T)^order is smooth in the logistic noise. Below, integrating
-        by parts swaps the roles: E[g(z)] is the integral of g' times P(z > .), smooth instead.
-        """
-        a, temperature = self.location, self.temperature
-        reference = a + temperature
-        warm = ops.where(temperature > 1.0, temperature, 1.0 + 0.0 * temperature)
-        cold = ops.where(temperature > 1.0, 1.0 + 0.0 * temperature, temperature)
-        direct = over_logistic(lambda u: ops.sigmoid((a + u) / warm) ** order, reference)
-        by_parts = over_logistic(
-            lambda w: order * ops.sigmoid(w) ** (order - 1) * ops.sigmoid(a - cold * w), reference
-        )
-        return ops.where(temperature > 1.0, direct, by_parts)
+        first = concrete_moment(self.location, self.temperature, 1)
+        return concrete_moment(self.location, self.temperature, 2) - first**2
 
     def entropy(self) -> Array:
-        """Returns the entropy: that of the logit y, plus E[log s(y) + log s(-y)] by quadrature."""
-        a, temperature = self.location, self.temperature
-        reference = a + temperature
-        warm = ops.where(temperature > 1.0, temperature, 1.0 + 0.0 * temperature)
-        cold = ops.where(temperature > 1.0, 1.0 + 0.0 * temperature, temperature)
-
-        def log_jacobian(noise: Array) -> Array:
-            y = (a + noise) / warm
-            return ops.log_sigmoid(y) + ops.log_sigmoid(-y)
-
-        def bend(w: Array) -> Array:
-            below, above = -a - cold * w, -a + cold * w
-            density = ops.exp(ops.log_sigmoid(below) + ops.log_sigmoid(-below))
-            density = density + ops.exp(ops.log_sigmoid(above) + ops.log_sigmoid(-above))
-            return cold * density * ops.log1p(ops.exp(-w))
-
-        direct = over_logistic(log_jacobian, reference)
-        # Below T = 1 the integrand bends sharply at y = 0. It is -|y| - 2 log(1 + exp(-|y|)): the
-        # first has a closed mean, the second is integrated on each side of the bend.
-        split = -(ops.softplus(a) + ops.softplus(-a)) / cold - 2.0 * over_half_line(bend, reference)
-        return 2.0 - ops.log(temperature) + ops.where(temperature > 1.0, direct, split)
+        return concrete_entropy(self.location, self.temperature)
 
 
 class LogitRelaxedBernoulli(BinaryConcrete):
-    """y = (a + l) / T, the logit of a RelaxedBernoulli: no small temperature rounds it."""
+    """y = (a + l) / T, the logit of a RelaxedBernoulli: no small temperature rounds it.
+
+    A logistic law of location a / T and scale 1 / T. The hard value [y > 0] is 1 with probability
+    ``probs`` = s(a).
+
+    :param temperature: T, positive, (*batch_shape).
+    :param probs: the probability s(a), in [0, 1], (*batch_shape); or
+    :param logits: its log odds a, (*batch_shape).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Maddison et al., 2017 (arXiv:1611.00712), appendix C.3.2.
+    """
 
     support = "real"
 
@@ -167,7 +161,18 @@ class LogitRelaxedBernoulli(BinaryConcrete):
 
 
 class RelaxedBernoulliStraightThrough(BinaryConcrete, BernoulliLaw):
-    """b forward, the gradient of x = s(z / T) backward; its law is the Bernoulli's."""
+    """b = [z > 0] forward, the gradient of s(z / T) backward, with z = a + l and l logistic.
+
+    Its values are exactly 0 and 1 and its law is that of Bernoulli(s(a)), whatever the temperature.
+
+    :param temperature: T of the gradient, positive, (*batch_shape).
+    :param probs: the probability s(a), in [0, 1], (*batch_shape); or
+    :param logits: its log odds a, (*batch_shape).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Jang et al., 2017 (arXiv:1611.01144), section 2.2.
+    """
 
     support = "boolean"
 

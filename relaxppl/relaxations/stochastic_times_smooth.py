@@ -1,0 +1,87 @@
+"""The stochastic-times-smooth unit.
+
+h = c sqrt(p) with c ~ Bernoulli(sqrt(p)).
+Bengio et al., 2013 (arXiv:1308.3432), section 5.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from relaxppl import ops
+from relaxppl.relaxations.base import Array, Parameters
+from relaxppl.relaxations.binary import PROBS_OR_LOGITS, Binary
+
+_ULPS = 16.0
+
+
+class StochasticTimesSmooth(Binary):
+    """h = c sqrt(p) with c ~ Bernoulli(sqrt(p)), whose mean is p.
+
+    Its law has two values: P(h = sqrt(p)) = sqrt(p) and P(h = 0) = 1 - sqrt(p). ``log_prob`` is
+    the log mass; a value is taken for sqrt(p) if it differs from it by rounding only.
+
+    The gradient of a sample, c d sqrt(p) / da, is *not* an unbiased gradient of an expectation: c
+    depends on p too and carries none. For E[h] its mean is exactly half of dp / da.
+
+    The hard value [h > 0] = c is 1 with probability sqrt(p), not p.
+
+    :param probs: the probability p, in [0, 1], (*batch_shape); or
+    :param logits: its log odds a, (*batch_shape).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Bengio et al., 2013 (arXiv:1308.3432), section 5.
+    """
+
+    parameters: ClassVar[Parameters] = (PROBS_OR_LOGITS,)
+    support = "unit_interval"
+    noise = "logistic"
+    discrete = True
+    enumerable = True
+
+    def _log_masses(self) -> tuple[Array, Array]:
+        """Returns log(1 - sqrt(p)) and log sqrt(p), neither by a difference from 1."""
+        log_root = 0.5 * ops.log_sigmoid(self.logits)
+        return ops.log_sigmoid(-self.logits) - ops.log1p(ops.exp(log_root)), log_root
+
+    def sample(self, noise: Array) -> Array:
+        zero, one = self._log_masses()
+        open_ = ops.stop_gradient(ops.cast(one - zero + noise > 0, noise))
+        return open_ * ops.exp(one)
+
+    def log_prob(self, value: Array) -> Array:
+        zero, one = self._log_masses()
+        root = ops.exp(one)
+        near = ops.abs(value - root) <= _ULPS * ops.eps(value) * root
+        impossible = ops.like(one, -float("inf"))
+        return ops.where(value == 0.0, zero, ops.where(near, one, impossible))
+
+    def cdf(self, value: Array) -> Array:
+        zero, one = self._log_masses()
+        mass = ops.exp(zero)
+        below = ops.where(value < 0.0, 0.0 * mass, mass)
+        return ops.where(value >= ops.exp(one), 1.0 + 0.0 * mass, below)
+
+    def icdf(self, probability: Array) -> Array:
+        zero, one = self._log_masses()
+        root = ops.exp(one)
+        return ops.where(probability <= ops.exp(zero), 0.0 * root, root)
+
+    def mean(self) -> Array:
+        return ops.sigmoid(self.logits)
+
+    def variance(self) -> Array:
+        zero, one = self._log_masses()
+        return ops.exp(3.0 * one + zero)
+
+    def entropy(self) -> Array:
+        zero, one = self._log_masses()
+        return -ops.exp(zero) * zero - ops.exp(one) * one
+
+    def enumerate_support(self) -> Array:
+        root = ops.exp(self._log_masses()[1])
+        return ops.stack([0.0 * root, root], axis=0)
+
+    def harden(self, value: Array) -> Array:
+        return ops.cast(value > 0.0, value)
