@@ -47,60 +47,113 @@ def negative_binomial(total_count: Array, logits: Array, k: Array) -> Array:
     return ways + r * ops.log_sigmoid(-logits) + k * ops.log_sigmoid(logits)
 
 
-Ratio = Callable[[np.ndarray], np.ndarray]
-"""From counts k (..., 1) to P(k + 1) / P(k), in NumPy."""
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.logaddexp(0.0, x)
 
 
-def table_size(log_p0: np.ndarray, ratio: Ratio, start: float, tail: float) -> tuple[int, int]:
+Start = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]
+"""log P(0), (*batch,), and the map of counts k, (n,), to P(k + 1) / P(k), (*batch, n), in NumPy."""
+
+
+def _poisson_start(rate: np.ndarray) -> Start:
+    return -rate, lambda k: rate[..., None] / (k + 1.0)
+
+
+def _binomial_start(total_count: np.ndarray, logits: np.ndarray) -> Start:
+    n, odds = total_count[..., None], np.exp(logits)[..., None]
+    return -total_count * _softplus(logits), lambda k: (n - k) / (k + 1.0) * odds
+
+
+def _geometric_start(logits: np.ndarray) -> Start:
+    other = np.exp(-_softplus(logits))[..., None]
+    return -_softplus(-logits), lambda k: other + 0.0 * k
+
+
+def _negative_binomial_start(total_count: np.ndarray, logits: np.ndarray) -> Start:
+    r, probs = total_count[..., None], np.exp(-_softplus(-logits))[..., None]
+    return -total_count * _softplus(logits), lambda k: (k + r) / (k + 1.0) * probs
+
+
+LAWS: dict[str, tuple[Callable[..., Array], Callable[..., Start]]] = {
+    "poisson": (poisson, _poisson_start),
+    "binomial": (binomial, _binomial_start),
+    "geometric": (geometric, _geometric_start),
+    "negative_binomial": (negative_binomial, _negative_binomial_start),
+}
+"""By name: log P(k) of a law's parameters, differentiable, and its start in NumPy."""
+
+
+def table_size(start: Start, tail: float) -> tuple[int, int]:
     """Returns how many values leave at most the tail out, and how many have the whole mass.
 
-    :param log_p0: log P(0), (*batch,).
-    :param ratio: P(k + 1) / P(k) of counts k, (n,), to (*batch, n).
-    :param start: a guess of the second.
+    :param start: log P(0) and the ratio of successive masses.
     :param tail: the mass above the last value that may be left out, for every law of the batch.
     :returns: n with P(X >= n) <= tail, and m >= n with P(X >= m) <= 1e-9 tail.
     :raises ValueError: if more than a million values are needed.
     """
-    size = max(16, int(start))
-    while True:
+    log_p0, ratio = start
+    size = 64
+    while size <= _MOST_VALUES:
         k = np.arange(size, dtype=np.float64)
         with np.errstate(divide="ignore", over="ignore", under="ignore"):
             ratios = np.maximum(ratio(k), 0.0)
             steps = np.concatenate([log_p0[..., None], np.log(ratios)], axis=-1)
             pmf = np.exp(np.cumsum(steps, axis=-1))
-            # Past the mode the ratios fall or tend to their limit below one: a geometric bound.
-            last = ratios[..., -1]
-            beyond = np.where(last < 1, pmf[..., -1] * last / (1 - np.minimum(last, 1 - 1e-16)), 1)
+        # Past the mode the ratios fall, or tend to their limit below one: a geometric bound.
+        last = ratios[..., -1]
+        beyond = np.where(last < 1.0, pmf[..., -1] * last / np.maximum(1.0 - last, 1e-16), 1.0)
         above = np.cumsum(pmf[..., ::-1], axis=-1)[..., ::-1] + beyond[..., None]
-        # P(X >= k) along the last axis, the worst of the batch.
+        # P(X >= k) for k = 0, ..., size, of the worst law of the batch.
         above = above.reshape(-1, size + 1).max(axis=0)
         if above[-1] <= 1e-9 * tail:
-            n = int(np.argmax(above <= tail))
-            m = int(np.argmax(above <= 1e-9 * tail))
-            return max(n, 1), max(m, n, 1)
+            n = max(int(np.argmax(above <= tail)), 1)
+            return n, max(int(np.argmax(above <= 1e-9 * tail)), n)
         size *= 2
-        if size > _MOST_VALUES:
-            raise ValueError(
-                f"truncate: the law needs more than {_MOST_VALUES} values to leave at most "
-                f"{tail:g}; give a larger tail or a size"
-            )
+    raise ValueError(
+        f"truncate: the law needs more than {_MOST_VALUES} values to leave out at most {tail:g}; "
+        f"give a larger tail, or a size"
+    )
 
 
-def fold_tail(log_p: Array, size: int) -> Array:
-    """Returns the log probabilities of 0, ..., size - 1 with all further mass on the last.
+def table(
+    law: str,
+    parameters: tuple[Array, ...],
+    known: tuple[np.ndarray, ...] | None,
+    tail: float,
+    size: int | None,
+) -> tuple[Array, Array]:
+    """Returns the values 0, ..., n - 1 of a count law and their log probabilities.
 
-    :param log_p: of at least ``size`` counts, (..., m).
-    :param size: n.
-    :returns: (..., n).
+    :param law: a key of LAWS.
+    :param parameters: its parameters, each of the batch's shape.
+    :param known: the same in float64 NumPy; None while a compiler traces them.
+    :param tail: the mass that values above n - 1 may have at most.
+    :param size: n, when the caller gives it; the tail is not used then.
+    :returns: (n,) and (*batch, n).
+    :raises ValueError: if the tail is not between 0 and 1, the size is not a positive int, or
+        the parameters are traced and no size is given.
     """
-    last = ops.logsumexp(log_p[..., size - 1 :], axis=-1, keepdims=True)
-    return ops.concatenate([log_p[..., : size - 1], last], axis=-1)
-
-
-def check_tail(tail: float) -> None:
-    """Checks the tail.
-
-    :raises ValueError: if it is not between 0 and 1.
-    """
-    if not 0.0 < tail < 1.0 or math.isnan(tail):
+    if not 0.0 < tail < 1.0:
         raise ValueError(f"truncate: tail must be between 0 and 1, got {tail!r}")
+    if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
+        raise ValueError(f"truncate: size must be a positive int, got {size!r}")
+    log_prob, start = LAWS[law]
+    if known is not None:
+        n, whole = (0, 0) if size else table_size(start(*known), tail)
+    elif size is None:
+        raise ValueError(
+            "truncate: the number of values cannot depend on parameters that are being traced by "
+            "jit; give size=, the number of values 0, ..., size - 1"
+        )
+    if size is not None:
+        n, whole = int(size), 2 * int(size) + 64
+    log_p = log_prob(*parameters, ops.like(parameters[0], np.arange(whole)))
+    last = ops.logsumexp(log_p[..., n - 1 :], axis=-1, keepdims=True)
+    if size is not None and n > 1:
+        # The window may miss mass when much of it lies beyond; then the complement is exact.
+        below = ops.logsumexp(log_p[..., : n - 1], axis=-1, keepdims=True)
+        many = below < math.log(0.99)
+        rest = ops.log(-ops.expm1(ops.where(many, below, math.log(0.5) + 0.0 * below)))
+        last = ops.where(many, rest, last)
+    values = ops.like(parameters[0], np.arange(n))
+    return values, ops.concatenate([log_p[..., : n - 1], last], axis=-1)

@@ -28,29 +28,6 @@ def gaussian_of_dirichlet(concentration: Array) -> tuple[Array, Array]:
     return mean, ops.exp(-0.5 * log_a)
 
 
-def zero_sum_of_covariance(covariance: Array) -> Array:
-    """Returns C S C, the covariance of y less its mean over the coordinates.
-
-    :param covariance: S, (..., K, K).
-    :returns: (..., K, K), singular along the vector of ones.
-    """
-    size = covariance.shape[-1]
-    rows = ops.sum(covariance, axis=-1, keepdims=True) / size
-    columns = ops.sum(covariance, axis=-2, keepdims=True) / size
-    return covariance - rows - columns + ops.sum(rows, axis=-2, keepdims=True) / size
-
-
-def zero_sum_variance_of_scale(scale: Array) -> Array:
-    """Returns the diagonal of C diag(scale^2) C, in O(K).
-
-    :param scale: (..., K).
-    :returns: (..., K).
-    """
-    size = scale.shape[-1]
-    variance = scale**2
-    return variance * (1.0 - 2.0 / size) + ops.sum(variance, axis=-1, keepdims=True) / size**2
-
-
 def dirichlet_of_gaussian(loc: Array, zero_sum_variance: Array) -> Array:
     """Returns the concentration of the Dirichlet that the softmax of a Gaussian approximates.
 

@@ -56,6 +56,7 @@ class LogisticNormalSoftmax(Relaxation):
     support = "simplex"
     event_rank = 1
     noise = "normal"
+    further = ("soft", "zero_sum_covariance", "zero_sum_variance")
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -114,6 +115,27 @@ class LogisticNormalSoftmax(Relaxation):
             product = ops.matmul(self.cov_factor, ops.transpose(self.cov_factor))
             return product + self.cov_diag[..., None] * eye
         return ops.matmul(self.scale_tril, ops.transpose(self.scale_tril))
+
+    @property
+    def zero_sum_covariance(self) -> Array:
+        """The covariance C S C, C = I - 11'/K, of y less its mean over the coordinates.
+
+        All of S that the softmax keeps; (*batch, K, K), singular along the vector of ones.
+        """
+        size = self.loc.shape[-1]
+        rows = ops.sum(self.covariance_matrix, axis=-1, keepdims=True) / size
+        mean = ops.sum(rows, axis=-2, keepdims=True) / size
+        return self.covariance_matrix - rows - ops.transpose(rows) + mean
+
+    @property
+    def zero_sum_variance(self) -> Array:
+        """The diagonal of ``zero_sum_covariance``, (*batch, K)."""
+        if not self._diagonal:
+            return ops.diagonal(self.zero_sum_covariance)
+        size = self.loc.shape[-1]
+        variance = self.scale**2
+        total = ops.sum(variance, axis=-1, keepdims=True)
+        return variance * (1.0 - 2.0 / size) + total / size**2
 
     def latent(self, noise: Array) -> Array:
         """Returns y of standard normal noise, (..., K)."""
