@@ -1,0 +1,52 @@
+"""The number of optimisation steps done, for a temperature that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyro
+import torch
+
+NAME = "relaxppl_step"
+"""The name of the parameter that holds the count."""
+
+
+def current_step() -> torch.Tensor:
+    """Returns how many steps the optimiser has taken, a scalar; 0 outside SVI.
+
+    It is the parameter "relaxppl_step", which an optimiser wrapped in :func:`count_steps` advances.
+    """
+    return pyro.param(NAME, lambda: torch.zeros(())).detach()
+
+
+class count_steps:
+    """An optimiser that also counts its steps, for :func:`current_step`.
+
+    The count is in the parameter store, and so in what is saved of it.
+
+    :param optim: an optimiser of pyro.optim.
+    :raises TypeError: if it cannot be called with parameters.
+    """
+
+    def __init__(self, optim: Any) -> None:
+        if not callable(optim) or isinstance(optim, type):
+            raise TypeError(f"count_steps: expected an optimiser of pyro.optim, got {optim!r}")
+        self.optim = optim
+
+    def __call__(self, params: Iterable[torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        """Takes one step of the optimiser and counts it.
+
+        :param params: the unconstrained parameters, as ``SVI`` gives them.
+        """
+        store = pyro.get_param_store()
+        count = dict(store.named_parameters()).get(NAME)
+        self.optim([p for p in params if p is not count], *args, **kwargs)
+        if count is not None:
+            with torch.no_grad():
+                count.add_(1.0)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "optim":
+            raise AttributeError(name)
+        return getattr(self.optim, name)
