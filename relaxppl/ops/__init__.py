@@ -24,7 +24,7 @@ NAMES = frozenset(
     # linear algebra
     "cholesky solve_triangular diagonal matmul matvec transpose "
     # type and graph
-    "cast like tiny eps stop_gradient value_and_grad jvp".split()
+    "cast like tiny eps stop_gradient value_and_grad jvp vjp".split()
 )
 
 _TABLES: dict[type, ModuleType] = {}

@@ -130,7 +130,9 @@ def cast(x: Any, reference: Any) -> Any:
 
 def like(reference: Any, constant: Any) -> Any:
     """A constant as an array of the reference's dtype and device."""
-    return jnp.asarray(np.asarray(constant), dtype=reference.dtype)
+    # A constant stays a value that can be looked at inside jit.
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(np.asarray(constant), dtype=reference.dtype)
 
 
 def tiny(x: Any) -> float:
@@ -148,6 +150,12 @@ def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """
     (value, aux), grad = jax.value_and_grad(fn, has_aux=True)(x)
     return value, grad, aux
+
+
+def vjp(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Evaluates fn at x; returns its value and the function that pulls a cotangent back to x."""
+    value, pullback = jax.vjp(fn, x)
+    return value, lambda cotangent: pullback(cotangent)[0]
 
 
 def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:

@@ -209,6 +209,38 @@ def _grad(value: Any, leaves: list[Any], create_graph: bool) -> list[Any]:
     ]
 
 
+def vjp(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Evaluates fn at x; returns its value and the function that pulls a cotangent back to x.
+
+    x and the value may be any pytrees of tensors. Gradients inside fn are differentiated too:
+    reverse mode over reverse mode. The pullback can be called once.
+    """
+    leaves, spec = tree_flatten(x)
+    _nesting.depth += 1
+    try:
+        with torch.enable_grad():
+            leaves = [_leaf(leaf) for leaf in leaves]
+            out = fn(tree_unflatten(leaves, spec))
+    finally:
+        _nesting.depth -= 1
+    values, out_spec = tree_flatten(out)
+
+    def pullback(cotangent: Any) -> Any:
+        pairs = zip(values, tree_flatten(cotangent)[0], strict=True)
+        used = [(value, given) for value, given in pairs if value.requires_grad]
+        if not used:
+            return tree_unflatten([torch.zeros_like(leaf) for leaf in leaves], spec)
+        outputs, cotangents = zip(*used, strict=True)
+        grads = torch.autograd.grad(outputs, leaves, cotangents, allow_unused=True)
+        pulled = [
+            torch.zeros_like(leaf) if grad is None else grad
+            for leaf, grad in zip(leaves, grads, strict=True)
+        ]
+        return tree_unflatten(pulled, spec)
+
+    return tree_unflatten([value.detach() for value in values], out_spec), pullback
+
+
 def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
     """Evaluates fn at x and its derivative along tangent; all three may be pytrees.
 

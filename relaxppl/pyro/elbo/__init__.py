@@ -6,7 +6,7 @@ from typing import Any
 
 from relaxppl.pyro.elbo.engine import UnbiasedELBO
 
-__all__ = ["DisARM_ELBO", "REBAR_ELBO", "RELAX_ELBO", "RLOO_ELBO", "ScoreFunction_ELBO"]
+__all__ = ["REBAR_ELBO", "RELAX_ELBO", "RLOO_ELBO", "DisARM_ELBO", "ScoreFunction_ELBO"]
 
 
 class ScoreFunction_ELBO(UnbiasedELBO):

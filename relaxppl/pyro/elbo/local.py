@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +53,9 @@ def check(site: Site, estimator: str, elbo: str) -> None:
         raise ValueError(
             f"site '{site.name}' asks for the estimator {estimator!r}; known: {', '.join(SUPPORT)}"
         )
-    laws = SUPPORT[estimator]
-    if laws is ANY or isinstance(site.law, laws) and _relaxes(site, estimator):
+    able = [n for n, laws in SUPPORT.items() if laws is ANY or type(site.law) in laws]
+    if estimator in able:
         return
-    able = [
-        n for n, s in SUPPORT.items() if s is ANY or site.law is not None and type(site.law) in s
-    ]
     hint = ""
     if isinstance(site.law, Categorical):
         hint = "; or make the site a OneHotCategorical, whose value can be relaxed"
@@ -68,8 +66,17 @@ def check(site: Site, estimator: str, elbo: str) -> None:
     )
 
 
-def _relaxes(site: Site, estimator: str) -> bool:
-    return estimator != "rebar" or type(site.law) is not Categorical
+@contextmanager
+def _explained(level: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        error.add_note(
+            f"This was raised while the program ran with relaxed values at "
+            f"{', '.join(map(repr, level))}. A program that needs a site's hard values can choose "
+            "another estimator for it: infer={'estimator': 'disarm'}, or 'score'."
+        )
+        raise
 
 
 def downstream(terms: Iterable[Term], name: str) -> list[Term]:
@@ -172,52 +179,51 @@ class Pathwise:
             local[name] = site.aligned(reward(self.program, site)) * self.draw(name).score()
         taught = []
         for level in levels(self.program, self.soft):
-            controls, tangents = self._controls(level)
+            controls, pullback = self._controls(level)
             etas = {}
             for name in level:
                 key = f"{name}.estimator.eta"
                 etas[name] = self.own.read(key, self.settings.eta, controls[name])
-                local[name] = local[name] + etas[name] * controls[name].detach()
-            taught.append((etas, controls, tangents))
+                local[name] = local[name] + etas[name] * controls[name]
+            taught.append((etas, controls, pullback))
         for name in self.free:
             local[name] = local[name] + self._network(name, local[name])
         if self.own.learning:
-            for etas, controls, tangents in taught:
-                here = {name: local[name] for name in controls}
-                in_eta, in_temperature = rebar.variance_gradients(here, etas, controls, tangents)
-                for name, gradient in in_eta.items():
-                    self.own.learn(f"{name}.estimator.eta", gradient)
-                for name, gradient in in_temperature.items():
-                    self.own.learn(f"{name}.estimator.temperature", gradient)
+            for etas, controls, pullback in taught:
+                self._teach({name: local[name] for name in controls}, etas, controls, pullback)
         return local
 
-    def _controls(self, level: list[str]) -> tuple[Tensors, dict[str, Tensors]]:
+    def _teach(self, local: Tensors, etas: Tensors, controls: Tensors, pullback: Any) -> None:
+        """Hands on the gradients of V = sum |h|^2 in eta and in the temperatures.
+
+        The mean of h depends on neither, so V's gradient is the variance's.
+        """
+        for name, control in controls.items():
+            self.own.learn(f"{name}.estimator.eta", 2.0 * (local[name] * control).sum())
+        if self.tangents:
+            cotangent = {name: 2.0 * etas[name] * local[name] for name in controls}
+            for name, gradient in pullback(cotangent).items():
+                self.own.learn(f"{name}.estimator.temperature", gradient)
+
+    def _controls(self, level: list[str]) -> tuple[Tensors, Any]:
+        """Returns the control variates of a level, and their pullback to the temperatures."""
         program = self.program
         draws = {name: self.draw(name) for name in level}
-        temperatures = {name: self.temperature(name) for name in level}
         downstream_sites = program.downstream_in_guide(frozenset(level)) & set(program.sites)
         relaxable = {n for n in downstream_sites if self._relaxable(program.sites[n])}
         # What cannot be relaxed would move by jumps that no path derivative sees: the terms that
         # depend on it are left out, and the control variate stays unbiased.
         blocked = downstream_sites - relaxable
-        below = {name: (self.draw(name), self.temperature(name)) for name in relaxable}
+        below = {name: self.draw(name) for name in relaxable}
 
-        def recompute(site: Site, fn: Any) -> torch.Tensor | None:
-            if site.name not in below:
-                return None
-            drawn, temperature = below[site.name]
-            return drawn.soft(temperature, law_of(fn))
+        def cost(x: Tensors, temperatures: Tensors) -> tuple[torch.Tensor, Tensors]:
+            def recompute(site: Site, fn: Any) -> torch.Tensor | None:
+                if site.name not in below:
+                    return None
+                return below[site.name].soft(temperatures[site.name], law_of(fn))
 
-        def cost(x: Tensors) -> tuple[torch.Tensor, Tensors]:
-            try:
+            with _explained(level):
                 terms = program.evaluate(x, recompute, lambda term: not term.deps & blocked)
-            except (IndexError, TypeError, ValueError, RuntimeError) as error:
-                error.add_note(
-                    f"while the program ran with relaxed values at {', '.join(map(repr, level))}; "
-                    "a program that needs the hard values of a site can give it another "
-                    "estimator with infer={'estimator': 'disarm'} or 'score'"
-                )
-                raise
             zero = next(iter(x.values())).new_zeros(())
             total = sum((term.value.sum() for term in terms), zero)
             costs = {}
@@ -228,13 +234,21 @@ class Pathwise:
 
         free = None
         if not self.settings.coupled:
-            free = {}
-            for name, drawn in draws.items():
-                second = noise(drawn.law.noise, drawn.latent.shape, drawn.latent)
-                free[name] = drawn.law.latent(second)
+            free = {name: self._second(drawn) for name, drawn in draws.items()}
+        given = {name: self.temperature(name) for name in (*level, *relaxable)}
+        learned = {name: t for name, t in given.items() if name in self.soft}
+
+        def controls(learned: Tensors) -> Tensors:
+            temperatures = {**given, **learned}
+            return rebar.control(draws, lambda x: cost(x, temperatures), temperatures, free)
+
         if self.tangents:
-            return rebar.control_and_tangents(draws, cost, temperatures, free)
-        return rebar.control(draws, cost, temperatures, free), {}
+            return ops.vjp(controls, learned)
+        return {name: control.detach() for name, control in controls(learned).items()}, None
+
+    def _second(self, drawn: Draw) -> torch.Tensor:
+        """Returns a latent that does not depend on the draw."""
+        return drawn.law.latent(noise(drawn.law.noise, drawn.latent.shape, drawn.latent))
 
     def _relaxable(self, site: Site) -> bool:
         return site.law is not None and site.law.relaxable
@@ -245,10 +259,7 @@ class Pathwise:
         features, rank = features_of(site, side)
         prefix = f"{name}.estimator"
         parameters = self.own.network(prefix, features, self.settings.hidden, drawn.latent)
-        free = None
-        if not self.settings.coupled:
-            second = noise(drawn.law.noise, drawn.latent.shape, drawn.latent)
-            free = drawn.law.latent(second)
+        free = None if self.settings.coupled else self._second(drawn)
 
         def variance(given: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
             control = rebar.network_control(drawn, network.on_site(given, rank, side), free)

@@ -288,11 +288,12 @@ class Program:
             if relaxed and name in moved and name in self.sites:
                 log_prob = soft_log_prob(node["fn"], value)
                 if log_prob is None:
+                    law = type(base_of(node["fn"])).__name__
                     raise NotImplementedError(
-                        f"site '{name}' is relaxed by the guide's estimator, but in the "
-                        f"{'guide' if guide else 'model'} it is a {type(base_of(node['fn'])).__name__}"
-                        ", which has no value there; make it a Bernoulli or a OneHotCategorical, or "
-                        "give the site infer={'estimator': 'score'}"
+                        f"site '{name}' is relaxed, but the {'guide' if guide else 'model'} has a "
+                        f"{law} there, which is not defined between the hard values; make it a "
+                        "Bernoulli or a OneHotCategorical, or give the guide's site "
+                        "infer={'estimator': 'score'}"
                     )
             if log_prob is None:
                 log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
