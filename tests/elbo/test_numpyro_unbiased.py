@@ -1,0 +1,35 @@
+"""Every estimator's mean gradient is the exactly enumerated one, on every shape of guide."""
+
+from __future__ import annotations
+
+import pytest
+
+import relaxppl.numpyro as rx
+from tests.elbo.numpyro_cases import CASES, COUNTS
+from tests.elbo.unbiased import measure
+
+ESTIMATORS = {
+    "score": (rx.ScoreFunction_ELBO, {}, False),
+    "rloo": (rx.RLOO_ELBO, {"num_particles": 3}, False),
+    "disarm": (rx.DisARM_ELBO, {}, False),
+    "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "eta": 0.7}, False),
+    "relax": (rx.RELAX_ELBO, {"hidden": 3}, True),
+}
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("case", CASES)
+def test_mean_gradient_is_exact(case, estimator):
+    make, options, prepare = ESTIMATORS[estimator]
+    infer = CASES[case].infer if estimator == "rebar" else {}
+    outcome = measure(make(**options), CASES[case], infer=infer, prepare=prepare)
+    assert outcome.worst < 4
+    assert outcome.error < 0.05
+
+
+@pytest.mark.parametrize("estimator", ["score", "rloo"])
+def test_counts(estimator):
+    make, options, _ = ESTIMATORS[estimator]
+    outcome = measure(make(**options), COUNTS)
+    assert outcome.worst < 4
+    assert outcome.error < 0.05
