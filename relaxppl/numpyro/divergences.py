@@ -77,6 +77,40 @@ def _concrete(p: Any, q: Any) -> Any:
     return _over_batch(divergences.concrete(p.logits, q.logits), p, q)
 
 
+def _invertible_gaussian(p: Any, q: Any) -> Any:
+    given = [(d.law.loc, d.law.scale, d.law.temperature, d.law.delta) for d in (p, q)]
+    return _over_batch(divergences.invertible_gaussian(*given[0], *given[1]), p, q)
+
+
+def _logistic_normal(p: Any, q: Any) -> Any:
+    a, b = p.law, q.law
+    if "scale" in vars(a) and "scale" in vars(b):
+        kl = divergences.logistic_normal(a.loc, a.scale, b.loc, b.scale)
+    else:
+        kl = divergences.logistic_normal_of_covariances(
+            a.loc, a.covariance_matrix, b.loc, b.covariance_matrix
+        )
+    return _over_batch(kl, p, q)
+
+
+def _truncated(p: Any, q: Any) -> Any:
+    if not (p.law.discrete and q.law.discrete):
+        raise NotImplementedError(
+            "KL of two soft numbers: they have no tractable density; their weights have"
+        )
+    _need_equal(p, q, "values")
+    if not _distinct(p.values):
+        raise NotImplementedError("KL of numbers whose values repeat is not that of their classes")
+    kl = divergences.one_hot_categorical(p.law.log_probs, q.law.log_probs)
+    return _over_batch(kl, p, q)
+
+
+def _distinct(values: Any) -> bool:
+    if isinstance(values, jax.core.Tracer):
+        return False
+    return bool(np.all(np.diff(np.sort(np.asarray(values), axis=-1), axis=-1) > 0))
+
+
 def _register(classes_p: tuple[type, ...], classes_q: tuple[type, ...], rule: Callable) -> None:
     for pair in product(classes_p, classes_q):
         # What the host has, or has got since, is the host's.
@@ -90,9 +124,13 @@ _BERNOULLI = (
     host.BernoulliProbs,
     host.BernoulliLogits,
 )
-_ONE_HOT = (ours.OneHotCategorical, ours.RelaxedOneHotCategoricalStraightThrough)
+_ONE_HOT = (
+    ours.OneHotCategorical,
+    ours.RelaxedOneHotCategoricalStraightThrough,
+    ours.DecoupledStraightThroughGumbelSoftmax,
+)
 _CATEGORICAL = (host.CategoricalProbs, host.CategoricalLogits)
-_RELAXED_BERNOULLI = (ours.RelaxedBernoulli, host.RelaxedBernoulliLogits)
+_RELAXED_BERNOULLI = (ours.RelaxedBernoulli, ours.RebarRelaxation, host.RelaxedBernoulliLogits)
 
 _register(_BERNOULLI, _BERNOULLI, _bernoulli)
 _register(_ONE_HOT, _ONE_HOT, _one_hot)
@@ -101,3 +139,6 @@ _register(_RELAXED_BERNOULLI, _RELAXED_BERNOULLI, _relaxed_bernoulli)
 _register((ours.LogitRelaxedBernoulli,), (ours.LogitRelaxedBernoulli,), _relaxed_bernoulli)
 _register((ours.RelaxedOneHotCategorical,), (ours.RelaxedOneHotCategorical,), _concrete)
 _register((ours.ExpRelaxedOneHotCategorical,), (ours.ExpRelaxedOneHotCategorical,), _concrete)
+_register((ours.InvertibleGaussian,), (ours.InvertibleGaussian,), _invertible_gaussian)
+_register((ours.LogisticNormalSoftmax,), (ours.LogisticNormalSoftmax,), _logistic_normal)
+_register((ours.GeneralizedGumbelSoftmax,), (ours.GeneralizedGumbelSoftmax,), _truncated)

@@ -83,6 +83,38 @@ def _concrete(p: Any, q: Any) -> Any:
     return _over_batch(divergences.concrete(p.logits, q.logits), p, q)
 
 
+def _invertible_gaussian(p: Any, q: Any) -> Any:
+    given = [(d.law.loc, d.law.scale, d.law.temperature, d.law.delta) for d in (p, q)]
+    return _over_batch(divergences.invertible_gaussian(*given[0], *given[1]), p, q)
+
+
+def _logistic_normal(p: Any, q: Any) -> Any:
+    a, b = p.law, q.law
+    if "scale" in vars(a) and "scale" in vars(b):
+        kl = divergences.logistic_normal(a.loc, a.scale, b.loc, b.scale)
+    else:
+        kl = divergences.logistic_normal_of_covariances(
+            a.loc, a.covariance_matrix, b.loc, b.covariance_matrix
+        )
+    return _over_batch(kl, p, q)
+
+
+def _truncated(p: Any, q: Any) -> Any:
+    if not (p.law.discrete and q.law.discrete):
+        raise NotImplementedError(
+            "KL of two soft numbers: they have no tractable density; their weights have"
+        )
+    _need_equal(p, q, "values")
+    if not _distinct(p.values):
+        raise NotImplementedError("KL of numbers whose values repeat is not that of their classes")
+    kl = divergences.one_hot_categorical(p.law.log_probs, q.law.log_probs)
+    return _over_batch(kl, p, q)
+
+
+def _distinct(values: torch.Tensor) -> bool:
+    return bool((values.sort(-1).values.diff(dim=-1) > 0).all())
+
+
 def _register(
     ours_: tuple[type, ...], theirs: tuple[type, ...], rule: Callable[[Any, Any], Any]
 ) -> None:
@@ -92,14 +124,20 @@ def _register(
 
 
 _BERNOULLI = (ours.StraightThroughBernoulli, ours.RelaxedBernoulliStraightThrough)
-_ONE_HOT = (ours.RelaxedOneHotCategoricalStraightThrough,)
+_ONE_HOT = (
+    ours.RelaxedOneHotCategoricalStraightThrough,
+    ours.DecoupledStraightThroughGumbelSoftmax,
+)
 
 _register(_BERNOULLI, (host.Bernoulli,), _bernoulli)
 _register(_ONE_HOT, (host.OneHotCategorical,), _one_hot)
-_register((ours.RelaxedBernoulli,), (), _relaxed_bernoulli)
+_register((ours.RelaxedBernoulli, ours.RebarRelaxation), (), _relaxed_bernoulli)
 _register((ours.LogitRelaxedBernoulli,), (), _relaxed_bernoulli)
 _register((ours.RelaxedOneHotCategorical,), (), _concrete)
 _register((ours.ExpRelaxedOneHotCategorical,), (), _concrete)
+_register((ours.InvertibleGaussian,), (), _invertible_gaussian)
+_register((ours.LogisticNormalSoftmax,), (), _logistic_normal)
+_register((ours.GeneralizedGumbelSoftmax,), (), _truncated)
 # The host's relaxed classes are transformations of these, through which its registry sees.
 _register((LogitRelaxedBernoulli,), (), _relaxed_bernoulli)
 _register((ExpRelaxedCategorical,), (), _concrete)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyro
 import torch
+from pyro.optim import PyroOptim
 
 NAME = "relaxppl_step"
 """The name of the parameter that holds the count."""
@@ -20,17 +21,17 @@ def current_step() -> torch.Tensor:
     return pyro.param(NAME, lambda: torch.zeros(())).detach()
 
 
-class count_steps:
+class count_steps(PyroOptim):
     """An optimiser that also counts its steps, for :func:`current_step`.
 
     The count is in the parameter store, and so in what is saved of it.
 
     :param optim: an optimiser of pyro.optim.
-    :raises TypeError: if it cannot be called with parameters.
+    :raises TypeError: if it is none.
     """
 
     def __init__(self, optim: Any) -> None:
-        if not callable(optim) or isinstance(optim, type):
+        if not isinstance(optim, PyroOptim):
             raise TypeError(f"count_steps: expected an optimiser of pyro.optim, got {optim!r}")
         self.optim = optim
 
@@ -39,12 +40,22 @@ class count_steps:
 
         :param params: the unconstrained parameters, as ``SVI`` gives them.
         """
-        store = pyro.get_param_store()
-        count = dict(store.named_parameters()).get(NAME)
+        count = dict(pyro.get_param_store().named_parameters()).get(NAME)
         self.optim([p for p in params if p is not count], *args, **kwargs)
         if count is not None:
             with torch.no_grad():
                 count.add_(1.0)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the optimiser's state, by the names of the parameters."""
+        return self.optim.get_state()
+
+    def set_state(self, state_dict: dict[str, Any]) -> None:
+        """Sets the optimiser's state.
+
+        :param state_dict: what :meth:`get_state` returned.
+        """
+        self.optim.set_state(state_dict)
 
     def __getattr__(self, name: str) -> Any:
         if name == "optim":

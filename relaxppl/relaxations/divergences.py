@@ -178,3 +178,50 @@ def invertible_gaussian(
     shift_p, shift_q = ops.log(delta_p)[..., None], ops.log(delta_q)[..., None]
     each = normal(loc_p / t_p - shift_p, scale_p / t_p, loc_q / t_q - shift_q, scale_q / t_q)
     return ops.sum(each, axis=-1)
+
+
+def logistic_normal(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) -> Array:
+    """Returns the KL of two softmaxes of independent normal variables, (*batch).
+
+    softmax(y) determines the differences of the coordinates of y and nothing else: it is the KL of
+    two normal laws in K - 1 dimensions. With w = 1 / scale_q^2 the matrix D'(D S_q D')^-1 D of the
+    differences D is diag(w) - w w' / sum w, and log|D S D'| is log|S| + log(1'S^-1 1).
+
+    :param loc_p: mean of y, (*batch, K).
+    :param scale_p: standard deviation of y, (*batch, K).
+    :param loc_q: the same of q.
+    :param scale_q: the same of q.
+    """
+    size = (loc_p + loc_q + scale_p + scale_q).shape[-1]
+    w, w_p = 1.0 / scale_q**2, 1.0 / scale_p**2
+    total, total_p = ops.sum(w, axis=-1), ops.sum(w_p, axis=-1)
+    trace = ops.sum(w / w_p, axis=-1) - ops.sum(w**2 / w_p, axis=-1) / total
+    difference = loc_p - loc_q
+    mean = ops.sum(w * difference, axis=-1) / total
+    distance = ops.sum(w * (difference - mean[..., None]) ** 2, axis=-1)
+    log_det = ops.sum(ops.log(w_p) - ops.log(w), axis=-1) + ops.log(total) - ops.log(total_p)
+    return 0.5 * (trace - (size - 1) + distance + log_det)
+
+
+def logistic_normal_of_covariances(
+    loc_p: Array, covariance_p: Array, loc_q: Array, covariance_q: Array
+) -> Array:
+    """Returns the KL of two softmaxes of multivariate normal variables, (*batch).
+
+    :param loc_p: mean of y, (*batch, K).
+    :param covariance_p: covariance of y, (*batch, K, K).
+    :param loc_q: the same of q.
+    :param covariance_q: the same of q.
+    """
+    return multivariate_normal(
+        loc_p[..., :-1] - loc_p[..., -1:],
+        ops.cholesky(_of_differences(covariance_p)),
+        loc_q[..., :-1] - loc_q[..., -1:],
+        ops.cholesky(_of_differences(covariance_q)),
+    )
+
+
+def _of_differences(covariance: Array) -> Array:
+    """Returns the covariance of y_1 - y_K, ..., y_(K-1) - y_K."""
+    inner, corner = covariance[..., :-1, :-1], covariance[..., -1:, -1:]
+    return inner - covariance[..., :-1, -1:] - covariance[..., -1:, :-1] + corner

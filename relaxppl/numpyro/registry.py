@@ -1,0 +1,81 @@
+"""Which relaxation stands for which discrete class, by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpyro import distributions as host
+
+from relaxppl import relaxing
+from relaxppl.numpyro import distributions as ours
+from relaxppl.numpyro.hardened import Hardened
+from relaxppl.numpyro.truncate import truncate
+from relaxppl.relaxing import probs_or_logits
+
+_REGISTRY = relaxing.Registry()
+
+HOST = relaxing.Host(
+    registry=_REGISTRY,
+    independent=host.Independent,
+    expanded=host.ExpandedDistribution,
+    masked=host.MaskedDistribution,
+    categorical=(host.CategoricalProbs, host.CategoricalLogits),
+    relaxed=ours.RelaxedDistribution,
+    hardened=Hardened,
+    sample="numpyro.sample",
+)
+
+
+def register_relaxation(
+    cls: type, factory: Callable[[Any, Any], Any], replace: bool = False
+) -> None:
+    """Makes a factory the relaxation of a discrete class and of its subclasses in ``relax``.
+
+    :param cls: a class of discrete distributions.
+    :param factory: takes an instance of it, without the wrappers of to_event, expand and mask, and
+        a temperature; returns a distribution with the same event shape.
+    :param replace: whether it may take the place of an earlier one.
+    :raises TypeError: if cls is not a class or the factory cannot be called.
+    :raises ValueError: if the class has a factory and replace is False.
+    """
+    _REGISTRY.register(cls, factory, replace)
+
+
+def relaxation_of(distribution: Any, temperature: Any) -> Any:
+    """Returns the registered relaxation of a discrete distribution.
+
+    :param distribution: a discrete distribution, possibly inside to_event, expand and mask.
+    :param temperature: positive.
+    :returns: a distribution of the same batch shape, in the same wrappers.
+    :raises ValueError: if its class has none.
+    """
+    return relaxing.relaxation_of(HOST, distribution, temperature)
+
+
+def _bernoulli(distribution: Any, temperature: Any) -> Any:
+    return ours.RelaxedBernoulli(temperature, **probs_or_logits(distribution))
+
+
+def _one_hot(distribution: Any, temperature: Any) -> Any:
+    return ours.RelaxedOneHotCategorical(temperature, **probs_or_logits(distribution))
+
+
+def _count(distribution: Any, temperature: Any) -> Any:
+    return truncate(distribution, temperature)
+
+
+for _cls in (host.BernoulliProbs, host.BernoulliLogits):
+    register_relaxation(_cls, _bernoulli)
+register_relaxation(ours.OneHotCategorical, _one_hot)
+for _cls in (
+    host.BinomialProbs,
+    host.BinomialLogits,
+    host.Poisson,
+    host.GeometricProbs,
+    host.GeometricLogits,
+    host.NegativeBinomialProbs,
+    host.NegativeBinomialLogits,
+    host.NegativeBinomial2,
+):
+    register_relaxation(_cls, _count)

@@ -1,0 +1,147 @@
+"""``relax``: a discrete model run with relaxations at its latent sites."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpyro import handlers
+from numpyro.infer.reparam import Reparam
+from numpyro.primitives import _PYRO_STACK, Messenger
+
+from relaxppl import relaxing
+from relaxppl.numpyro.registry import HOST
+from relaxppl.numpyro.step import current_step
+
+Config = Mapping[str, Any] | Callable[[Any], Any] | None
+
+
+class relax(Messenger):
+    """Puts a relaxation in place of the discrete distribution at every latent discrete site.
+
+    The site keeps its name, plates, mask, scale and infer dict. Observed and conditioned sites are
+    left alone, whether the conditioning is inside or outside. It is a handler as the host's own:
+    ``relax(model, temperature=0.5)`` wraps a function, ``with relax(temperature=0.5):`` a block.
+    Apply it to model and guide alike.
+
+    A count (Poisson, ...) is relaxed by :func:`truncate`: the site in the trace holds weights on
+    its values, and the program gets the number they make.
+
+    :param fn: a function with NumPyro primitives; None for a context manager or decorator.
+    :param temperature: a positive number or array, or a schedule, which is called with
+        :func:`current_step`.
+    :param config: from the name of a site to a factory of (distribution, temperature), to one of
+        this package's classes that take probs or logits, or to None to leave the site discrete; or
+        a function from a site to one of these. Sites it does not name get the registered one.
+    :param hard: whether the sites take discrete values, for ``Predictive``. A site with the
+        registered relaxation is then simply left discrete, which is the law of the hardened draws;
+        with a relaxation from config, relaxed draws are hardened. A relaxed value that is
+        substituted reaches the program hardened.
+    :raises TypeError: if an argument is of the wrong kind.
+    :raises ValueError: if the temperature is not positive; while the program runs, naming the site,
+        if it has no relaxation or one of another event shape; and at its end, if config names a
+        site that it does not have.
+    """
+
+    def __init__(
+        self,
+        fn: Callable | None = None,
+        temperature: Any = None,
+        config: Config = None,
+        hard: bool = False,
+    ) -> None:
+        if temperature is None:
+            raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
+        self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
+        self._readers: dict[int, Callable[[Any], Any]] = {}
+        super().__init__(fn)
+
+    def __enter__(self) -> None:
+        self._readers = {}
+        self.plan.begin()
+        super().__enter__()
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        if exc_type is None:
+            self.plan.end()
+
+    def process_message(self, msg: Any) -> None:
+        if msg["type"] == "control_flow":
+            # The host runs these functions behind a block, out of this handler's sight.
+            msg["args"] = tuple(_Inside(self, arg) if callable(arg) else arg for arg in msg["args"])
+        if msg["type"] != "sample":
+            return
+        self.plan.seen.add(msg["name"])
+        if msg["is_observed"] or _conditioned_outside(self, msg):
+            return
+        replacement = self.plan.at(msg["name"], msg["fn"], msg)
+        if replacement is not None:
+            msg["fn"] = replacement.fn
+            if replacement.read is not None:
+                self._readers[id(msg)] = replacement.read
+
+    def postprocess_message(self, msg: Any) -> None:
+        # Outer handlers, such as trace, have recorded what stands at the site by now.
+        read = self._readers.pop(id(msg), None)
+        if read is not None and not msg["is_observed"]:
+            msg["value"] = read(msg["value"])
+
+
+class _Inside(relax):
+    """The handler of a control-flow body: the plan and the temperature are the outer one's."""
+
+    def __init__(self, outer: relax, fn: Callable) -> None:
+        self.plan = outer.plan
+        self._readers = {}
+        Messenger.__init__(self, fn)
+
+    def __enter__(self) -> None:
+        Messenger.__enter__(self)
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        Messenger.__exit__(self, exc_type, exc_value, traceback)
+
+
+def _conditioned_outside(handler: Messenger, msg: Any) -> bool:
+    """Returns whether a handler that the message has yet to reach observes its site.
+
+    The host applies the innermost handler first, so that one outside has not acted yet.
+    """
+    position = next(i for i, other in enumerate(_PYRO_STACK) if other is handler)
+    probe = {**msg, "infer": dict(msg["infer"]), "kwargs": dict(msg["kwargs"])}
+    for other in reversed(_PYRO_STACK[:position]):
+        if isinstance(other, (handlers.condition, handlers.scope)):
+            other.process_message(probe)
+        elif isinstance(other, handlers.uncondition):
+            probe["is_observed"] = False
+        elif isinstance(other, handlers.block) and other.hide_fn(probe):
+            break
+    return probe["is_observed"]
+
+
+class RelaxReparam(Reparam):
+    """Relaxes one site: a strategy for the host's ``reparam`` handler.
+
+    :param temperature: as in :class:`relax`.
+    :param factory: what config maps a site to there, except None; None for the registered one.
+    :raises ValueError: when applied, naming the site, as in :class:`relax`.
+    """
+
+    def __init__(self, temperature: Any, factory: Any = None) -> None:
+        config = None if factory is None else lambda site: factory
+        self.plan = relaxing.Plan(HOST, temperature, config, False, current_step)
+
+    def __call__(self, name: str, fn: Any, obs: Any) -> tuple[Any, Any]:
+        if obs is not None:
+            return fn, obs
+        self.plan.begin()
+        replacement = self.plan.at(name, fn, {"name": name, "fn": fn})
+        if replacement is None:
+            return fn, None
+        if replacement.read is not None:
+            raise ValueError(
+                f"RelaxReparam: the relaxation of {type(fn).__name__} at {name!r} puts weights at "
+                "the site, which a reparam strategy cannot turn into the number: use relax"
+            )
+        return replacement.fn, None
