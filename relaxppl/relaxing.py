@@ -416,3 +416,20 @@ def _hint(host: Host, name: str, base: Any) -> str:
         f"    row = {name} @ table    # in place of table[{name}]\n"
         f"or leave it discrete with config={{{name!r}: None}}"
     )
+
+
+def check_discrete(host: Host, name: str, fn: Any) -> None:
+    """Checks that a latent site is no relaxation, for a bound of the discrete program.
+
+    :param host: the host's classes.
+    :param name: the site's name.
+    :param fn: its distribution.
+    :raises ValueError: if it is one of this package's whose values are not exactly discrete.
+    """
+    base, _ = unwrap(host, fn)
+    if isinstance(base, host.relaxed) and not base.law.discrete:
+        raise ValueError(
+            f"discrete_elbo: the site {name!r} is written as a {type(base).__name__}, so the "
+            "program has no discrete form. Write it with the discrete distribution and train "
+            "relax(program, ...)"
+        )

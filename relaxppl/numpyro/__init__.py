@@ -5,6 +5,7 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
+from relaxppl.numpyro.bound import discrete_elbo
 from relaxppl.numpyro.distributions import (
     CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
@@ -78,6 +79,7 @@ __all__ = [
     "StraightThroughBernoulli",
     "count_steps",
     "current_step",
+    "discrete_elbo",
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",

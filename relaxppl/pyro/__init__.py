@@ -5,6 +5,7 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
+from relaxppl.pyro.bound import discrete_elbo
 from relaxppl.pyro.distributions import (
     CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
@@ -66,6 +67,7 @@ __all__ = [
     "StraightThroughBernoulli",
     "count_steps",
     "current_step",
+    "discrete_elbo",
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",

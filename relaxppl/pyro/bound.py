@@ -1,0 +1,58 @@
+"""The bound of the discrete model under the discrete guide, whatever relaxation trained it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO
+from pyro.poutine.messenger import Messenger
+
+from relaxppl import relaxing
+from relaxppl.pyro.registry import HOST
+
+
+def discrete_elbo(
+    model: Callable,
+    guide: Callable,
+    params: dict[str, Any] | None = None,
+    *args: Any,
+    num_particles: int = 1000,
+    vectorize_particles: bool = False,
+    max_plate_nesting: float = math.inf,
+    **kwargs: Any,
+) -> float:
+    """Returns an unbiased estimate of E_q[log p(x, z) - log q(z)] with discrete z.
+
+    :param model: the discrete model, or that wrapped in ``relax``, which is then ignored.
+    :param guide: the same of the guide.
+    :param params: constrained values of parameters by name; those not named, and all when it is
+        None, are those of the parameter store.
+    :param args: the arguments of model and guide.
+    :param num_particles: how many draws of the guide are averaged.
+    :param vectorize_particles: as in the host's ``ELBO``.
+    :param max_plate_nesting: as in the host's ``ELBO``.
+    :param kwargs: the keyword arguments of model and guide.
+    :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
+        the program has no discrete form.
+    """
+    elbo = Trace_ELBO(
+        num_particles=num_particles,
+        vectorize_particles=vectorize_particles,
+        max_plate_nesting=max_plate_nesting,
+    )
+    data = {name: torch.as_tensor(value) for name, value in (params or {}).items()}
+    programs = (
+        poutine.substitute(_RefuseRelaxed()(program), data=data) for program in (model, guide)
+    )
+    with relaxing.left_discrete(), torch.no_grad():
+        return -elbo.loss(*programs, *args, **kwargs)
+
+
+class _RefuseRelaxed(Messenger):
+    def _pyro_sample(self, msg: Any) -> None:
+        if not msg["is_observed"]:
+            relaxing.check_discrete(HOST, msg["name"], msg["fn"])
