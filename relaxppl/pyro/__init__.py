@@ -27,6 +27,13 @@ from relaxppl.pyro.distributions import (
     StraightThroughBernoulli,
 )
 from relaxppl.pyro.divergences import kl_divergence
+from relaxppl.pyro.elbo import (
+    REBAR_ELBO,
+    RELAX_ELBO,
+    RLOO_ELBO,
+    DisARM_ELBO,
+    ScoreFunction_ELBO,
+)
 from relaxppl.pyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
 from relaxppl.pyro.registry import register_relaxation, relaxation_of
 from relaxppl.pyro.relax import RelaxReparam, relax
@@ -41,10 +48,14 @@ from relaxppl.schedules import (
 )
 
 __all__ = [
+    "REBAR_ELBO",
+    "RELAX_ELBO",
+    "RLOO_ELBO",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",
     "DecoupledStraightThroughGumbelSoftmax",
+    "DisARM_ELBO",
     "ExpRelaxedOneHotCategorical",
     "ExponentialSchedule",
     "GaussianRelaxedBernoulli",
@@ -63,6 +74,7 @@ __all__ = [
     "RelaxedBernoulliStraightThrough",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
+    "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",
     "count_steps",

@@ -10,6 +10,8 @@ from pyro.distributions import MaskedDistribution
 from pyro.ops.provenance import get_provenance
 from torch.distributions import kl_divergence
 
+from relaxppl.pyro.elbo.laws import WRAPPERS
+
 __all__ = ["integrable", "kl_divergence"]
 
 
@@ -39,15 +41,25 @@ def integrable(guide_trace: Any, model_trace: Any) -> Iterator[tuple[str, torch.
 
 
 def _same_weight(guide: Any, model: Any) -> bool:
-    masks = [
-        node["fn"]._mask if isinstance(node["fn"], MaskedDistribution) else None
-        for node in (guide, model)
-    ]
+    q, p = guide["fn"], model["fn"]
+    masks = _masks(q), _masks(p)
     return (
-        _same(guide["scale"], model["scale"])
+        guide["cond_indep_stack"] == model["cond_indep_stack"]
+        and q.batch_shape == p.batch_shape
+        and _same(guide["scale"], model["scale"])
         and _same(guide["mask"], model["mask"])
-        and _same(*masks)
+        and len(masks[0]) == len(masks[1])
+        and all(_same(*pair) for pair in zip(*masks, strict=True))
     )
+
+
+def _masks(fn: Any) -> list[Any]:
+    masks = []
+    while isinstance(fn, WRAPPERS):
+        if isinstance(fn, MaskedDistribution):
+            masks.append(fn._mask)
+        fn = fn.base_dist
+    return masks
 
 
 def _same(one: Any, other: Any) -> bool:

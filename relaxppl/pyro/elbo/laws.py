@@ -21,12 +21,12 @@ _LAWS: dict[Any, type[Law]] = {
     torch_dist.OneHotCategorical: OneHotCategorical,
     torch_dist.Categorical: Categorical,
 }
-_WRAPPERS = (Independent, MaskedDistribution, ExpandedDistribution, torch_dist.Independent)
+WRAPPERS = (Independent, MaskedDistribution, ExpandedDistribution, torch_dist.Independent)
 
 
 def base_of(fn: Any) -> Any:
     """Returns the distribution inside Independent, Expanded and Masked."""
-    while isinstance(fn, _WRAPPERS):
+    while isinstance(fn, WRAPPERS):
         fn = fn.base_dist
     return fn
 
@@ -58,6 +58,20 @@ def law_of(fn: Any) -> Law | None:
     if kind is Categorical:
         shape = shape + logits.shape[-1:]
     return kind(logits if logits.shape == shape else logits.expand(shape))
+
+
+def unmasked(fn: Any) -> Any:
+    """Returns the distribution without its masks: a masked site is drawn all the same."""
+    if isinstance(fn, MaskedDistribution):
+        return unmasked(fn.base_dist)
+    if not isinstance(fn, WRAPPERS):
+        return fn
+    inner = unmasked(fn.base_dist)
+    if inner is fn.base_dist:
+        return fn
+    if isinstance(fn, torch_dist.Independent):
+        return Independent(inner, fn.reinterpreted_batch_ndims)
+    return inner.expand(fn.batch_shape)
 
 
 def soft_log_prob(fn: Any, value: torch.Tensor) -> torch.Tensor | None:

@@ -4,66 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from relaxppl import ops
 from relaxppl.estimators import disarm, network, rebar
-from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, OneHotCategorical
-from relaxppl.pyro.elbo.laws import base_of, law_of
-from relaxppl.pyro.elbo.parameters import Own, features_of, side_input
+from relaxppl.estimators.laws import Draw
+from relaxppl.pyro.elbo.laws import law_of
+from relaxppl.pyro.elbo.parameters import Own, features_of, network_rank, side_input
+from relaxppl.pyro.elbo.plan import Options, Plan
 from relaxppl.pyro.elbo.program import Program, Site, Term, reduce_to
 from relaxppl.pyro.shell import _NOISE
 
 Tensors = dict[str, torch.Tensor]
-
-ANY = None
-SUPPORT: dict[str, tuple[type, ...] | None] = {
-    "score": ANY,
-    "rloo": ANY,
-    "disarm": (Bernoulli, OneHotCategorical, Categorical),
-    "rebar": (Bernoulli, OneHotCategorical),
-    "relax": (Bernoulli, OneHotCategorical, Categorical),
-}
-"""By estimator, the laws that it can be used with."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The constructor arguments of the five classes, each with the value that the others use."""
-
-    baseline: str | None = None
-    decay: float = 0.9
-    hidden: int = 16
-    temperature: float = 0.5
-    eta: float = 1.0
-    coupled: bool = True
-    control_variate: str = "both"
-
-
-def check(site: Site, estimator: str, elbo: str) -> None:
-    """Checks that the estimator can be used with the site's law.
-
-    :raises ValueError: for an estimator that does not exist.
-    :raises NotImplementedError: naming the site, its law and the estimators that support it.
-    """
-    if estimator not in SUPPORT:
-        raise ValueError(
-            f"site '{site.name}' asks for the estimator {estimator!r}; known: {', '.join(SUPPORT)}"
-        )
-    able = [n for n, laws in SUPPORT.items() if laws is ANY or type(site.law) in laws]
-    if estimator in able:
-        return
-    hint = ""
-    if isinstance(site.law, Categorical):
-        hint = "; or make the site a OneHotCategorical, whose value can be relaxed"
-    raise NotImplementedError(
-        f"{elbo}: the estimator {estimator!r} does not support site '{site.name}', a "
-        f"{type(base_of(site.fn)).__name__}. Those that do: {', '.join(able)}. Choose one at the "
-        f"site with infer={{'estimator': {able[0]!r}}}{hint}"
-    )
 
 
 @contextmanager
@@ -133,25 +87,25 @@ class Pathwise:
     """REBAR and RELAX on one program.
 
     :param program: after its first run.
-    :param soft: sites whose control variate is the program at relaxed values.
-    :param free: sites with a network as a control variate, or as a part of it.
-    :param settings: of the estimators.
+    :param plan: says at which sites they run.
+    :param options: of the estimators.
     :param own: their learned parameters.
+    :param learning: whether etas and temperatures are learned at all.
     :param tangents: whether the temperatures learn in this step.
     """
 
     def __init__(
         self,
         program: Program,
-        soft: Iterable[str],
-        free: Iterable[str],
-        settings: Settings,
+        plan: Plan,
+        options: Options,
         own: Own,
+        learning: bool,
         tangents: bool,
     ) -> None:
-        self.program, self.settings, self.own = program, settings, own
-        self.soft, self.free = list(soft), list(free)
-        self.tangents = tangents and own.learning
+        self.program, self.options, self.own = program, options, own
+        self.soft, self.networks = plan.soft, plan.networks
+        self.learning, self.tangents = learning, learning and tangents
         self._draws: dict[str, Draw] = {}
 
     def draw(self, name: str) -> Draw:
@@ -165,30 +119,36 @@ class Pathwise:
         return self._draws[name]
 
     def temperature(self, name: str) -> torch.Tensor:
-        like = self.draw(name).hard
-        if name not in self.soft:
-            return like.new_full((), self.settings.temperature)
+        """Returns a site's temperature, ()."""
+        like = self.draw(name).latent
+        if not self.learning or name not in self.soft:
+            return like.new_full((), self.options.temperature)
         key = f"{name}.estimator.temperature"
-        return self.own.read(key, self.settings.temperature, like, positive=True)
+        return self.own.read(key, self.options.temperature, like, positive=True)
+
+    def eta(self, name: str) -> torch.Tensor:
+        """Returns the factor of a site's control variate, ()."""
+        like = self.draw(name).latent
+        if not self.learning:
+            return like.new_full((), self.options.eta)
+        return self.own.read(f"{name}.estimator.eta", self.options.eta, like)
 
     def gradients(self) -> Tensors:
         """Returns the local gradients h of all sites, and hands on what their variance teaches."""
         local: Tensors = {}
-        for name in dict.fromkeys(self.soft + self.free):
+        for name in dict.fromkeys(self.soft + self.networks):
             site = self.program.sites[name]
             local[name] = site.aligned(reward(self.program, site)) * self.draw(name).score()
         taught = []
         for level in levels(self.program, self.soft):
             controls, pullback = self._controls(level)
-            etas = {}
+            etas = {name: self.eta(name) for name in level}
             for name in level:
-                key = f"{name}.estimator.eta"
-                etas[name] = self.own.read(key, self.settings.eta, controls[name])
                 local[name] = local[name] + etas[name] * controls[name]
             taught.append((etas, controls, pullback))
-        for name in self.free:
+        for name in self.networks:
             local[name] = local[name] + self._network(name, local[name])
-        if self.own.learning:
+        if self.learning:
             for etas, controls, pullback in taught:
                 self._teach({name: local[name] for name in controls}, etas, controls, pullback)
         return local
@@ -233,7 +193,7 @@ class Pathwise:
             return total, costs
 
         free = None
-        if not self.settings.coupled:
+        if not self.options.coupled:
             free = {name: self._second(drawn) for name, drawn in draws.items()}
         given = {name: self.temperature(name) for name in (*level, *relaxable)}
         learned = {name: t for name, t in given.items() if name in self.soft}
@@ -254,19 +214,17 @@ class Pathwise:
         return site.law is not None and site.law.relaxable
 
     def _network(self, name: str, rest: torch.Tensor) -> torch.Tensor:
+        """Returns the network's part of h, and teaches it on the variance of the whole."""
         site, drawn = self.program.sites[name], self.draw(name)
-        side = side_input(site)
-        features, rank = features_of(site, side)
-        prefix = f"{name}.estimator"
-        parameters = self.own.network(prefix, features, self.settings.hidden, drawn.latent)
-        free = None if self.settings.coupled else self._second(drawn)
+        side, rank = side_input(site), network_rank(site)
+        prefix, hidden = f"{name}.estimator", self.options.hidden
+        parameters = self.own.network(prefix, features_of(site), hidden, drawn.latent)
+        free = None if self.options.coupled else self._second(drawn)
 
         def variance(given: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
             control = rebar.network_control(drawn, network.on_site(given, rank, side), free)
-            return ((rest.detach() + control) ** 2).sum(), control
+            return ((rest + control) ** 2).sum(), control
 
-        if not self.own.learning:
-            return variance(parameters)[1].detach()
         _, gradients, control = ops.value_and_grad(variance, parameters)
         for key, gradient in gradients.items():
             self.own.learn(f"{prefix}.{key}", gradient)
