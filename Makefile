@@ -17,7 +17,7 @@ DEMO_OUT ?= out/demo
 EXTRAS := pyro,numpyro,arviz,models,test
 
 help:
-	@sed -n 's/^# //p' Makefile | head -3
+	@sed -n '1,3s/^# //p' Makefile
 
 install: $(STAMP)
 
