@@ -9,13 +9,18 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-import numpy as np
-
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameters
 from relaxppl.relaxations.binary import smallest, straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
+from relaxppl.relaxations.simplex_moments import (
+    EULER,
+    digamma_of,
+    mean_logsumexp,
+    simplex_entropy,
+    simplex_moments,
+)
 
 
 class Concrete(OneHot):
@@ -63,7 +68,20 @@ def log_density_of_log(log_x: Array, logits: Array, temperature: Array) -> Array
 
 
 class RelaxedOneHotCategorical(Concrete):
-    """x = softmax((log p + g) / T), a value on the simplex."""
+    """x = softmax((log p + g) / T) with g standard Gumbel: a value on the simplex.
+
+    The log density is log (K-1)! + (K-1) log T + sum_i (log p_i - (T+1) log x_i)
+    - K logsumexp_i (log p_i - T log x_i). Mean and variance are nested one-dimensional quadratures,
+    the entropy is one more. The hard value, one-hot at argmax x, has the probabilities ``probs``.
+
+    :param temperature: T, positive, (*batch_shape).
+    :param probs: the probabilities p, on the simplex, (*batch_shape, K); or
+    :param logits: log p up to a constant, (*batch_shape, K).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Maddison et al., 2017 (arXiv:1611.00712), equation 10; Jang et al., 2017 (arXiv:1611.01144).
+    """
 
     support = "simplex"
 
@@ -75,53 +93,29 @@ class RelaxedOneHotCategorical(Concrete):
         return log_density_of_log(log_x, self.logits, self.temperature) - ops.sum(log_x, axis=-1)
 
     def mean(self) -> Array:
-        return self._raw_moments()[0]
+        return simplex_moments(self.log_probs, self.temperature[..., None])[0]
 
     def variance(self) -> Array:
-        first, second = self._raw_moments()
+        first, second = simplex_moments(self.log_probs, self.temperature[..., None])
         return second - first**2
 
-    def _raw_moments(self) -> tuple[Array, Array]:
-        """Returns E[x_i] and E[x_i^2] by two nested one-dimensional quadratures.
-
-        With c_j = p_j^(1/T), w_j = c_j E_j^(-1/T) and E_j exponential, x_i = w_i / sum_j w_j, and
-        1 / (sum w) and 1 / (sum w)^2 are integrals of exp(-t sum w) over t = exp(s), so that
-        the expectation factorises over the classes under the integral.
-        """
-        outer_step, inner_step = 0.1, 0.1
-        outer = np.arange(-60.0, 60.0, outer_step)
-        # The noise enters as the logarithm of an exponential, whose law is that of -Gumbel.
-        inner = np.arange(-36.0, 5.0, inner_step)
-        temperature = self.temperature[..., None]
-        log_p = self.log_probs
-        centre = ops.max(log_p, axis=-1, keepdims=True)
-        rank = len((log_p + temperature).shape)
-        s = ops.like(log_p, outer).reshape((-1, 1) + (1,) * rank)
-        log_e = ops.like(log_p, inner).reshape((1, -1) + (1,) * rank)
-        weight = inner_step * ops.exp(log_e - ops.exp(log_e))
-        # Below T = 1 the integrand in s is stretched by 1 / T: integrate over s / T instead.
-        stretch = 1.0 / ops.clip(temperature, None, 1.0)
-        log_tcw = stretch * s + (log_p - centre - log_e) / temperature
-        # Far in the tail exp overflows where the factor exp(-tcw) has long been zero.
-        tcw = ops.exp(ops.clip(log_tcw, None, 50.0))
-        decay = ops.exp(-tcw)
-        m = ops.sum(weight * decay, axis=1)
-        a = ops.sum(weight * tcw * decay, axis=1)
-        b = ops.sum(weight * tcw**2 * decay, axis=1)
-        log_m = ops.log(ops.clip(m, ops.tiny(m), None))
-        others = ops.exp(ops.sum(log_m, axis=-1, keepdims=True) - log_m)
-        scale = outer_step * stretch
-        return (
-            scale * ops.sum(a * others, axis=0),
-            scale * ops.sum(b * others, axis=0),
-        )
+    def entropy(self) -> Array:
+        return simplex_entropy(self.log_probs, self.temperature)
 
 
 class ExpRelaxedOneHotCategorical(Concrete):
     """y = log x of a RelaxedOneHotCategorical: no small temperature rounds it.
 
-    Its density is with respect to dx_1 ... dx_{K-1} / (x_1 ... x_K), the measure on the simplex
-    that is symmetric in the coordinates.
+    Its density and its entropy are with respect to dx_1 ... dx_{K-1} / (x_1 ... x_K), the measure
+    on the simplex that is symmetric in the coordinates.
+
+    :param temperature: T, positive, (*batch_shape).
+    :param probs: the probabilities p, on the simplex, (*batch_shape, K); or
+    :param logits: log p up to a constant, (*batch_shape, K).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Maddison et al., 2017 (arXiv:1611.00712), appendix C.3.3.
     """
 
     support = "log_simplex"
@@ -132,9 +126,38 @@ class ExpRelaxedOneHotCategorical(Concrete):
     def log_prob(self, value: Array) -> Array:
         return log_density_of_log(value, self.logits, self.temperature)
 
+    def mean(self) -> Array:
+        temperature = self.temperature[..., None]
+        total = mean_logsumexp(self.log_probs, temperature)
+        return (self.log_probs + EULER) / temperature - total[..., None]
+
+    def variance(self) -> Array:
+        raise NotImplementedError(
+            "ExpRelaxedOneHotCategorical has no variance: that of logsumexp(z / T) is neither in "
+            "closed form nor a one-dimensional quadrature"
+        )
+
+    def entropy(self) -> Array:
+        # log p_i - T y_i and their logsumexp are minus Gumbel variables and the log of a gamma one.
+        size = self.size
+        log_scale = math.lgamma(size) + (size - 1) * ops.log(self.temperature)
+        return size * (EULER + digamma_of(size)) - log_scale
+
 
 class RelaxedOneHotCategoricalStraightThrough(Concrete, OneHotLaw):
-    """The one-hot class forward, the gradient of softmax(z / T) backward; a categorical law."""
+    """The one-hot vector of argmax z forward, the gradient of softmax(z / T) backward.
+
+    Here z = log p + g with g standard Gumbel. Its values are exactly one-hot and its law is that of
+    OneHotCategorical(p), whatever the temperature.
+
+    :param temperature: T of the gradient, positive, (*batch_shape).
+    :param probs: the probabilities p, on the simplex, (*batch_shape, K); or
+    :param logits: log p up to a constant, (*batch_shape, K).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Jang et al., 2017 (arXiv:1611.01144), section 2.2.
+    """
 
     support = "one_hot"
 

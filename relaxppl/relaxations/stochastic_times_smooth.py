@@ -61,7 +61,8 @@ class StochasticTimesSmooth(Binary):
         zero, one = self._log_masses()
         mass = ops.exp(zero)
         below = ops.where(value < 0.0, 0.0 * mass, mass)
-        return ops.where(value >= ops.exp(one), 1.0 + 0.0 * mass, below)
+        least = ops.exp(one) * (1.0 - _ULPS * ops.eps(value))
+        return ops.where(value >= least, 1.0 + 0.0 * mass, below)
 
     def icdf(self, probability: Array) -> Array:
         zero, one = self._log_masses()
