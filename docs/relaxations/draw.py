@@ -1,0 +1,182 @@
+"""Draws samples of every relaxation across temperatures: ``python docs/relaxations/draw.py``.
+
+Writes ``images/NAME.png`` beside this file. Needs NumPyro and matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import numpyro.distributions as dist
+
+import relaxppl.numpyro as rx
+
+DRAWS = 20_000
+PROBS = np.array([0.2, 0.3, 0.5])
+LOGITS = np.log(PROBS)
+
+
+def scalar_rows() -> dict[str, tuple[str, Callable[[float], Any], tuple[float, ...]]]:
+    """From a class to the name of the parameter that varies, the law at it, and its values."""
+    cold_to_hot = (0.1, 0.5, 1.0, 3.0)
+    concrete = {
+        name: ("temperature", lambda t, n=name: getattr(rx, n)(t, probs=0.3), cold_to_hot)
+        for name in (
+            "RelaxedBernoulli",
+            "LogitRelaxedBernoulli",
+            "RebarRelaxation",
+            "HardConcrete",
+        )
+    }
+    return concrete | {
+        "GaussianRelaxedBernoulli": (
+            "scale",
+            lambda s: rx.GaussianRelaxedBernoulli(0.3, s),
+            cold_to_hot,
+        ),
+        "StraightThroughBernoulli": (
+            "probs",
+            lambda p: rx.StraightThroughBernoulli(probs=p),
+            (0.1, 0.3, 0.5, 0.9),
+        ),
+        "StochasticTimesSmooth": (
+            "probs",
+            lambda p: rx.StochasticTimesSmooth(probs=p),
+            (0.1, 0.3, 0.5, 0.9),
+        ),
+        "GeneralizedGumbelSoftmax": (
+            "temperature",
+            lambda t: rx.truncate(dist.Poisson(2.0), t),
+            cold_to_hot,
+        ),
+    }
+
+
+def simplex_rows() -> dict[str, tuple[str, Callable[[float], Any], tuple[float, ...]]]:
+    """The same for laws whose values are points of a triangle."""
+    cold_to_hot = (0.1, 0.5, 1.0, 3.0)
+    return {
+        "RelaxedOneHotCategorical": (
+            "temperature",
+            lambda t: rx.RelaxedOneHotCategorical(t, logits=LOGITS),
+            cold_to_hot,
+        ),
+        "InvertibleGaussian": (
+            "temperature",
+            lambda t: rx.InvertibleGaussian(t, np.zeros(2), np.ones(2)),
+            cold_to_hot,
+        ),
+        "LogisticNormalSoftmax": (
+            "scale",
+            lambda s: rx.LogisticNormalSoftmax(LOGITS, scale=s * np.ones(3)),
+            cold_to_hot,
+        ),
+        "GumbelSoftmaxTopK": (
+            "temperature",
+            lambda t: rx.GumbelSoftmaxTopK(2, t, logits=LOGITS),
+            cold_to_hot,
+        ),
+    }
+
+
+def draw_scalar(name: str, axes: Any, law: Any) -> None:
+    """Draws a histogram; atoms and hard values stand out as single bars."""
+    x = np.asarray(law.sample(jax.random.key(0), (DRAWS,)))
+    low, high = np.quantile(x, [0.001, 0.999])
+    if name != "LogitRelaxedBernoulli":
+        low, high = (0.0, 1.0) if name != "GeneralizedGumbelSoftmax" else (0.0, 8.0)
+    axes.hist(x, bins=np.linspace(low, high, 61), color="#3b6ea5")
+    axes.set_yticks([])
+
+
+def draw_simplex(axes: Any, x: np.ndarray, colours: Any = "#3b6ea5") -> None:
+    """Draws points on the triangle, jittered a little, so that many at one place show."""
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
+    # A subset's indicator sums to k: its mean over the subset is again a point of the triangle.
+    points = (x / x.sum(-1, keepdims=True)) @ corners
+    points = points + np.random.default_rng(0).normal(0.0, 0.012, points.shape)
+    axes.plot(*corners[[0, 1, 2, 0]].T, color="0.4", linewidth=0.8)
+    axes.scatter(*points[:4000].T, s=2, alpha=0.3, c=colours, linewidths=0)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def draw_binary_surrogate(axes: Any, temperature: float) -> None:
+    """Draws what the gradient of a straight-through bit sees, coloured by the bit."""
+    law = rx.RelaxedBernoulliStraightThrough(temperature, probs=0.3)
+    latent = np.asarray(law.logits + law.draw_noise(jax.random.key(0), (DRAWS,)))
+    soft = np.asarray(jax.nn.sigmoid(latent / temperature))
+    parts = [soft[latent <= 0], soft[latent > 0]]
+    axes.hist(parts, bins=np.linspace(0, 1, 61), stacked=True, color=["#3b6ea5", "#d98032"])
+    axes.set_yticks([])
+
+
+def draw_surrogate(axes: Any, temperature: float) -> None:
+    """Draws what the gradient of a straight-through class sees, coloured by the class."""
+    law = rx.RelaxedOneHotCategoricalStraightThrough(temperature, logits=LOGITS)
+    noise = law.draw_noise(jax.random.key(0), (4000,))
+    hard = np.asarray(law.from_noise(noise))
+    soft = np.asarray(jax.nn.softmax((LOGITS + noise) / temperature, axis=-1))
+    colours = np.array(["#3b6ea5", "#d98032", "#5b8f4e"])[hard.argmax(-1)]
+    draw_simplex(axes, soft, colours)
+
+
+def draw_correlated(axes: Any, value: float) -> None:
+    """Draws two relaxed bits of correlation 0.9 against each other."""
+    correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
+    law = rx.CorrelatedRelaxedBernoulli(
+        value, probs=np.array([0.3, 0.5]), correlation_matrix=correlation
+    )
+    x = np.asarray(law.sample(jax.random.key(0), (4000,)))
+    axes.scatter(*x.T, s=2, alpha=0.25, color="#3b6ea5", linewidths=0)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+
+
+def figure(name: str, parameter: str, values: tuple[float, ...], draw: Any, out: Path) -> None:
+    """Draws one row of panels and writes it."""
+    fig, axes = plt.subplots(1, len(values), figsize=(2.2 * len(values), 2.3))
+    for panel, value in zip(axes, values, strict=True):
+        draw(panel, value)
+        panel.set_title(f"{parameter} = {value:g}", fontsize=9)
+        panel.tick_params(labelsize=7)
+    fig.tight_layout()
+    fig.savefig(out / f"{name}.png", dpi=90)
+    plt.close(fig)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, (parameter, law, values) in scalar_rows().items():
+        figure(name, parameter, values, lambda a, v, n=name, f=law: draw_scalar(n, a, f(v)), out)
+    for name, (parameter, law, values) in simplex_rows().items():
+
+        def panel(axes: Any, value: float, law: Callable[[float], Any] = law) -> None:
+            draw_simplex(axes, np.asarray(law(value).sample(jax.random.key(0), (DRAWS,))))
+
+        figure(name, parameter, values, panel, out)
+    further = {
+        "CorrelatedRelaxedBernoulli": ("temperature", draw_correlated),
+        "RelaxedBernoulliStraightThrough": ("temperature", draw_binary_surrogate),
+        "RelaxedOneHotCategoricalStraightThrough": ("temperature", draw_surrogate),
+        "DecoupledStraightThroughGumbelSoftmax": ("temperature_backward", draw_surrogate),
+    }
+    for name, (parameter, draw) in further.items():
+        figure(name, parameter, (0.1, 0.5, 1.0, 3.0), draw, out)
+
+
+if __name__ == "__main__":
+    main()
