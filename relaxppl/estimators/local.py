@@ -20,7 +20,8 @@ class LocalGradient(NamedTuple):
     """What :func:`local_gradient` returns."""
 
     cost: Array
-    """The cost at the values drawn; with several draws, their mean."""
+    """The cost at the values drawn, as the cost function made it: differentiable in what it knows.
+    With several draws, their mean."""
     gradient: Array
     """An unbiased estimate of d E[cost] / d logits, of the logits' shape."""
     value: Array
@@ -100,23 +101,28 @@ def local_gradient(
         costs = ops.stack(each, axis=0)
         advantage = aligned(costs - score.leave_one_out(costs), drawn)
         gradient = ops.sum(advantage * made.score(drawn), axis=0) / drawn.shape[0]
-        return LocalGradient(ops.sum(costs, axis=0) / len(each), gradient, value, None)
+        return LocalGradient(
+            ops.sum(costs, axis=0) / len(each), ops.stop_gradient(gradient), value, None
+        )
 
     costs = cost(value)
     reward = aligned(costs)
     if estimator == "score":
-        return LocalGradient(costs, (reward - baseline) * made.score(drawn), value, None)
+        gradient = (reward - baseline) * made.score(drawn)
+        return LocalGradient(costs, ops.stop_gradient(gradient), value, None)
     if estimator == "disarm":
         pair = disarm.Antithetic(made, drawn, noise["conditional"])
         mirrored = aligned(cost(made.decode(pair.value)))
-        return LocalGradient(costs, pair.local_gradient(reward, mirrored), value, None)
+        gradient = ops.stop_gradient(pair.local_gradient(reward, mirrored))
+        return LocalGradient(costs, gradient, value, None)
 
     draw = Draw(made, drawn, noise["conditional"])
     if estimator == "relax":
         if control_variate is None:
             raise ValueError("relax needs control_variate, a function of the relaxed value")
         controls = rebar.network_control(draw, control_variate)
-        return LocalGradient(costs, reward * draw.score() + controls, value, controls)
+        gradient = ops.stop_gradient(reward * draw.score() + controls)
+        return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
     if not made.relaxable:
         raise ValueError(
             f"rebar evaluates the cost at relaxed values, and {law} has integer values; "
@@ -129,7 +135,8 @@ def local_gradient(
 
     reference = ops.sum(0.0 * drawn, axis=tuple(range(len(drawn.shape))))
     controls = rebar.control({"x": draw}, relaxed, {"x": reference + temperature})["x"]
-    return LocalGradient(costs, reward * draw.score() + eta * controls, value, controls)
+    gradient = ops.stop_gradient(reward * draw.score() + eta * controls)
+    return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
 
 
 def _law(name: str) -> type[Law]:

@@ -1,0 +1,119 @@
+"""The plain entry: a cost function and logits, unbiased for every estimator on both backends."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from relaxppl.estimators import local_gradient
+from tests.estimators.noise import BACKENDS, noise
+
+LOGITS = {"Bernoulli": [0.4, -0.9, 1.2], "OneHotCategorical": [0.3, -0.6, 0.9, 0.1]}
+LOGITS["Categorical"] = LOGITS["OneHotCategorical"]
+WEIGHTS = np.array([0.8, -1.1, 0.5, 0.3])
+CASES = [
+    (law, estimator)
+    for law in LOGITS
+    for estimator in ("score", "rloo", "disarm", "rebar", "relax")
+    if (law, estimator) != ("Categorical", "rebar")
+]
+
+
+def cost(x):
+    size = x.shape[-1]
+    first, second = x[..., 0], x[..., 1]
+    weighted = sum(WEIGHTS[i] * x[..., i] for i in range(size))
+    return (weighted - 0.4) ** 2 + 2.0 * first * x[..., size - 1] - second
+
+
+def cost_of(law):
+    if law != "Categorical":
+        return cost
+    table = [float(cost(np.eye(4)[k])) for k in range(4)]
+    return lambda k: sum(table[j] * (k == j) for j in range(4))
+
+
+def control_variate(x):
+    return (0.7 * x[..., 0] * x[..., 1] - x[..., 2] ** 2)[..., None]
+
+
+def exact_gradient(law):
+    """By central differences of the enumerated expectation."""
+    logits = np.array(LOGITS[law])
+
+    def expectation(a):
+        if law == "Bernoulli":
+            p = 1.0 / (1.0 + np.exp(-a))
+            rows = [np.array(b) for b in itertools.product((0.0, 1.0), repeat=3)]
+            return sum(np.prod(np.where(b > 0, p, 1 - p)) * cost(b) for b in rows)
+        p = np.exp(a) / np.exp(a).sum()
+        return sum(p[k] * cost(np.eye(4)[k]) for k in range(4))
+
+    steps = 1e-5 * np.eye(len(logits))
+    return np.array([(expectation(logits + s) - expectation(logits - s)) / 2e-5 for s in steps])
+
+
+def estimate(backend, law, estimator, repeats, seed=0):
+    make = BACKENDS[backend]
+    logits = make(np.tile(LOGITS[law], (repeats, 1)))
+    options = {"control_variate": control_variate} if estimator == "relax" else {}
+    if estimator == "rebar":
+        options = {"temperature": 0.4, "eta": 0.8}
+    drawn = noise(estimator, logits, law, make, seed)
+    return local_gradient(cost_of(law), logits, drawn, estimator=estimator, law=law, **options)
+
+
+@pytest.mark.parametrize(("law", "estimator"), CASES)
+def test_mean_gradient_is_exact(law, estimator):
+    h = np.asarray(estimate("jax", law, estimator, 100_000).gradient)
+    error = h.std(0) / np.sqrt(len(h))
+    exact = exact_gradient(law)
+    assert np.all(np.abs(h.mean(0) - exact) < 4 * error)
+    assert np.linalg.norm(error) < 0.05 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize(("law", "estimator"), CASES)
+def test_backends_agree(law, estimator):
+    ours, theirs = (estimate(b, law, estimator, 200) for b in ("jax", "torch"))
+    np.testing.assert_allclose(ours.gradient, theirs.gradient.numpy(), atol=1e-8)
+    np.testing.assert_allclose(ours.cost, theirs.cost.numpy(), atol=1e-8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_extremes_are_finite(backend):
+    make = BACKENDS[backend]
+    values = np.array([[-60.0, 60.0, 0.0], [60.0, 60.0, -60.0]], dtype=np.float32)
+    logits = make(values)
+    for law, estimator in CASES:
+        for temperature in (0.05, 10.0):
+            drawn = noise(estimator, logits, law, lambda x: make(x.astype(np.float32)))
+            options = {"control_variate": lambda x: x[..., :1]} if estimator == "relax" else {}
+            f = (lambda k: 1.0 * (k == 0)) if law == "Categorical" else (lambda x: x[..., 0] * 3)
+            f = _as_float(f, backend)
+            out = local_gradient(
+                f, logits, drawn, estimator=estimator, law=law, temperature=temperature, **options
+            )
+            assert np.all(np.isfinite(np.asarray(out.gradient))), (law, estimator, temperature)
+
+
+def _as_float(f, backend):
+    if backend == "jax":
+        return lambda x: jnp.asarray(f(x), jnp.float32)
+    return lambda x: f(x).to(torch.float32)
+
+
+def test_errors_name_what_is_allowed():
+    logits = jnp.zeros((2, 3))
+    drawn = noise("rebar", logits, "Categorical", jnp.asarray)
+    with pytest.raises(ValueError, match="known: score, rloo, disarm, rebar, relax"):
+        local_gradient(cost, logits, drawn, estimator="reinforce")
+    with pytest.raises(ValueError, match="known: Bernoulli, Categorical, OneHotCategorical"):
+        local_gradient(cost, logits, drawn, law="Poisson")
+    with pytest.raises(ValueError, match="use OneHotCategorical, or relax"):
+        local_gradient(cost_of("Categorical"), logits, drawn, law="Categorical")
+    with pytest.raises(ValueError, match="relax needs control_variate"):
+        local_gradient(cost, logits, drawn, estimator="relax")

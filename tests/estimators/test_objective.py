@@ -1,0 +1,111 @@
+"""The gradients of the variance objective, against finite differences of V itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from relaxppl import ops
+from relaxppl.estimators import laws, network, rebar
+from tests.estimators.noise import BACKENDS
+
+MIX = np.random.default_rng(3).normal(size=(3, 3))
+
+
+def problem(make, law):
+    rng = np.random.default_rng(0)
+    kind = getattr(laws, law)
+    draws = {}
+    for name in ("a", "b"):
+        made = kind(make(rng.normal(size=(5, 3))))
+        sample = getattr(rng, made.noise)
+        hard = made.hard(made.latent(make(sample(size=(5, 3)))))
+        draws[name] = laws.Draw(made, hard, make(sample(size=(5, 3))))
+    mix = make(MIX)
+
+    def cost(x):
+        each = ops.sum((x["a"] @ mix) * x["b"] ** 2, axis=-1, keepdims=True)
+        return laws.total(each), {"a": each, "b": each}
+
+    rewards = {n: make(rng.normal(size=(5, 1))) for n in draws}
+    free = {n: d.law.latent(make(getattr(rng, d.law.noise)(size=(5, 3)))) for n, d in draws.items()}
+    return draws, cost, rewards, free
+
+
+def variance(draws, cost, rewards, free, etas, temperatures, weights=None):
+    controls = rebar.control(draws, cost, temperatures, free)
+    h = {n: rewards[n] * draws[n].score() + etas[n] * controls[n] for n in draws}
+    if weights is not None:
+        own = None if free is None else free["a"]
+        h["a"] = h["a"] + rebar.network_control(draws["a"], network.on_site(weights, 1), own)
+    h = {n: x.detach() if isinstance(x, torch.Tensor) else x for n, x in h.items()}
+    return h, sum(float((np.asarray(x) ** 2).sum()) for x in h.values())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("law", ["Bernoulli", "OneHotCategorical"])
+@pytest.mark.parametrize("coupled", [True, False])
+def test_gradients_of_the_variance(backend, law, coupled):
+    make = BACKENDS[backend]
+    draws, cost, rewards, free = problem(make, law)
+    free = None if coupled else free
+    etas = {"a": make(np.array(0.8)), "b": make(np.array(1.3))}
+    temperatures = {"a": make(np.array(0.7)), "b": make(np.array(1.1))}
+    rng = np.random.default_rng(5)
+    weights = {
+        k: make(v + 0.3 * rng.normal(size=v.shape)) for k, v in network.initial(3, 2).items()
+    }
+    h, _ = variance(draws, cost, rewards, free, etas, temperatures, weights)
+    controls, tangents = rebar.control_and_tangents(draws, cost, temperatures, free)
+    controls, tangents = _detached(controls), _detached(tangents)
+    in_eta, in_temperature = rebar.variance_gradients(h, etas, controls, tangents)
+    in_weights = rebar.network_gradients(
+        draws["a"],
+        lambda w, x: network.on_site(w, 1)(x),
+        weights,
+        h["a"],
+        None if free is None else free["a"],
+    )
+
+    def shifted(which, key, step):
+        moved = {"eta": dict(etas), "temperature": dict(temperatures), "weights": dict(weights)}
+        moved[which][key] = moved[which][key] + make(step)
+        return variance(
+            draws, cost, rewards, free, moved["eta"], moved["temperature"], moved["weights"]
+        )[1]
+
+    def difference(which, key, direction):
+        step = 1e-5 * direction
+        return (shifted(which, key, step) - shifted(which, key, -step)) / 2e-5
+
+    for name in draws:
+        one = np.array(1.0)
+        assert float(in_eta[name]) == pytest.approx(difference("eta", name, one), rel=1e-6)
+        assert float(in_temperature[name]) == pytest.approx(
+            difference("temperature", name, one), rel=1e-6
+        )
+    for key, gradient in in_weights.items():
+        direction = rng.normal(size=tuple(gradient.shape))
+        along = float((np.asarray(gradient) * direction).sum())
+        assert along == pytest.approx(difference("weights", key, direction), rel=1e-5), key
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_latents_lie_where_the_draw_says(backend):
+    make = BACKENDS[backend]
+    rng = np.random.default_rng(2)
+    for law in (laws.Bernoulli, laws.OneHotCategorical):
+        made = law(make(3.0 * rng.normal(size=(1000, 4))))
+        sample = getattr(rng, made.noise)
+        hard = made.hard(made.latent(make(sample(size=(1000, 4)))))
+        draw = laws.Draw(made, hard, make(sample(size=(1000, 4))))
+        np.testing.assert_array_equal(made.hard(draw.latent), hard)
+        np.testing.assert_allclose(made.latent(draw.fixed_noise), draw.latent, atol=1e-12)
+        assert np.all((np.asarray(draw.soft(make(np.array(0.5)))) > 0.5) <= np.asarray(hard > 0.5))
+
+
+def _detached(tree):
+    if isinstance(tree, dict):
+        return {name: _detached(x) for name, x in tree.items()}
+    return tree.detach() if isinstance(tree, torch.Tensor) else tree
