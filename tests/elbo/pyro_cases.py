@@ -35,9 +35,10 @@ class Case:
     program: Callable[[Callable[[str], torch.Tensor], Any], Any]
     """From a function that gives a parameter, and per-site infer options, to model and guide."""
     exact: Callable[..., torch.Tensor]
-    """The negative bound from parameters without the repetitions, and the subsample if any."""
+    """The negative bound from the parameters of one repetition, and the subsample's rows."""
     depth: int = 1
     """Levels of discrete sites."""
+    subsampled: bool = False
     infer: dict[str, dict[str, str]] = field(default_factory=dict)
     """Sites whose estimator must be chosen for them where the default one cannot run."""
 
@@ -58,8 +59,9 @@ class Case:
 
         return repeated(model), repeated(guide)
 
-    def gradient(self, **options: Any) -> tuple[float, Tensors]:
-        """Returns the exact negative bound and its gradient."""
+    def gradient(self) -> tuple[float, Tensors]:
+        """Returns the exact negative bound and its gradient, on the guide's last subsample."""
+        options = dict(SEEN) if self.subsampled else {}
         leaves = {name: x.clone().requires_grad_() for name, x in self.initial.items()}
         value = self.exact(**leaves, **options)
         grads = torch.autograd.grad(value, list(leaves.values()))
@@ -253,6 +255,10 @@ CENTRES = tensor(1.0, -0.8, 0.3)
 SHIFTS = tensor(0.5, -0.5)
 
 
+SEEN: dict[str, Any] = {}
+"""The rows of the guide's last subsample."""
+
+
 def plate_program(param: Any, infer: Any) -> Any:
     def model() -> None:
         with pyro.plate("data", SIZE, BATCH, dim=-1) as rows:
@@ -263,6 +269,7 @@ def plate_program(param: Any, infer: Any) -> Any:
 
     def guide() -> None:
         with pyro.plate("data", SIZE, BATCH, dim=-1) as rows:
+            SEEN["rows"] = tuple(rows.tolist())
             z = pyro.sample(
                 "z", dist.OneHotCategorical(logits=param("q")[:, rows]), infer=infer.get("z", {})
             )
@@ -299,6 +306,7 @@ PLATE = Case(
     plate_program,
     plate_exact,
     depth=2,
+    subsampled=True,
     infer={"k": {"estimator": "score"}},
 )
 
@@ -384,5 +392,42 @@ COUNTS = Case(
     count_exact,
 )
 
-BINARY = (VECTOR, TWO_LEVELS, THREE_LEVELS, SHARED)
-CASES = (*BINARY, PLATE)
+# A law masked in itself, on both sides: its value is drawn and used all the same.
+
+HALF = torch.tensor([True, False])
+
+
+def masked_program(param: Any, infer: Any) -> Any:
+    def model() -> None:
+        with pyro.plate("inner", 2, dim=-1):
+            b = pyro.sample("b", dist.Bernoulli(logits=param("prior")).mask(HALF))
+        loc = param("slope") * (b.sum(-1, keepdim=True) + 0.5 * b.prod(-1, keepdim=True))
+        pyro.sample("x", dist.Normal(loc, 0.7), obs=torch.full(loc.shape, 1.4).to(loc))
+
+    def guide() -> None:
+        with pyro.plate("inner", 2, dim=-1):
+            law = dist.Bernoulli(logits=param("q")).expand((*param("q").shape[:-1], 2))
+            pyro.sample("b", law.mask(HALF), infer=infer.get("b", {}))
+
+    return model, guide
+
+
+def masked_exact(q: torch.Tensor, prior: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for b in bits(2):
+        loc = slope * (b.sum() + 0.5 * b.prod())
+        log_p = bernoulli(prior, b[0]) + normal(1.4, loc, 0.7)
+        weight = bernoulli(q, b[0]).exp() * bernoulli(q, b[1]).exp()
+        total = total - (weight * (log_p - bernoulli(q, b[0]))).sum()
+    return total
+
+
+MASKED = Case(
+    "masked",
+    {"q": tensor(0.4), "prior": tensor(-0.3), "slope": tensor(0.9)},
+    masked_program,
+    masked_exact,
+)
+
+ALL = (VECTOR, TWO_LEVELS, THREE_LEVELS, PLATE, SHARED, MASKED)
+CASES = {case.name: case for case in ALL}

@@ -124,7 +124,8 @@ class Pathwise:
         if not self.learning or name not in self.soft:
             return like.new_full((), self.options.temperature)
         key = f"{name}.estimator.temperature"
-        return self.own.read(key, self.options.temperature, like, positive=True)
+        initial = self.options.temperature
+        return self.own.read(key, initial, like, positive=True, learning=self.tangents)
 
     def eta(self, name: str) -> torch.Tensor:
         """Returns the factor of a site's control variate, ()."""

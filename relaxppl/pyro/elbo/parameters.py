@@ -26,9 +26,22 @@ class Own:
         self._read: dict[str, torch.Tensor] = {}
 
     def read(
-        self, name: str, initial: Any, like: torch.Tensor, positive: bool = False
+        self,
+        name: str,
+        initial: Any,
+        like: torch.Tensor,
+        positive: bool = False,
+        learning: bool = True,
     ) -> torch.Tensor:
-        """Returns a parameter of the dtype and device of ``like``, without its graph."""
+        """Returns a parameter of the dtype and device of ``like``, without its graph.
+
+        :param initial: its first value.
+        :param learning: whether it learns in this step. If not, SVI does not get to see it: an
+            optimiser with momentum would move it all the same.
+        """
+        store = pyro.get_param_store()
+        if not learning and name in store:
+            return store[name].detach().to(like)
         if name not in self._read:
             start = torch.as_tensor(initial, dtype=like.dtype, device=like.device)
             constraint = constraints.positive if positive else constraints.real

@@ -1,0 +1,95 @@
+"""Mistakes that are in print, made on purpose: each must show as bias in the same measurement."""
+
+from __future__ import annotations
+
+import pytest
+
+import relaxppl.pyro as rx
+from relaxppl.estimators import laws
+from relaxppl.pyro.elbo import local
+from relaxppl.pyro.elbo.program import Program
+from relaxppl.relaxations.categorical import OneHot
+from tests.elbo.pyro_cases import PLATE, THREE_LEVELS, TWO_LEVELS, VECTOR
+from tests.elbo.pyro_unbiased import measure
+
+COUPLED = [True, False]
+
+
+def assert_biased(case, **options):
+    outcome = measure(rx.REBAR_ELBO(temperature=0.6, **options), case, case.infer)
+    assert outcome.worst > 6
+
+
+@pytest.mark.parametrize("coupled", COUPLED)
+def test_detached_conditional_latent(monkeypatch, coupled):
+    given = laws.Law.latent_given_hard
+    detached = lambda self, hard, noise: given(self, hard, noise).detach()  # noqa: E731
+    monkeypatch.setattr(laws.Law, "latent_given_hard", detached)
+    assert_biased(VECTOR, coupled=coupled)
+
+
+@pytest.mark.parametrize("coupled", COUPLED)
+def test_unnormalised_logits(monkeypatch, coupled):
+    # Pyro hands normalised logits on: shift them, and take them as they are.
+    law_of = local.law_of
+    unnormalised = property(lambda self: self.logits)
+    monkeypatch.setattr(OneHot, "log_probs", unnormalised)
+    monkeypatch.setattr(
+        "relaxppl.pyro.elbo.program.law_of",
+        lambda fn: type(law_of(fn))(law_of(fn).logits + 1.5),
+    )
+    assert_biased(PLATE, coupled=coupled)
+
+
+def test_shifted_logits_alone_do_no_harm(monkeypatch):
+    law_of = local.law_of
+    monkeypatch.setattr(
+        "relaxppl.pyro.elbo.program.law_of",
+        lambda fn: type(law_of(fn))(law_of(fn).logits + 1.5),
+    )
+    assert measure(rx.REBAR_ELBO(temperature=0.6), PLATE, PLATE.infer).worst < 4
+
+
+@pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
+def test_all_levels_relaxed_at_once(monkeypatch, case):
+    monkeypatch.setattr(local, "levels", lambda program, names: [list(names)])
+    assert_biased(case)
+
+
+@pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
+def test_downstream_of_a_level_held(monkeypatch, case):
+    monkeypatch.setattr(Program, "downstream_in_guide", lambda self, names: frozenset())
+    assert_biased(case)
+
+
+def test_downstream_of_a_level_left_hard(monkeypatch):
+    soft = laws.Draw.soft
+
+    def hard(self, temperature, law=None):
+        value = soft(self, temperature, law)
+        return value if law is None else (value > 0.5).to(value)
+
+    monkeypatch.setattr(laws.Draw, "soft", hard)
+    assert_biased(TWO_LEVELS)
+
+
+def test_disarm_with_downstream_held(monkeypatch):
+    monkeypatch.setattr(Program, "downstream_in_guide", lambda self, names: frozenset())
+    assert measure(rx.DisARM_ELBO(), TWO_LEVELS).worst > 6
+
+
+def test_baseline_that_sees_its_own_draw(monkeypatch):
+    monkeypatch.setattr("relaxppl.estimators.score.leave_one_out", lambda costs: costs.mean(0))
+    assert measure(rx.RLOO_ELBO(), VECTOR).worst > 6
+
+
+def test_cost_of_other_terms_only(monkeypatch):
+    """Leaving a site's own log q out of its downstream cost is a bias too."""
+    reward = local.reward
+
+    def without_own(program, site):
+        own = [term for term in program.terms if term.held and term.name == site.name]
+        return reward(program, site) - local.reduce_to(own, site).detach()
+
+    monkeypatch.setattr("relaxppl.pyro.elbo.engine.reward", without_own)
+    assert measure(rx.ScoreFunction_ELBO(), VECTOR).worst > 6
