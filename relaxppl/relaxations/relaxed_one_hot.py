@@ -121,7 +121,11 @@ class ExpRelaxedOneHotCategorical(Concrete):
     support = "log_simplex"
 
     def sample(self, noise: Array) -> Array:
-        return ops.log_softmax(self.latent(noise) / self.temperature[..., None], axis=-1)
+        latent = self.latent(noise)
+        # The largest is subtracted before the division: after it, rounding to one part in 1e7 of a
+        # value of 1e5 would leave the sum of exp(y) visibly off 1.
+        latent = latent - ops.stop_gradient(ops.max(latent, axis=-1, keepdims=True))
+        return ops.log_softmax(latent / self.temperature[..., None], axis=-1)
 
     def log_prob(self, value: Array) -> Array:
         return log_density_of_log(value, self.logits, self.temperature)
