@@ -142,8 +142,8 @@ def table(
         n, whole = (0, 0) if size else table_size(start(*known), tail)
     elif size is None:
         raise ValueError(
-            "truncate: the number of values cannot depend on parameters that are being traced by "
-            "jit; give size=, the number of values 0, ..., size - 1"
+            "truncate: the number of values cannot depend on parameters that jit or vmap traces; "
+            "give size=, the number of values 0, ..., size - 1"
         )
     if size is not None:
         n, whole = int(size), 2 * int(size) + 64
