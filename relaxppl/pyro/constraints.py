@@ -129,6 +129,7 @@ CONSTRAINTS: dict[str, Any] = {
     "log_simplex": _LogSimplex(),
     "boolean": _ReparameterizedBoolean(),
     "one_hot": _ReparameterizedOneHot(),
+    "discrete_one_hot": constraints.one_hot,
     "positive_vector": constraints.independent(constraints.positive, 1),
     "correlation_matrix": _CorrelationMatrix(),
     "correlation_cholesky": _CorrelationCholesky(),

@@ -78,6 +78,7 @@ class OneHotCategorical(OneHotLaw):
     """One-hot vectors of the class that wins argmax_i (logits_i + Gumbel_i)."""
 
     parameters = (PROBS_OR_LOGITS,)
+    support = "discrete_one_hot"
     noise = "gumbel"
     reparameterized = False
 
