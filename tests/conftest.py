@@ -10,6 +10,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the time of these tests is XLA's: compilation that does not optimise is several times
+# faster. Set XLA_FLAGS, to nothing if need be, to run them as a user's program would be compiled.
+_QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", _QUICK)
 
 import jax
 import numpy as np
@@ -17,6 +21,9 @@ import pytest
 import torch
 
 jax.config.update("jax_enable_x64", True)
+jax.devices()  # Reads the flags; the processes that tests start are to have the defaults again.
+if os.environ["XLA_FLAGS"] == _QUICK:
+    del os.environ["XLA_FLAGS"]
 torch.set_num_threads(1)
 
 

@@ -107,7 +107,7 @@ def invertible_gaussian() -> list[Case]:
         "gives": frozenset(),
         "extremes": (
             {
-                "temperature": COLUMN[:, None],
+                "temperature": COLUMN,
                 "loc": np.array([[0.0, 0.0], [88.0, -88.0], [-88.0, -88.0]])[:, None, None],
                 "scale": SCALES[:, None] * np.ones(2),
             },

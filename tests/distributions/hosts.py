@@ -24,6 +24,11 @@ def is_static(value: Any) -> bool:
     return isinstance(value, bool | str) or type(value) is int
 
 
+def called(dist: Any, name: str) -> Any:
+    value = getattr(dist, name)
+    return value() if callable(value) else value
+
+
 class Host:
     """What the bars need of a host."""
 
@@ -59,16 +64,15 @@ class Host:
     def noise(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
         raise NotImplementedError
 
-    def log_prob(self, dist: Any, value: Any) -> np.ndarray:
-        return self.numpy(dist.log_prob(self.like(dist, value)))
+    def from_noise(self, dist: Any, noise: Any, dtype: str = "float64") -> np.ndarray:
+        return self.numpy(dist.from_noise(self.array(noise, dtype)))
 
-    def like(self, dist: Any, value: Any) -> Any:
-        return self.array(value)
+    def log_prob(self, dist: Any, value: Any, dtype: str = "float64") -> np.ndarray:
+        return self.numpy(dist.log_prob(self.array(value, dtype)))
 
     def moment(self, dist: Any, name: str) -> np.ndarray:
         """The mean, variance or entropy; the hosts make some properties and some methods."""
-        value = getattr(dist, name)
-        return self.numpy(value() if callable(value) else value)
+        return self.numpy(called(dist, name))
 
     def value_and_grad(
         self, fn: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], dtype: str = "float64"
@@ -80,6 +84,13 @@ class Host:
         raise NotImplementedError
 
 
+_sample = jax.jit(lambda dist, key, shape: dist.sample(key, shape), static_argnums=2)
+_noise = jax.jit(lambda dist, key, shape: dist.draw_noise(key, shape), static_argnums=2)
+_from_noise = jax.jit(lambda dist, noise: dist.from_noise(noise))
+_log_prob = jax.jit(lambda dist, value: dist.log_prob(value))
+_moment = jax.jit(called, static_argnums=1)
+
+
 class NumPyro(Host):
     name, module, runtime = "numpyro", relaxppl.numpyro, numpyro
 
@@ -89,16 +100,28 @@ class NumPyro(Host):
     def numpy(self, value):
         return np.asarray(value)
 
+    # Compiled whole and kept for every test of the same shapes: one by one, the operations of all
+    # classes at all shapes would cost minutes of compilation.
+
     def draw(self, dist, seed, shape=()):
-        return dist.sample(jax.random.key(seed), shape)
+        return _sample(dist, jax.random.key(seed), tuple(shape))
 
     def noise(self, dist, seed, shape=()):
-        return np.asarray(dist.draw_noise(jax.random.key(seed), shape))
+        return np.asarray(_noise(dist, jax.random.key(seed), tuple(shape)))
+
+    def from_noise(self, dist, noise, dtype="float64"):
+        return np.asarray(_from_noise(dist, self.array(noise, dtype)))
+
+    def log_prob(self, dist, value, dtype="float64"):
+        return np.asarray(_log_prob(dist, self.array(value, dtype)))
+
+    def moment(self, dist, name):
+        return np.asarray(_moment(dist, name))
 
     def value_and_grad(self, fn, inputs, dtype="float64"):
         fixed = {n: v for n, v in inputs.items() if is_static(v)}
         free = {n: self.array(v, dtype) for n, v in inputs.items() if n not in fixed}
-        value, grads = jax.value_and_grad(lambda free: fn({**free, **fixed}))(free)
+        value, grads = jax.jit(jax.value_and_grad(lambda free: fn({**free, **fixed})))(free)
         return float(value), {n: np.asarray(g) for n, g in grads.items()}
 
     def vmap(self, fn, *args):

@@ -50,7 +50,8 @@ class Discrete(Law):
 
     def cells(self, x):
         x = np.asarray(x, float)
-        match = x[:, None] == self.values
+        # A value may be the square root of a parameter; the ones that must be exact have their test.
+        match = np.abs(x[:, None] - self.values) < 1e-9
         match = match.reshape((*match.shape[:2], -1)).all(-1)
         return np.where(match.any(1), match.argmax(1), -1)
 
@@ -64,6 +65,9 @@ class Discrete(Law):
 
     def nodes(self):
         return self.values, np.ones(len(self.values))
+
+    def cdf(self, x):
+        return float(self.probs[self.values <= x + 1e-12].sum())
 
 
 class Continuous(Law):

@@ -49,7 +49,7 @@ def test_path_gradients_are_the_differences_of_samples(host: Host, case: Case):
 
     def total(params: Params) -> float:
         dist = host.make(case.name, params, validate=False)
-        return float((host.numpy(dist.from_noise(host.array(noise))) * weights).sum())
+        return float((host.from_noise(dist, noise) * weights).sum())
 
     assert compare(case, total, grads) > 0
     assert all(np.abs(grad).max() > 0 for grad in grads.values()), "a parameter got no gradient"
@@ -89,8 +89,9 @@ def test_straight_through_values_are_exactly_hard(host: Host, case: Case, dtype:
 def test_log_prob_gradients_in_the_parameters(host: Host, case: Case):
     values = reference_samples(case, 9, 3)
     weights = weights_like((3, *case.batch_shape))
+    # Atoms that move with a parameter: the mass of a fixed value has no derivative in it.
+    without = ("values",) if case.name == "GeneralizedGumbelSoftmax" else ()
     if case.name == "StochasticTimesSmooth":
-        # Its support moves with its parameters: the mass of a fixed value has no derivative.
         values = np.zeros_like(values)
 
     def total(params):
@@ -100,7 +101,8 @@ def test_log_prob_gradients_in_the_parameters(host: Host, case: Case):
     def reference(params: Params) -> float:
         return float((reference_log_prob(case, values, params) * weights).sum())
 
-    assert compare(case, reference, host.value_and_grad(total, case.params)[1]) > 0
+    grads = host.value_and_grad(total, case.params)[1]
+    assert compare(case, reference, grads, without) > 0
 
 
 CONTINUOUS = [case for case in DENSITY if not case.discrete]
@@ -154,7 +156,7 @@ def test_hosts_agree_with_the_same_noise(case: Case):
     found = []
     for host in HOSTS.values():
         dist = host.make(case.name, case.params)
-        value = host.numpy(dist.from_noise(host.array(noise)))
+        value = host.from_noise(dist, noise)
         grads = sample_gradient(host, case, noise)[0] if case.reparameterized else {}
         found.append({"value": value, **grads})
         if case.density:
