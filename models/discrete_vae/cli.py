@@ -131,6 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         temperature = law.temperature if options.temperature is None else options.temperature
         host = importlib.import_module(f"models.discrete_vae.{options.backend}_model")
         result = host.fit_and_evaluate(digits, options.latent, name, temperature, settings)
+        result.check()
         asked = {
             "command": command_line("models.discrete_vae", given),
             "backend": options.backend,

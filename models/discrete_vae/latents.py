@@ -62,18 +62,24 @@ class Law:
         kind: the key in `KINDS` of the latent that it stands for.
         build: makes it from its class, logits and a temperature.
         temperature: the default temperature; None where the law has none.
+        inverse_link: the function that takes its values to the numbers between 0 and 1 that
+            the decoder reads: "sigmoid", "exp", or None where the values are those numbers.
     """
 
     kind: str
     build: Build
     temperature: float | None
+    inverse_link: str | None = None
 
 
 LAWS = {
     "RelaxedBernoulli": Law("bernoulli", _with_temperature, 0.5),
     "RelaxedBernoulliStraightThrough": Law("bernoulli", _with_temperature, 0.5),
+    # The same law on the real line: no temperature is so small that its samples round to 0 or 1.
+    "LogitRelaxedBernoulli": Law("bernoulli", _with_temperature, 0.5, "sigmoid"),
     "StraightThroughBernoulli": Law("bernoulli", _without_temperature, None),
     "RelaxedOneHotCategorical": Law("categorical", _with_temperature, 0.5),
+    "ExpRelaxedOneHotCategorical": Law("categorical", _with_temperature, 0.5, "exp"),
     "RelaxedOneHotCategoricalStraightThrough": Law("categorical", _with_temperature, 0.5),
 }
 

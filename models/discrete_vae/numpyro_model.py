@@ -22,6 +22,8 @@ from models.discrete_vae.result import Result, Settings, initial_weights
 CHUNK = 50
 """Steps between two updates of the progress bar."""
 
+INVERSE_LINKS: dict[str | None, Any] = {"sigmoid": jax.nn.sigmoid, "exp": jnp.exp}
+
 
 def two_layers(weights: Weights, x: Any) -> Any:
     """A network with one hidden layer of tanh units."""
@@ -49,6 +51,7 @@ class DiscreteVAE:
         self.weights = weights
         self.batch_size = batch_size
         self.law = self.discrete_law if discrete else latents.training
+        self.link = None if discrete else INVERSE_LINKS.get(latents.law.inverse_link)
 
     def discrete_law(self, logits: Any) -> Any:
         """The true law of codes with these logits."""
@@ -76,7 +79,9 @@ class DiscreteVAE:
         return two_layers(encoder, images).reshape(len(images), *self.latents.kind.shape)
 
     def flat(self, code: Any) -> Any:
-        """A code as one row of numbers, (..., width)."""
+        """A code as one row of numbers between 0 and 1, (..., width)."""
+        if self.link is not None:
+            code = self.link(code)
         batch = code.shape[: code.ndim - len(self.latents.kind.shape)]
         return code.reshape(*batch, self.latents.kind.width).astype(jnp.float32)
 

@@ -17,6 +17,8 @@ from models.common.progress import train_with_progress
 from models.discrete_vae.latents import Latents, bind
 from models.discrete_vae.result import Result, Settings, initial_weights
 
+INVERSE_LINKS: dict[str | None, Any] = {"sigmoid": torch.sigmoid, "exp": torch.exp}
+
 
 class TwoLayers(nn.Module):
     """A network with one hidden layer of tanh units.
@@ -53,10 +55,12 @@ class DiscreteVAE(nn.Module):
         self.decoder = TwoLayers(weights["decoder"])
         self.batch_size = batch_size
         self.law = latents.training
+        self.link = INVERSE_LINKS.get(latents.law.inverse_link)
 
     def make_discrete(self) -> None:
         """Become the model proper, whose code is 0 or 1, of all images at once."""
         self.law = self.discrete_law
+        self.link = None
         self.batch_size = None
 
     def discrete_law(self, logits: Any) -> Any:
@@ -85,7 +89,9 @@ class DiscreteVAE(nn.Module):
         return self.encoder(images).reshape(len(images), *self.latents.kind.shape)
 
     def flat(self, code: Any) -> Any:
-        """A code as one row of numbers, (..., width)."""
+        """A code as one row of numbers between 0 and 1, (..., width)."""
+        if self.link is not None:
+            code = self.link(code)
         batch = code.shape[: code.ndim - len(self.latents.kind.shape)]
         return code.reshape(*batch, self.latents.kind.width)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.common.cli import RunFailedError
 from models.common.networks import Weights, two_layer_weights
 from models.discrete_vae.latents import HIDDEN, LatentKind
 
@@ -68,6 +69,20 @@ class Result:
     def training_bound(self) -> float:
         """The ELBO per image of the model that was trained, over the last tenth of the steps."""
         return -float(self.losses[-max(1, len(self.losses) // 10) :].mean())
+
+    def check(self) -> None:
+        """Refuse a bound that no model of binary pixels can have.
+
+        Raises:
+            RunFailedError: the training bound is above 0. Then relaxed values have rounded to 0
+                and 1, where a density no longer tells them apart, and the guide has learned that.
+        """
+        if self.training_bound > 0:
+            raise RunFailedError(
+                f"the training bound is {self.training_bound:.0f}, but log-probabilities of pixels "
+                "are below 0: relaxed values have rounded to 0 and 1; raise --temperature, or "
+                "choose --distribution LogitRelaxedBernoulli or ExpRelaxedOneHotCategorical"
+            )
 
     @property
     def test_bound(self) -> float:

@@ -127,3 +127,14 @@ def test_help_names_every_distribution(capsys: pytest.CaptureFixture[str]) -> No
     text = capsys.readouterr().out
     for name in cli.LAWS:
         assert name in text.replace("\n", "").replace(" ", "") or name in text
+
+
+def test_an_impossible_bound_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # At this temperature most float32 values are exactly 0 or 1, where the density misleads.
+    options = ["--backend", "pyro", "--distribution", "RelaxedBernoulli", "--temperature", "0.05"]
+    out = tmp_path / "out"
+    assert cli.main([*options, "--steps", "150", "--quiet", "--out", str(out)]) == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "raise --temperature, or choose --distribution LogitRelaxedBernoulli" in line
+    assert list(tmp_path.iterdir()) == []
