@@ -79,7 +79,9 @@ class RelaxedDistribution(Shell, Distribution):
         return self._log_prob(self._value(value))
 
     def _arrays(self, given: dict[str, Any]) -> dict[str, Any]:
-        dtype = jnp.result_type(float, *given.values())
+        # A list is as weak as the numbers in it: the arrays decide the precision.
+        typed = [value for value in given.values() if not isinstance(value, list | tuple)]
+        dtype = jnp.result_type(float, *typed)
         return {name: _as_array(value, dtype) for name, value in given.items()}
 
     def _value(self, value: Any) -> jax.Array:
