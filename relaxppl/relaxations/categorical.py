@@ -75,7 +75,15 @@ class OneHotLaw(OneHot):
 
 
 class OneHotCategorical(OneHotLaw):
-    """One-hot vectors of the class that wins argmax_i (logits_i + Gumbel_i)."""
+    """One-hot vectors of the class that wins argmax_i (log p_i + g_i), with g standard Gumbel.
+
+    The discrete law itself: its samples carry no gradient.
+
+    :param probs: the probabilities p, on the simplex, (*batch_shape, K); or
+    :param logits: log p up to a constant, (*batch_shape, K).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+    """
 
     parameters = (PROBS_OR_LOGITS,)
     support = "discrete_one_hot"

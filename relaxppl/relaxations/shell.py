@@ -214,11 +214,14 @@ def _of_law(name: str) -> property:
 
 def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
     original = inspect.getattr_static(relaxation, name)
+    own = (base.__dict__[name].__doc__ for base in relaxation.__mro__ if name in base.__dict__)
+    doc = next(filter(None, own), None)
     if isinstance(original, property | functools.cached_property):
-        return property(_of_law(name).fget, doc=original.__doc__)
+        return property(_of_law(name).fget, doc=doc)
 
     @functools.wraps(original)
     def method(self: Any, *args: Any) -> Any:
         return getattr(self.law, name)(*(self._argument(arg) for arg in args))
 
+    method.__doc__ = doc
     return method

@@ -11,7 +11,18 @@ from relaxppl.relaxations.binary import PROBS_OR_LOGITS, BernoulliLaw, straight_
 
 
 class StraightThroughBernoulli(BernoulliLaw):
-    """b = [a + l > 0] forward, p = s(a) backward."""
+    """b = [a + l > 0] forward with l standard logistic, p = s(a) backward.
+
+    Its values are exactly 0 and 1, its law is that of Bernoulli(p), and the gradient of a sample is
+    that of p itself.
+
+    :param probs: the probability p, in [0, 1], (*batch_shape); or
+    :param logits: its log odds a, (*batch_shape).
+    :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
+        logits.
+
+    Bengio et al., 2013 (arXiv:1308.3432), section 4; Cheng et al., 2019 (arXiv:1910.02176).
+    """
 
     parameters = (PROBS_OR_LOGITS,)
     noise = "logistic"

@@ -209,10 +209,13 @@ def test_a_distribution_made_inside_vmap_has_the_new_dimension():
 
 
 def test_vmap_over_a_batch_of_distributions_draws_once_for_each():
-    d = rn.HardConcrete(jnp.array([0.3, 0.5, 0.9]), logits=jnp.array([0.1, 0.2, -0.4]))
+    d = rn.RelaxedBernoulli(jnp.array([0.3, 0.5, 0.9]), logits=jnp.array([0.1, 0.2, -0.4]))
     keys = jax.random.split(jax.random.key(1), 3)
-    x = jax.vmap(lambda q, key: q.sample(key, (5,)))(d.expand((3,)).base_dist, keys)
+    x = jax.vmap(lambda q, key: q.sample(key, (5,)))(d, keys)
     assert x.shape == (3, 5)
+    np.testing.assert_allclose(
+        jax.vmap(lambda q, v: q.log_prob(v))(d, x), d.log_prob(x.T).T, rtol=1e-6
+    )
     axes = vmap_over(rn.HardConcrete(0.5, logits=d.logits), logits=0)
     shared = jax.vmap(lambda q, v: q.log_prob(v), in_axes=(axes, 0))
     x = jnp.array([0.0, 0.4, 1.0])
