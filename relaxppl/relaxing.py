@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from relaxppl.relaxations.base import OneOf
 from relaxppl.schedules import Schedule
 
@@ -272,13 +274,15 @@ def replace(
             f"shape {tuple(relaxed.event_shape)}; they must be equal, or the program would see "
             "another shape" + _hint(host, name, base)
         )
+    made, exact = relaxed, is_exact(host, relaxed)
+    relaxed, discrete = _broadcast(name, relaxed, discrete)
     if hard and registered:
         # The hardened draws of a registered relaxation have the discrete law: it is drawn from.
-        return Replacement(fn, lambda value: _harden(name, relaxed, value))
-    if hard and not is_exact(host, relaxed):
-        _check_hardens(name, relaxed)
+        return Replacement(fn, lambda value: _harden(made, value))
+    if hard and not exact:
+        _check_hardens(name, made)
         hardened = _wrap(host, host.hardened(relaxed, discrete), wrappers)
-        return Replacement(hardened, lambda value: _harden(name, relaxed, value))
+        return Replacement(_like(name, hardened, fn), lambda value: _harden(made, value))
     return Replacement(_like(name, _wrap(host, relaxed, wrappers), fn))
 
 
@@ -287,16 +291,31 @@ def is_exact(host: Host, fn: Any) -> bool:
     return isinstance(fn, host.relaxed) and fn.law.discrete
 
 
-def _like(name: str, relaxed: Any, fn: Any) -> Any:
-    if tuple(relaxed.batch_shape) == tuple(fn.batch_shape):
-        return relaxed
+def _broadcast(name: str, relaxed: Any, discrete: Any) -> tuple[Any, Any]:
+    """Returns both expanded to one batch shape: a factory may leave dimensions to broadcasting."""
     try:
-        return relaxed.expand(fn.batch_shape)
+        shape = np.broadcast_shapes(tuple(relaxed.batch_shape), tuple(discrete.batch_shape))
+    except ValueError as error:
+        raise ValueError(_batch_error(name, relaxed, discrete)) from error
+    return _expanded(relaxed, shape), _expanded(discrete, shape)
+
+
+def _expanded(fn: Any, shape: tuple[int, ...]) -> Any:
+    return fn if tuple(fn.batch_shape) == shape else fn.expand(shape)
+
+
+def _like(name: str, relaxed: Any, fn: Any) -> Any:
+    try:
+        return _expanded(relaxed, tuple(fn.batch_shape))
     except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"relax: the site {name!r} has batch shape {tuple(fn.batch_shape)}, but its relaxation "
-            f"{type(relaxed).__name__} has {tuple(relaxed.batch_shape)}"
-        ) from error
+        raise ValueError(_batch_error(name, relaxed, fn)) from error
+
+
+def _batch_error(name: str, relaxed: Any, fn: Any) -> str:
+    return (
+        f"relax: the site {name!r} has batch shape {tuple(fn.batch_shape)}, but its relaxation "
+        f"{type(relaxed).__name__} has {tuple(relaxed.batch_shape)}"
+    )
 
 
 def _by_weights(
@@ -331,7 +350,7 @@ def _check_hardens(name: str, relaxed: Any) -> None:
         )
 
 
-def _harden(name: str, relaxed: Any, value: Any) -> Any:
+def _harden(relaxed: Any, value: Any) -> Any:
     # A value drawn as an integer is hard already, and keeps its type.
     if not hasattr(relaxed, "harden") or "float" not in str(value.dtype):
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from numpyro.distributions import Distribution
+from numpyro.distributions import Distribution, ExpandedDistribution
 
 
 class Hardened(Distribution):
@@ -27,7 +27,10 @@ class Hardened(Distribution):
         return self.discrete.support
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        return self.relaxed.harden(self.relaxed.sample(key, sample_shape))
+        source = self.relaxed
+        while isinstance(source, ExpandedDistribution):
+            source = source.base_dist
+        return source.harden(self.relaxed.sample(key, sample_shape))
 
     def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
         return self.discrete.log_prob(value)

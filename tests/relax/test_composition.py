@@ -123,7 +123,7 @@ def test_a_plate_inside_and_outside(host):
 def test_reparam_strategy_beside_another(host):
     def model():
         m = host.sample("m", host.dist.Normal(host.array(1.0), 2.0))
-        z = host.sample("z", host.dist.Bernoulli(logits=m).expand([2]).to_event(1))
+        host.sample("z", host.dist.Bernoulli(logits=m).expand([2]).to_event(1))
         return host.sample("k", host.rx.OneHotCategorical(logits=host.array(np.arange(3.0))))
 
     loc_scale = (
@@ -194,9 +194,8 @@ def _two_sites():
 
 def test_numpyro_scope_between_relax_and_condition():
     def scoped():
-        with numpyro.handlers.scope(prefix="in"):
-            with rn.relax(temperature=0.5):
-                numpyro.sample("a", numpyro.distributions.Bernoulli(0.4))
+        with numpyro.handlers.scope(prefix="in"), rn.relax(temperature=0.5):
+            numpyro.sample("a", numpyro.distributions.Bernoulli(0.4))
 
     conditioned = numpyro.handlers.condition(scoped, data={"in/a": 1})
     assert law(_trace(conditioned)["in/a"]).startswith("Bernoulli")
