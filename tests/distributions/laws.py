@@ -50,7 +50,7 @@ class Discrete(Law):
 
     def cells(self, x):
         x = np.asarray(x, float)
-        # A value may be the square root of a parameter; the ones that must be exact have their test.
+        # A value may be the root of a parameter; those that must be exact have their own test.
         match = np.abs(x[:, None] - self.values) < 1e-9
         match = match.reshape((*match.shape[:2], -1)).all(-1)
         return np.where(match.any(1), match.argmax(1), -1)

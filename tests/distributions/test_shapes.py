@@ -1,0 +1,177 @@
+"""Batch and event shapes, dtypes and independence, by the hosts' rules."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.distributions.case import Case, element, reference_samples
+from tests.distributions.cases import LANDED, both, first_of_each, name_of
+from tests.distributions.hosts import Host, is_static
+from tests.distributions.laws import Continuous
+
+FIRST = first_of_each(LANDED)
+ONE_ROW = [case for case in FIRST if "temperature" in case.params]
+
+
+def plain(value):
+    """A Python number or nested list, or the static value itself."""
+    return value if is_static(value) else np.asarray(value).tolist()
+
+
+def first_element(case: Case) -> dict:
+    return element(case, case.params, (0,) * len(case.batch_shape))
+
+
+def inside(host: Host, dist, value) -> bool:
+    check = dist.support.check if host.name == "pyro" else dist.support
+    return bool(host.numpy(check(value)).all())
+
+
+def expect_shapes(host: Host, dist, batch: tuple[int, ...], case: Case, sample_shape=(4,)):
+    """Samples, their log_prob and the distribution say the same shapes, and lie in the support."""
+    assert tuple(dist.batch_shape) == batch
+    assert tuple(dist.event_shape) == case.event_shape
+    value = host.draw(dist, 0, sample_shape)
+    assert host.numpy(value).shape == (*sample_shape, *batch, *case.event_shape)
+    assert inside(host, dist, value)
+    if case.density:
+        assert host.numpy(dist.log_prob(value)).shape == (*sample_shape, *batch)
+    return value
+
+
+@pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
+def test_sample_shapes(host: Host, case: Case):
+    dist = host.make(case.name, case.params)
+    expect_shapes(host, dist, case.batch_shape, case, (4,))
+    assert host.sample(dist, 0).shape == case.batch_shape + case.event_shape
+
+
+@pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
+def test_python_numbers_are_accepted(host: Host, case: Case):
+    params = {n: plain(v) for n, v in first_element(case).items()}
+    if host.name == "numpyro":
+        # JAX's arrays are not made of lists; scalars stay Python numbers.
+        params = {n: np.asarray(v) if isinstance(v, list) else v for n, v in params.items()}
+    dist = (
+        getattr(host.module, case.name)(**params)
+        if _takes_lists(host, case)
+        else host.make(case.name, params)
+    )
+    expect_shapes(host, dist, (), case, (4,))
+
+
+def _takes_lists(host: Host, case: Case) -> bool:
+    return getattr(host.module, case.name).__module__.startswith("relaxppl")
+
+
+@pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
+def test_scalar_and_batched_distributions_expand(host: Host, case: Case):
+    scalar = host.make(case.name, first_element(case)).expand((3, 2))
+    value = expect_shapes(host, scalar, (3, 2), case)
+    rows = host.numpy(value).reshape(4 * 6, -1)
+    # One noise draw for every element of the expanded batch, not one that is shared.
+    if isinstance(case.first_law, Continuous):
+        assert len(np.unique(rows, axis=0)) > 12
+    batched = host.make(case.name, case.params).expand((5, *case.batch_shape))
+    expect_shapes(host, batched, (5, *case.batch_shape), case)
+    again = batched.expand((2, 5, *case.batch_shape))
+    expect_shapes(host, again, (2, 5, *case.batch_shape), case, ())
+    if case.density:
+        values = reference_samples(case, 1, 5)
+        np.testing.assert_allclose(
+            host.numpy(batched.log_prob(host.array(values))),
+            host.log_prob(host.make(case.name, case.params), values),
+        )
+
+
+@pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
+def test_to_event_and_mask(host: Host, case: Case):
+    if not case.density:
+        raise AssertionError("the first case of a class has a density")
+    values = host.array(reference_samples(case, 2, 3))
+    dist = host.make(case.name, case.params)
+    log_prob = host.numpy(dist.log_prob(values))
+    event = dist.to_event(1)
+    assert tuple(event.batch_shape) == case.batch_shape[:-1]
+    assert tuple(event.event_shape) == case.batch_shape[-1:] + case.event_shape
+    np.testing.assert_allclose(host.numpy(event.log_prob(values)), log_prob.sum(-1))
+    keep = np.arange(case.batch_shape[-1]) % 2 == 0
+    masked = dist.mask(host.array(keep, "bool" if host.name == "pyro" else "bool_"))
+    np.testing.assert_allclose(host.numpy(masked.log_prob(values)), log_prob * keep)
+    assert host.sample(masked, 0, (4,)).shape == (4, *case.batch_shape, *case.event_shape)
+
+
+@pytest.mark.parametrize(("host", "case"), both(ONE_ROW), ids=name_of)
+def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
+    params = {**case.params, "temperature": np.array([[0.4], [0.9], [1.7], [2.5]])}
+    dist = host.make(case.name, params)
+    expect_shapes(host, dist, (4, *case.batch_shape), case)
+    if case.density:
+        values = np.broadcast_to(
+            reference_samples(case, 3, 1), (4, *case.batch_shape, *case.event_shape)
+        )
+        rows = host.log_prob(dist, values)
+        for row, temperature in zip(rows, [0.4, 0.9, 1.7, 2.5], strict=True):
+            single = host.make(case.name, {**case.params, "temperature": temperature})
+            np.testing.assert_allclose(row, host.log_prob(single, values[0]), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
+def test_elements_of_a_batch_are_independent(host: Host, case: Case):
+    dist = host.make(case.name, first_element(case)).expand((3,))
+    draws = host.sample(dist, 5, (20_000,))
+    first = draws.reshape(20_000, 3, -1)[:, :, 0]
+    correlation = np.corrcoef(np.concatenate([first[:-1], first[1:]], 1).T)
+    # Six columns: three elements and the same three one draw later; none may know another.
+    off_diagonal = correlation[~np.eye(6, dtype=bool)]
+    assert np.abs(off_diagonal).max() < 5 / np.sqrt(20_000)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
+def test_dtype_is_kept(host: Host, case: Case, dtype: str):
+    dist = host.make(case.name, case.params, dtype)
+    value = host.draw(dist, 0, (4,))
+    assert host.numpy(value).dtype == dtype
+    if case.density:
+        assert host.numpy(dist.log_prob(value)).dtype == dtype
+    for what in case.gives & {"mean", "variance", "entropy"}:
+        assert host.moment(dist, what).dtype == dtype
+
+
+@pytest.mark.parametrize(("host", "case"), both([c for c in FIRST if c.discrete]), ids=name_of)
+def test_enumerate_support_of_the_straight_through_classes(host: Host, case: Case):
+    dist = host.make(case.name, case.params)
+    assert dist.has_enumerate_support
+    values = host.numpy(dist.enumerate_support())
+    narrow = host.numpy(dist.enumerate_support(expand=False))
+    count = len(case.first_law.values)
+    assert values.shape == (count, *case.batch_shape, *case.event_shape)
+    ones = tuple(1 for _ in case.batch_shape)
+    # Values that are made of parameters may differ over the batch.
+    own = case.name in ("StochasticTimesSmooth", "GeneralizedGumbelSoftmax")
+    assert narrow.shape[1:] in [ones + case.event_shape] + own * [values.shape[1:]]
+    np.testing.assert_array_equal(np.broadcast_to(narrow, values.shape), values)
+    total = np.exp(host.log_prob(dist, values)).sum(0)
+    np.testing.assert_allclose(total, 1.0, atol=1e-12)
+
+
+HARDENING = [c for c in FIRST if c.name != "OneHotCategorical"]
+
+
+@pytest.mark.parametrize(("host", "case"), both(HARDENING), ids=name_of)
+def test_harden_gives_a_discrete_value_of_the_same_shape(host: Host, case: Case):
+    dist = host.make(case.name, case.params)
+    value = host.draw(dist, 0, (200,))
+    hard = host.numpy(dist.harden(value))
+    assert hard.shape == host.numpy(value).shape
+    # Atoms of a straight-through law are hard already.
+    if case.surrogate is not None:
+        np.testing.assert_array_equal(hard, host.numpy(value))
+    elif case.event_shape == () or case.name == "CorrelatedRelaxedBernoulli":
+        assert set(np.unique(hard)) <= {0.0, 1.0}
+    else:
+        assert set(np.unique(hard)) == {0.0, 1.0}
+        np.testing.assert_array_equal(hard.sum(-1), 1.0)
+        np.testing.assert_array_equal(hard.argmax(-1), host.numpy(value).argmax(-1))
