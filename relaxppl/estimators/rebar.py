@@ -109,8 +109,8 @@ def network_gradients(
     :param local: h.
     :param free: as in :func:`control`.
     """
-    weight = 2.0 * ops.stop_gradient(local)
     law = draw.law
+    weight = ops.cast(2.0 * ops.stop_gradient(local), law.logits)
 
     def value(parameters: dict[str, Array], latent: Array) -> Array:
         return network(parameters, law.soft(latent, 0.0 * total(latent) + 1.0))

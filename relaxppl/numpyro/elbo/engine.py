@@ -11,7 +11,8 @@ from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
 from relaxppl.estimators import network, score
-from relaxppl.numpyro.elbo.laws import law_of, unmasked
+from relaxppl.estimators.laws import Categorical
+from relaxppl.numpyro.elbo.laws import law_of, law_type, unmasked
 from relaxppl.numpyro.elbo.local import LocalGradients
 from relaxppl.numpyro.elbo.plan import Plan, make_plan
 from relaxppl.numpyro.elbo.prepare import (
@@ -22,7 +23,7 @@ from relaxppl.numpyro.elbo.prepare import (
     side_input,
 )
 from relaxppl.numpyro.elbo.program import Program, Term, frames_of, sum_to
-from relaxppl.numpyro.elbo.structure import Structure, analyse
+from relaxppl.numpyro.elbo.structure import analyse
 
 
 class Options(NamedTuple):
@@ -83,9 +84,6 @@ class DiscreteELBO(ELBO):
                 baseline_network=options.hidden if options.baseline == "network" else None,
                 average=options.baseline == "average",
             )
-        from relaxppl.estimators.laws import Categorical
-        from relaxppl.numpyro.elbo.laws import law_type
-
         kind = law_type(site["fn"])
         uses_network = estimator == "relax" and options.control_variate != "rebar"
         uses_cost = estimator == "rebar" or (
@@ -196,7 +194,7 @@ class DiscreteELBO(ELBO):
             site = program.guide_trace[name]
             if estimator not in ("score", "rloo"):
                 continue
-            log_q = unmasked(site["fn"]).log_prob(site["value"])
+            log_q = _score_term(site)
             if estimator == "rloo":
                 out["rloo"][name] = log_q, jnp.broadcast_to(costs[name], log_q.shape)
                 continue
@@ -233,14 +231,12 @@ class DiscreteELBO(ELBO):
                 raise ValueError(
                     f"site {name!r}: a network baseline needs infer={{'estimator_input': ...}}"
                 )
-            frames = frames_of(site)
             predicted = network.apply(weights, side)
             # The inputs may be broadcast over plates; the cost has their full shape.
             predicted = jnp.broadcast_to(
                 predicted, jnp.broadcast_shapes(predicted.shape, cost.shape)
             )
             fit = jnp.sum((predicted - cost) ** 2)
-            del frames
             return predicted, fit, {}
         return zero, zero, {}
 
@@ -249,6 +245,20 @@ def downstream_cost(name: str, program: Program, terms: list[Term]) -> jax.Array
     """Returns the sum of the terms that depend on a site, reduced to the site's plates."""
     frames = frames_of(program.guide_trace[name])
     return stop_gradient(sum_to((t for t in terms if name in t.deps), frames))
+
+
+def _score_term(site: dict[str, Any]) -> jax.Array:
+    """Returns a term over the site's batch whose gradient is that of its log q, unmasked.
+
+    The gradient of NumPyro's own Bernoulli log density is b, not b - 1/2, at logits of exactly
+    zero; where the law is known its score does not depend on the host's.
+    """
+    fn = site["fn"]
+    if law_type(fn) is None:
+        return unmasked(fn).log_prob(site["value"])
+    law = law_of(fn)
+    term = stop_gradient(law.stopped().score(law.encode(site["value"]))) * law.logits
+    return jnp.sum(term, axis=tuple(range(len(fn.batch_shape), term.ndim)))
 
 
 def _value_neutral(value: jax.Array, surrogate: jax.Array) -> jax.Array:
@@ -269,6 +279,3 @@ def _check(options: Options) -> None:
         complain("baseline", options.baseline, "None, 'average' or 'network'")
     if not 0 <= options.decay < 1:
         complain("decay", options.decay, "in [0, 1)")
-
-
-__all__ = ["DiscreteELBO", "Options", "Structure"]

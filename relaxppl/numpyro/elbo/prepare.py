@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro import handlers
 from numpyro.distributions import constraints
+from numpyro.primitives import mutable
 
 from relaxppl.estimators import network
 from relaxppl.numpyro.elbo.laws import law_of
@@ -101,7 +102,7 @@ def _declare(name: str, site: dict[str, Any], needs: Needs) -> None:
             )
         _declare_network(f"{name}.baseline.", features, needs.baseline_network)
     if needs.average:
-        numpyro.mutable(f"{name}.baseline.average", jnp.zeros(()))
+        mutable(f"{name}.baseline.average", jnp.zeros(()))
 
 
 def _declare_network(prefix: str, features: int, hidden: int) -> None:

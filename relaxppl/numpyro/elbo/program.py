@@ -195,15 +195,16 @@ class Program:
                 deps = structure.guide_laws[name] | structure.model_laws[name]
                 add(site, deps, lambda s=site, p=prior: -exact_kl.kl(s, p))
             elif name in self.discrete:
-                stop = jax.lax.stop_gradient
+                keep = jax.lax.stop_gradient if only is None else _unchanged
                 deps = structure.guide_terms[name]
-                if only is None:
-                    add(site, deps, lambda s=site: -stop(_log_prob(s, soft)))
-                else:
-                    add(site, deps, lambda s=site: -_log_prob(s, soft))
+                add(site, deps, lambda s=site, keep=keep: -keep(_log_prob(s, soft)))
             else:
                 add(site, structure.guide_terms[name], lambda s=site: -_log_prob(s, soft))
         return terms
+
+
+def _unchanged(value: jax.Array) -> jax.Array:
+    return value
 
 
 def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""Particles, per-site choices, evaluations, errors and numerics of the NumPyro ELBOs."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro.infer import SVI
+
+import relaxppl.numpyro as rx
+from tests.elbo.numpyro_cases import PLATE, TWO_LEVELS, VECTOR, counts_guide, counts_model
+from tests.elbo.unbiased import measure
+
+
+def gradient(elbo, case, infer=()):
+    guide, key = partial(case.guide, infer), jax.random.key(0)
+    return jax.grad(lambda params: elbo.loss(key, params, case.model, guide))(case.values())
+
+
+@pytest.mark.parametrize("make", [rx.REBAR_ELBO, rx.RLOO_ELBO, rx.DisARM_ELBO])
+def test_vectorised_and_sequential_particles_agree(make):
+    together = gradient(make(num_particles=3), VECTOR)
+    in_turn = gradient(make(num_particles=3, vectorize_particles=False), VECTOR)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-12), together, in_turn)
+
+
+def test_particles_are_averaged():
+    one, four = (measure(rx.REBAR_ELBO(num_particles=n), VECTOR, draws=20_000) for n in (1, 4))
+    assert max(one.worst, four.worst) < 4
+    assert four.variance == pytest.approx(one.variance / 4, rel=0.1)
+
+
+def test_uncoupled_latents_are_unbiased():
+    outcome = measure(rx.REBAR_ELBO(coupled=False), TWO_LEVELS, draws=50_000)
+    assert outcome.worst < 4
+
+
+def test_estimators_mix_by_site():
+    infer = {"z": {"estimator": "rebar"}, "k": {"estimator": "rloo"}}
+    outcome = measure(rx.DisARM_ELBO(num_particles=2), PLATE, draws=50_000, infer=infer)
+    assert outcome.worst < 4
+    infer = {"a": {"estimator": "disarm"}, "b": {"estimator": "rebar"}}
+    assert measure(rx.ScoreFunction_ELBO(), TWO_LEVELS, draws=50_000, infer=infer).worst < 4
+
+
+def test_rloo_draws_share_the_subsample():
+    """With one draw's rows in another's baseline the variance would not fall below this."""
+    seen = []
+
+    def model():
+        with numpyro.plate("data", 1000, subsample_size=2) as rows:
+            b = numpyro.sample("b", dist.Bernoulli(0.5))
+            jax.debug.callback(lambda r: seen.append(np.asarray(r)), rows)
+            numpyro.factor("f", b)
+
+    def guide():
+        with numpyro.plate("data", 1000, subsample_size=2):
+            numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
+
+    elbo = rx.RLOO_ELBO(num_particles=3, vectorize_particles=False)
+    elbo.loss(jax.random.key(0), {"q": jnp.array(0.3)}, model, guide)
+    jax.effects_barrier()
+    assert len(seen) == 3
+    assert all(np.array_equal(rows, seen[0]) for rows in seen)
+
+
+EVALUATIONS = [
+    (rx.ScoreFunction_ELBO(), VECTOR, 1),
+    (rx.RLOO_ELBO(num_particles=4), VECTOR, 4),
+    (rx.REBAR_ELBO(), VECTOR, 2),
+    (rx.REBAR_ELBO(), TWO_LEVELS, 3),
+    (rx.REBAR_ELBO(coupled=False), TWO_LEVELS, 5),
+    (rx.DisARM_ELBO(), TWO_LEVELS, 3),
+    (rx.REBAR_ELBO(num_particles=2), TWO_LEVELS, 6),
+]
+
+
+@pytest.mark.parametrize(("elbo", "case", "expected"), EVALUATIONS)
+def test_model_evaluations(elbo, case, expected):
+    count = []
+
+    def model():
+        jax.debug.callback(lambda: count.append(1))
+        case.model()
+
+    elbo.vectorize_particles_fn = jax.lax.map
+    jax.block_until_ready(
+        jax.jit(lambda key: elbo.loss(key, case.values(), model, case.guide))(jax.random.key(0))
+    )
+    jax.effects_barrier()
+    assert len(count) == expected
+
+
+def test_integer_site_under_rebar_names_the_way_out():
+    with pytest.raises(NotImplementedError, match=r"'k' is a CategoricalLogits.*OneHotCategorical"):
+        gradient(rx.REBAR_ELBO(), PLATE)
+
+
+def test_counts_name_what_supports_them():
+    for elbo in (rx.REBAR_ELBO(), rx.DisARM_ELBO(), rx.RELAX_ELBO()):
+        with pytest.raises(NotImplementedError, match=r"'n' is a BinomialLogits.*score, rloo"):
+            elbo.loss(jax.random.key(0), {}, counts_model, counts_guide)
+
+
+def test_other_errors():
+    with pytest.raises(ValueError, match="'b': unknown estimator 'gumbel'"):
+        gradient(rx.REBAR_ELBO(), VECTOR, infer={"b": {"estimator": "gumbel"}})
+    with pytest.raises(ValueError, match="'b': rloo compares draws and needs num_particles >= 2"):
+        gradient(rx.REBAR_ELBO(), VECTOR, infer={"b": {"estimator": "rloo"}})
+    with pytest.raises(ValueError, match=r"elbo\.prepare\(guide\)"):
+        gradient(rx.REBAR_ELBO(learn=True), VECTOR)
+    with pytest.raises(ValueError, match=r"elbo\.prepare\(guide\)"):
+        gradient(rx.RELAX_ELBO(), VECTOR)
+    with pytest.raises(ValueError, match=r"elbo\.prepare\(guide\)"):
+        gradient(rx.ScoreFunction_ELBO(baseline="average"), VECTOR)
+    with pytest.raises(ValueError, match="num_particles >= 2"):
+        rx.RLOO_ELBO(num_particles=1)
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        rx.REBAR_ELBO(temperature=0.0)
+    with pytest.raises(ValueError, match="'both', 'rebar' or 'network'"):
+        rx.RELAX_ELBO(control_variate="linear")
+
+
+def test_model_that_indexes_by_a_relaxed_value_is_named():
+    table = jnp.array([0.2, 0.9])
+
+    def model():
+        b = numpyro.sample("b", dist.Bernoulli(0.5))
+        numpyro.factor("f", table[b])
+
+    def guide():
+        numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
+
+    params = {"q": jnp.array(0.3)}
+    with pytest.raises(TypeError, match="relaxed values of b"):
+        rx.REBAR_ELBO().loss(jax.random.key(0), params, model, guide)
+    assert np.isfinite(rx.DisARM_ELBO().loss(jax.random.key(0), params, model, guide))
+
+
+def test_model_whose_law_has_no_extension_is_named():
+    def model():
+        numpyro.sample("b", dist.Binomial(1, 0.5))
+
+    def guide():
+        numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
+
+    with pytest.raises(NotImplementedError, match=r"site 'b': Binomial"):
+        rx.REBAR_ELBO().loss(jax.random.key(0), {"q": jnp.array(0.3)}, model, guide)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 10.0])
+def test_extreme_logits_are_finite(temperature):
+    extreme = jnp.array([-60.0, 60.0, 0.0, 30.0], dtype=jnp.float32)
+
+    def model():
+        b = numpyro.sample("b", dist.Bernoulli(logits=-extreme).to_event(1))
+        z = numpyro.sample("z", rx.OneHotCategorical(logits=extreme))
+        logits = (b @ jnp.full((4, 2), 30.0, jnp.float32)) - 60.0 * z[:2]
+        numpyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=jnp.array([0.0, 1.0]))
+
+    def guide():
+        numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", extreme)).to_event(1))
+        numpyro.sample("z", rx.OneHotCategorical(logits=numpyro.param("r", extreme)))
+
+    for make in (partial(rx.REBAR_ELBO, temperature=temperature), rx.DisARM_ELBO, rx.RELAX_ELBO):
+        elbo = make()
+        prepared = elbo.prepare(guide)
+        svi = SVI(model, prepared, numpyro.optim.Adam(1e-2), elbo)
+        state = svi.init(jax.random.key(0))
+        update = jax.jit(svi.update)
+        for _ in range(20):
+            state, _ = update(state)
+        assert all(np.all(np.isfinite(v)) for v in svi.get_params(state).values())
+
+
+def test_elbo_and_prepared_guide_survive_copies():
+    elbo = pickle.loads(pickle.dumps(rx.REBAR_ELBO(temperature=0.3)))
+    assert elbo.options.temperature == 0.3
+    assert elbo.prepare(VECTOR.guide).__name__ == "vector_guide"
