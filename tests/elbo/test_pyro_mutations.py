@@ -35,7 +35,7 @@ def test_unnormalised_logits(monkeypatch, coupled):
     unnormalised = property(lambda self: self.logits)
     monkeypatch.setattr(OneHot, "log_probs", unnormalised)
     monkeypatch.setattr(
-        "relaxppl.pyro.elbo.program.law_of",
+        "relaxppl.pyro.elbo.structure.law_of",
         lambda fn: type(law_of(fn))(law_of(fn).logits + 1.5),
     )
     assert_biased(PLATE, coupled=coupled)
@@ -44,7 +44,7 @@ def test_unnormalised_logits(monkeypatch, coupled):
 def test_shifted_logits_alone_do_no_harm(monkeypatch):
     law_of = local.law_of
     monkeypatch.setattr(
-        "relaxppl.pyro.elbo.program.law_of",
+        "relaxppl.pyro.elbo.structure.law_of",
         lambda fn: type(law_of(fn))(law_of(fn).logits + 1.5),
     )
     assert measure(rx.REBAR_ELBO(temperature=0.6), PLATE, PLATE.infer).worst < 4
@@ -52,7 +52,7 @@ def test_shifted_logits_alone_do_no_harm(monkeypatch):
 
 @pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
 def test_all_levels_relaxed_at_once(monkeypatch, case):
-    monkeypatch.setattr(local, "levels", lambda program, names: [list(names)])
+    monkeypatch.setattr(local, "levels", lambda sites, names: [list(names)])
     assert_biased(case)
 
 

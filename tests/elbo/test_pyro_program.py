@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import relaxppl.pyro as rx
-from relaxppl.pyro.elbo.local import levels, reward
+from relaxppl.pyro.elbo.local import reward
 from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.structure import levels
 from tests.elbo.pyro_cases import MASKED, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
 
 
@@ -62,15 +63,15 @@ def test_independent_sites_share_a_level():
 
     program = Program(model, guide, (), {})
     program.run()
-    assert levels(program, ["a", "b"]) == [["a", "b"]]
+    assert levels(program.sites, ["a", "b"]) == [["a", "b"]]
 
 
 def test_levels_see_through_continuous_sites_and_plain_code():
     program = Program(*THREE_LEVELS.build(2), (), {})
     program.run()
-    assert levels(program, ["a", "b", "c"]) == [["a"], ["b"], ["c"]]
+    assert levels(program.sites, ["a", "b", "c"]) == [["a"], ["b"], ["c"]]
     # Of the group {a, c} alone, c is one below a.
-    assert levels(program, ["a", "c"]) == [["a"], ["c"]]
+    assert levels(program.sites, ["a", "c"]) == [["a"], ["c"]]
     assert program.sites["a"].upstream == frozenset()
     assert program.sites["c"].upstream == {"a", "b"}
     assert program.downstream_in_guide(frozenset("a")) == {"y", "b", "c"}

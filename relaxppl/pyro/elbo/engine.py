@@ -18,7 +18,8 @@ from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
 from relaxppl.pyro.elbo.plan import Options, Plan, make_plan
-from relaxppl.pyro.elbo.program import Program, Site
+from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.structure import Site
 
 
 class DiscreteELBO(pyro.infer.ELBO):

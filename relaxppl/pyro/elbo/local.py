@@ -14,7 +14,8 @@ from relaxppl.estimators.laws import Draw
 from relaxppl.pyro.elbo.laws import law_of
 from relaxppl.pyro.elbo.parameters import Own, features_of, network_rank, side_input
 from relaxppl.pyro.elbo.plan import Options, Plan
-from relaxppl.pyro.elbo.program import Program, Site, Term, reduce_to
+from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.structure import Site, Term, levels, reduce_to
 from relaxppl.pyro.shell import _NOISE
 
 Tensors = dict[str, torch.Tensor]
@@ -49,30 +50,17 @@ def noise(kind: str, shape: Any, like: torch.Tensor) -> torch.Tensor:
     return _NOISE[kind](torch.Size(shape), like.detach())
 
 
-def levels(program: Program, names: Iterable[str]) -> list[list[str]]:
-    """Returns the sites by level: those of one level do not depend on each other in the guide."""
-    level: dict[str, int] = {}
-    wanted = set(names)
-    for name, site in program.sites.items():
-        if name in wanted:
-            level[name] = 1 + max((level[u] for u in site.upstream if u in level), default=0)
-    found: list[list[str]] = [[] for _ in range(max(level.values(), default=0))]
-    for name, value in level.items():
-        found[value - 1].append(name)
-    return found
-
-
 def antithetic(program: Program, names: Iterable[str]) -> Tensors:
     """Returns DisARM's local gradients: one more hard evaluation for each level."""
     local = {}
-    for level in levels(program, names):
+    for level in levels(program.sites, names):
         pairs = {}
         for name in level:
             law = program.sites[name].law
             assert law is not None
             logistic = noise("logistic", disarm.noise_shape(law), law.logits)
             pairs[name] = disarm.Antithetic(law, law.encode(program.sites[name].value), logistic)
-        at = {n: program.sites[n].law.decode(pair.value) for n, pair in pairs.items()}
+        at = {name: pair.law.decode(pair.value) for name, pair in pairs.items()}
         with torch.no_grad():
             terms = program.evaluate(at)
         for name, pair in pairs.items():
@@ -141,7 +129,7 @@ class Pathwise:
             site = self.program.sites[name]
             local[name] = site.aligned(reward(self.program, site)) * self.draw(name).score()
         taught = []
-        for level in levels(self.program, self.soft):
+        for level in levels(self.program.sites, self.soft):
             controls, pullback = self._controls(level)
             etas = {name: self.eta(name) for name in level}
             for name in level:

@@ -11,7 +11,7 @@ from pyro.distributions import constraints
 from pyro.ops.provenance import detach_provenance
 
 from relaxppl.estimators import network, score
-from relaxppl.pyro.elbo.program import Site
+from relaxppl.pyro.elbo.structure import Site
 
 
 class Own:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
 from relaxppl.pyro.elbo.laws import base_of
-from relaxppl.pyro.elbo.program import Site
+from relaxppl.pyro.elbo.structure import Site
 
 SUPPORT: dict[str, tuple[type[Law], ...] | None] = {
     "score": None,

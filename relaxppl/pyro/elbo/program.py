@@ -1,118 +1,30 @@
 """Running a model and its guide: once at hard values, then again at other values of some sites.
 
-The first run finds by provenance which discrete sites every cost term depends on, and with that
-the level of each site: one more than the largest level among the sites that its parameters
-depend on. A later run holds what does not depend on the replaced sites and recomputes the rest with
-the noise of the first run.
+A later run holds what does not depend on the replaced sites, and recomputes the rest with the noise
+of the first run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import pyro.poutine as poutine
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
-from pyro.ops.provenance import (
-    detach_provenance,
-    get_provenance,
-    track_provenance,
-)
+from pyro.ops.provenance import detach_provenance
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.laws import Law
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence
-from relaxppl.pyro.elbo.laws import base_of, law_of, soft_log_prob
+from relaxppl.pyro.elbo.laws import base_of, soft_log_prob
+from relaxppl.pyro.elbo.structure import Names, Record, Site, Term, frames_of, rewound, split
 
-Names = frozenset[str]
-Recompute = Callable[["Site", Any], "torch.Tensor | None"]
-
-
-@dataclass
-class Site:
-    """A discrete site of the guide (one that is not reparameterised) as the first run drew it."""
-
-    name: str
-    fn: Any
-    infer: dict[str, Any]
-    frames: Names
-    value: torch.Tensor
-    """The hard value, without provenance."""
-    upstream: Names
-    """The discrete sites that the parameters depend on."""
-    law: Law | None
-    """The law by its logits, which carry the guide's graph; None for a law with no logits."""
-
-    @cached_property
-    def log_prob(self) -> torch.Tensor:
-        """log q at the value, neither scaled nor masked, (*batch_shape)."""
-        return detach_provenance(self.fn.log_prob(self.value))
-
-    def aligned(self, costs: torch.Tensor | float) -> torch.Tensor:
-        """Returns costs per element of the batch, shaped to broadcast against the logits."""
-        costs = torch.as_tensor(costs)
-        assert self.law is not None
-        ranks = self.law.logits.ndim - len(self.fn.batch_shape)
-        return costs.reshape(costs.shape + (1,) * ranks)
-
-
-@dataclass
-class Term:
-    """One summand of the bound: a model site's log p, or a guide site's -log q."""
-
-    name: str
-    value: torch.Tensor
-    """Scaled and masked, (*batch_shape)."""
-    frames: Any
-    deps: Names
-    """The discrete sites of the guide that it depends on."""
-    guide: bool
-    held: bool = False
-    """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
-
-
-class _Record(Messenger):
-    """Tracks the provenance of the sites and keeps the random state before each.
-
-    :param continuous: whether to track the reparameterised sites too.
-    """
-
-    def __init__(self, continuous: bool) -> None:
-        super().__init__()
-        self.continuous = continuous
-        self.sites: dict[str, Site] = {}
-        self.rewind: dict[str, Any] = {}
-
-    def _pyro_sample(self, msg: Any) -> None:
-        # Only what comes after a discrete site can be downstream of one.
-        if self.sites and not msg["is_observed"] and not msg["done"]:
-            self.rewind[msg["name"]] = _rng_state()
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        fn, name = msg["fn"], msg["name"]
-        if msg["is_observed"] or isinstance(fn, _Subsample):
-            return
-        value, upstream = _split(msg["value"])
-        if not getattr(fn, "has_rsample", False):
-            value = value.detach()
-            law = law_of(fn)
-            inputs = fn.log_prob(value) if law is None else base_of(fn).logits
-            # The value of a sampler that loses track (one outside torch) still has these.
-            upstream = upstream | get_provenance(inputs)
-            discrete = frozenset(self.sites)
-            self.sites[name] = Site(
-                name, fn, msg["infer"], _frames(msg), value, upstream & discrete, law
-            )
-        elif not self.continuous:
-            return
-        msg["value"] = track_provenance(value, upstream | {name})
+Recompute = Callable[[Site, Any], "torch.Tensor | None"]
 
 
 class _Replay(Messenger):
@@ -167,7 +79,7 @@ class Program:
 
     def run(self) -> None:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
-        record = _Record(continuous=self.exact_kl)
+        record = Record(continuous=self.exact_kl)
         with record, _Replay(self.shared, {}):
             guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
         with _Replay(self.shared, {}):
@@ -179,7 +91,7 @@ class Program:
         for trace in (model_trace, guide_trace):
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not node["is_observed"]:
-                    self._values[name], deps = _split(node["value"])
+                    self._values[name], deps = split(node["value"])
                     if trace is guide_trace:
                         self._value_deps[name] = deps & frozenset(self.sites)
                     if isinstance(node["fn"], _Subsample):
@@ -200,11 +112,13 @@ class Program:
         if integrated:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
-            value = scale_and_mask(site.log_prob, node["scale"], node["mask"])
+            with torch.no_grad():
+                log_prob = site.fn.log_prob(site.value)
+                value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        value, deps = _split(value)
+        value, deps = split(value)
         if site is not None:
             deps = deps | site.upstream | {name}
         if is_validation_enabled():
@@ -216,7 +130,7 @@ class Program:
         return Term(
             name=name,
             value=-value if guide else value,
-            frames=_frames(node),
+            frames=frames_of(node),
             deps=deps & frozenset(self.sites),
             guide=guide,
             held=site is not None,
@@ -269,7 +183,7 @@ class Program:
             new = None if site is None or recompute is None else recompute(site, fn)
             if new is not None:
                 return new
-            with _rewound(state):
+            with rewound(state):
                 return fn() if site is None else fn.sample()
 
         return value
@@ -299,64 +213,8 @@ class Program:
                 log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         value = detach_provenance(value)
-        return replace(term, value=-value if guide else value, frames=_frames(node))
-
-
-def reduce_to(terms: Iterable[Term], site: Site) -> torch.Tensor | float:
-    """Returns the sum of the terms for each element of a site, as far as plates separate them.
-
-    A dimension of a term stays if a plate declares it that the site is in too; every other one is
-    summed.
-
-    :param terms: terms that depend on the site.
-    :param site: the site.
-    :returns: a tensor that broadcasts with the site's batch shape.
-    """
-    total: torch.Tensor | float = 0.0
-    for term in terms:
-        value = term.value
-        kept = {frame.dim for frame in term.frames if frame in site.frames}
-        dims = [d for d in range(-value.ndim, 0) if d not in kept and value.shape[d] != 1]
-        if dims:
-            value = value.sum(dims, keepdim=True)
-        while value.ndim and value.shape[0] == 1:
-            value = value.squeeze(0)
-        total = total + value
-    return total
-
-
-def _frames(node: Any) -> frozenset[Any]:
-    return frozenset(f for f in node["cond_indep_stack"] if f.vectorized)
+        return replace(term, value=-value if guide else value, frames=frames_of(node))
 
 
 def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, torch.Tensor) else value
-
-
-def _split(value: Any) -> tuple[Any, Names]:
-    return detach_provenance(value), get_provenance(value)
-
-
-def _rng_state() -> Any:
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    return torch.get_rng_state(), devices
-
-
-class _rewound:
-    """The random numbers of an earlier state, after which the present state goes on."""
-
-    def __init__(self, state: Any) -> None:
-        self.state = state
-
-    def __enter__(self) -> None:
-        self.present = _rng_state()
-        _set_rng_state(self.state)
-
-    def __exit__(self, *exception: Any) -> None:
-        _set_rng_state(self.present)
-
-
-def _set_rng_state(state: Any) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state_all(state[1])

@@ -1,0 +1,169 @@
+"""What a program is made of: discrete sites, the bound's terms, and which depends on which.
+
+Provenance tracking finds the dependencies. The level of a site is one more than the largest level
+among the sites that its parameters depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.subsample_messenger import _Subsample
+
+from relaxppl.estimators.laws import Law
+from relaxppl.pyro.elbo.laws import base_of, law_of
+
+Names = frozenset[str]
+
+
+@dataclass
+class Site:
+    """A discrete site of the guide (one that is not reparameterised) as the first run drew it."""
+
+    name: str
+    fn: Any
+    infer: dict[str, Any]
+    frames: frozenset[Any]
+    value: torch.Tensor
+    """The hard value, without provenance."""
+    upstream: Names
+    """The discrete sites that the parameters depend on."""
+    law: Law | None
+    """The law by its logits, which carry the guide's graph; None for a law with no logits."""
+
+    def aligned(self, costs: torch.Tensor | float) -> torch.Tensor:
+        """Returns costs per element of the batch, shaped to broadcast against the logits."""
+        costs = torch.as_tensor(costs)
+        assert self.law is not None
+        ranks = self.law.logits.ndim - len(self.fn.batch_shape)
+        return costs.reshape(costs.shape + (1,) * ranks)
+
+
+@dataclass
+class Term:
+    """One summand of the bound: a model site's log p, or a guide site's -log q."""
+
+    name: str
+    value: torch.Tensor
+    """Scaled and masked, (*batch_shape)."""
+    frames: frozenset[Any]
+    deps: Names
+    """The discrete sites of the guide that it depends on."""
+    guide: bool
+    held: bool = False
+    """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
+
+
+class Record(Messenger):
+    """Tracks the provenance of the sites and keeps the random state before each.
+
+    :param continuous: whether to track the reparameterised sites too.
+    """
+
+    def __init__(self, continuous: bool) -> None:
+        super().__init__()
+        self.continuous = continuous
+        self.sites: dict[str, Site] = {}
+        self.rewind: dict[str, Any] = {}
+
+    def _pyro_sample(self, msg: Any) -> None:
+        # Only what comes after a discrete site can be downstream of one.
+        if self.sites and not msg["is_observed"] and not msg["done"]:
+            self.rewind[msg["name"]] = rng_state()
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        fn, name = msg["fn"], msg["name"]
+        if msg["is_observed"] or isinstance(fn, _Subsample):
+            return
+        value, upstream = split(msg["value"])
+        if not getattr(fn, "has_rsample", False):
+            value = value.detach()
+            law = law_of(fn)
+            inputs = fn.log_prob(value) if law is None else base_of(fn).logits
+            # The value of a sampler that loses track (one outside torch) still has these.
+            upstream = upstream | get_provenance(inputs)
+            discrete = frozenset(self.sites)
+            self.sites[name] = Site(
+                name, fn, msg["infer"], frames_of(msg), value, upstream & discrete, law
+            )
+        elif not self.continuous:
+            return
+        msg["value"] = track_provenance(value, upstream | {name})
+
+
+def reduce_to(terms: Iterable[Term], site: Site) -> torch.Tensor | float:
+    """Returns the sum of the terms for each element of a site, as far as plates separate them.
+
+    A dimension of a term stays if a plate declares it that the site is in too; every other one is
+    summed.
+
+    :param terms: terms that depend on the site.
+    :param site: the site.
+    :returns: a tensor that broadcasts with the site's batch shape.
+    """
+    total: torch.Tensor | float = 0.0
+    for term in terms:
+        value = term.value
+        kept = {frame.dim for frame in term.frames if frame in site.frames}
+        dims = [d for d in range(-value.ndim, 0) if d not in kept and value.shape[d] != 1]
+        if dims:
+            value = value.sum(dims, keepdim=True)
+        while value.ndim and value.shape[0] == 1:
+            value = value.squeeze(0)
+        total = total + value
+    return total
+
+
+def levels(sites: dict[str, Site], names: Iterable[str]) -> list[list[str]]:
+    """Returns some of the sites by level: those of one level do not depend on each other.
+
+    :param sites: all sites, in the order in which they were drawn.
+    :param names: the sites wanted; the others do not count for a level.
+    """
+    level: dict[str, int] = {}
+    wanted = set(names)
+    for name, site in sites.items():
+        if name in wanted:
+            level[name] = 1 + max((level[u] for u in site.upstream if u in level), default=0)
+    found: list[list[str]] = [[] for _ in range(max(level.values(), default=0))]
+    for name, value in level.items():
+        found[value - 1].append(name)
+    return found
+
+
+def frames_of(node: Any) -> frozenset[Any]:
+    return frozenset(f for f in node["cond_indep_stack"] if f.vectorized)
+
+
+def split(value: Any) -> tuple[Any, Names]:
+    return detach_provenance(value), get_provenance(value)
+
+
+def rng_state() -> Any:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    return torch.get_rng_state(), devices
+
+
+class rewound:
+    """The random numbers of an earlier state, after which the present state goes on."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def __enter__(self) -> None:
+        self.present = rng_state()
+        _set_rng_state(self.state)
+
+    def __exit__(self, *exception: Any) -> None:
+        _set_rng_state(self.present)
+
+
+def _set_rng_state(state: Any) -> None:
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state_all(state[1])
