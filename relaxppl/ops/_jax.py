@@ -99,8 +99,8 @@ def solve_triangular(matrix: Any, vector: Any) -> Any:
     batch = jnp.broadcast_shapes(matrix.shape[:-2], vector.shape[:-1])
     size = vector.shape[-1]
     return jax.scipy.linalg.solve_triangular(
-        jnp.broadcast_to(matrix, batch + (size, size)),
-        jnp.broadcast_to(vector, batch + (size,))[..., None],
+        jnp.broadcast_to(matrix, (*batch, size, size)),
+        jnp.broadcast_to(vector, (*batch, size))[..., None],
         lower=True,
     )[..., 0]
 

@@ -89,7 +89,8 @@ class _FiniteReal(constraints.Constraint):
     """A real number: neither infinite nor NaN."""
 
     def check(self, value: Any) -> Any:
-        return value.isfinite()
+        # isfinite() takes twice as long.
+        return value.detach().abs() < float("inf")
 
 
 class _CorrelationMatrix(constraints.Constraint):

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch._C import _functorch
+from torch.distributions import constraints
 from torch.distributions.utils import lazy_property
 
 from relaxppl.pyro.constraints import constraint
+from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
 
 
@@ -36,12 +38,22 @@ class RelaxedDistribution(Shell, TorchDistribution):
             self._validate_args = validate_args
         if self._validate_args:
             self._validate_parameters()
+        # One Cholesky factor for the whole batch, say, is computed once and not once an element.
+        names = self.relaxation.parameter_names()
+        self._compact = {n: self.__dict__[n] for n in names if n in self.__dict__}
         self._expand_parameters(self, self.batch_shape)
+
+    @property
+    def compact_law(self) -> Relaxation:
+        return self.relaxation(**self._compact)
 
     def _validate_parameters(self) -> None:
         # The host's message does not say what is allowed.
         for name, requirement in self.arg_constraints.items():
             value = self.__dict__.get(name)
+            while isinstance(requirement, constraints.independent):
+                # All of it is asked for below; by rows first is slower.
+                requirement = requirement.base_constraint
             if value is not None and not _inside_vmap(value) and not requirement.check(value).all():
                 raise self.refusal(name, value)
 
@@ -65,6 +77,7 @@ class RelaxedDistribution(Shell, TorchDistribution):
         new = self._get_checked_instance(type(self), _instance)
         batch_shape = torch.Size(batch_shape)
         self._expand_parameters(new, batch_shape)
+        new._compact = self._compact
         super(RelaxedDistribution, new).__init__(batch_shape, self.event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new
@@ -74,7 +87,7 @@ class RelaxedDistribution(Shell, TorchDistribution):
 
         :param sample_shape: the shape of the independent draws.
         """
-        law = self.law
+        law = self.compact_law
         shape = torch.Size(sample_shape) + self.batch_shape + torch.Size(law.noise_shape)
         return _NOISE[law.noise](shape, self.reference)
 

@@ -82,7 +82,11 @@ class CorrelatedRelaxedBernoulli(Binary):
 
     def sample(self, noise: Array) -> Array:
         w = ops.matvec(self.scale_tril, noise)
-        latent = self.logits + ops.log_ndtr(w) - ops.log_ndtr(-w)
+        # logit(Phi(w)) from the smaller tail, which no normal draw makes underflow.
+        negative = w < 0.0
+        tail = ops.ndtr(ops.where(negative, w, -w))
+        logit = ops.log(tail) - ops.log1p(-tail)
+        latent = self.logits + ops.where(negative, logit, -logit)
         return inside(ops.sigmoid(latent / self.temperature[..., None]))
 
     def log_prob(self, value: Array) -> Array:

@@ -31,13 +31,17 @@ class RebarRelaxation(RelaxedBernoulli):
     """
 
     @property
-    def _shift(self) -> Array:
-        # (T^2 + T + 1) / (T + 1) = 1 + T^2 / (T + 1)
-        return self.temperature**2 / (self.temperature + 1.0) * self.logits
+    def location(self) -> Array:
+        # (T^2 + T + 1) / (T + 1)
+        return (self.temperature + 1.0 / (self.temperature + 1.0)) * self.logits
 
     @property
-    def location(self) -> Array:
-        return self.logits + self._shift
+    def _shift(self) -> Array:
+        """The location less a."""
+        return self.temperature**2 / (self.temperature + 1.0) * self.logits
+
+    def sample(self, noise: Array) -> Array:
+        return inside(ops.sigmoid((self.location + noise) / self.temperature))
 
     def soft(self, latent: Array) -> Array:
         """Returns s((z + T^2 / (T + 1) a) / T), of the latent's shape."""

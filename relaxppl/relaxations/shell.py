@@ -100,6 +100,11 @@ class Shell:
         return self.relaxation(**{n: given[n] for n in names if given.get(n) is not None})
 
     @property
+    def compact_law(self) -> Relaxation:
+        """The same with parameters as they were given, not expanded to the batch shape."""
+        return self.law
+
+    @property
     def reference(self) -> Array:
         """A parameter: an array of the dtype, and on the device, of all of them."""
         given = self.__dict__
@@ -116,27 +121,27 @@ class Shell:
         :param noise: (*sample_shape, *batch_shape, *noise_shape), as ``draw_noise`` returns.
         :returns: (*sample_shape, *batch_shape, *event_shape).
         """
-        return self.law.sample(noise)
+        return self.compact_law.sample(noise)
 
     def _log_prob(self, value: Array) -> Array:
-        law = self.law
+        law = self.compact_law
         rank = len(value.shape) - law.event_rank
-        shape = law.broadcast_shapes(law.batch_shape, value.shape[:rank])
+        shape = law.broadcast_shapes(self.batch_shape, value.shape[:rank])
         return ops.broadcast_to(law.log_prob(value), shape)
 
     @property
     def mean(self) -> Array:
         """The mean, (*batch_shape, *event_shape)."""
-        return ops.broadcast_to(self.law.mean(), self.batch_shape + self.event_shape)
+        return ops.broadcast_to(self.compact_law.mean(), self.batch_shape + self.event_shape)
 
     @property
     def variance(self) -> Array:
         """The variance of each coordinate, (*batch_shape, *event_shape)."""
-        return ops.broadcast_to(self.law.variance(), self.batch_shape + self.event_shape)
+        return ops.broadcast_to(self.compact_law.variance(), self.batch_shape + self.event_shape)
 
     def entropy(self) -> Array:
         """Returns the entropy, (*batch_shape)."""
-        return ops.broadcast_to(self.law.entropy(), self.batch_shape)
+        return ops.broadcast_to(self.compact_law.entropy(), self.batch_shape)
 
     def cdf(self, value: Any) -> Array:
         """Returns P(X <= value) of a scalar event."""

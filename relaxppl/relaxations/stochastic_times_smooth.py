@@ -36,41 +36,43 @@ class StochasticTimesSmooth(Binary):
 
     parameters: ClassVar[Parameters] = (PROBS_OR_LOGITS,)
     support = "unit_interval"
-    noise = "logistic"
+    noise = "uniform"
     discrete = True
     enumerable = True
 
+    @property
+    def _root(self) -> Array:
+        # At the least float the root still has a gradient.
+        return ops.sqrt(ops.clip(self.probs, ops.tiny(self.probs), None))
+
     def _log_masses(self) -> tuple[Array, Array]:
         """Returns log(1 - sqrt(p)) and log sqrt(p), neither by a difference from 1."""
-        log_root = 0.5 * ops.log_sigmoid(self.logits)
-        return ops.log_sigmoid(-self.logits) - ops.log1p(ops.exp(log_root)), log_root
+        log_p, log_1mp = ops.log_sigmoid(self.logits), ops.log_sigmoid(-self.logits)
+        return log_1mp - ops.log1p(self._root), 0.5 * log_p
 
     def sample(self, noise: Array) -> Array:
-        zero, one = self._log_masses()
-        open_ = ops.stop_gradient(ops.cast(one - zero + noise > 0, noise))
-        return open_ * ops.exp(one)
+        root = self._root
+        return ops.cast(noise < root, noise) * root
 
     def log_prob(self, value: Array) -> Array:
         zero, one = self._log_masses()
-        root = ops.exp(one)
+        root = self._root
         near = ops.abs(value - root) <= _ULPS * ops.eps(value) * root
         impossible = ops.like(one, -float("inf"))
         return ops.where(value == 0.0, zero, ops.where(near, one, impossible))
 
     def cdf(self, value: Array) -> Array:
-        zero, one = self._log_masses()
-        mass = ops.exp(zero)
+        mass = ops.exp(self._log_masses()[0])
         below = ops.where(value < 0.0, 0.0 * mass, mass)
-        least = ops.exp(one) * (1.0 - _ULPS * ops.eps(value))
+        least = self._root * (1.0 - _ULPS * ops.eps(value))
         return ops.where(value >= least, 1.0 + 0.0 * mass, below)
 
     def icdf(self, probability: Array) -> Array:
-        zero, one = self._log_masses()
-        root = ops.exp(one)
-        return ops.where(probability <= ops.exp(zero), 0.0 * root, root)
+        root = self._root
+        return ops.where(probability <= ops.exp(self._log_masses()[0]), 0.0 * root, root)
 
     def mean(self) -> Array:
-        return ops.sigmoid(self.logits)
+        return self.probs
 
     def variance(self) -> Array:
         zero, one = self._log_masses()
@@ -81,7 +83,7 @@ class StochasticTimesSmooth(Binary):
         return -ops.exp(zero) * zero - ops.exp(one) * one
 
     def enumerate_support(self) -> Array:
-        root = ops.exp(self._log_masses()[1])
+        root = self._root
         return ops.stack([0.0 * root, root], axis=0)
 
     def harden(self, value: Array) -> Array:

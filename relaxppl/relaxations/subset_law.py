@@ -96,10 +96,13 @@ def _counts_below(not_rung: Array, k: int) -> Array:
         left = [c[..., : c.shape[-1] - odd : 2] for c in polynomials]
         right = [c[..., 1::2] for c in polynomials]
         degree = min(k, 2 * len(polynomials) - 1)
-        product = []
+        product: list[Array] = []
         for d in range(degree):
             terms = [left[a] * right[d - a] for a in range(len(left)) if 0 <= d - a < len(right)]
-            product.append(sum(terms[1:], start=terms[0]))
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            product.append(total)
         if odd:
             last = [c[..., -1:] for c in polynomials]
             last += [0.0 * last[0]] * (len(product) - len(last))
@@ -108,4 +111,7 @@ def _counts_below(not_rung: Array, k: int) -> Array:
                 for c, of_last in zip(product, last, strict=True)
             ]
         polynomials = product
-    return sum(polynomials[1:], start=polynomials[0])[..., 0]
+    total = polynomials[0]
+    for polynomial in polynomials[1:]:
+        total = total + polynomial
+    return total[..., 0]

@@ -1,9 +1,10 @@
 """One step of each NumPyro ELBO on a linear sigmoid belief network, against TraceGraph_ELBO's.
 
 Run by hand, on one thread: ``python -m tests.benchmarks.bench_elbo_numpyro``. The network is
-784-200-784 with a uniform prior, batch 100, Adam, jitted; beside each ELBO stands the same estimator
-written by hand in JAX (``reference_sbn_jax``). The steps take turns, so that a busy machine slows
-them alike; the figure is the median over turns of the time relative to TraceGraph's in that turn.
+784-200-784 with a uniform prior, batch 100, Adam, jitted; beside each ELBO stands the same
+estimator written by hand in JAX (``reference_sbn_jax``). The steps take turns, so that a busy
+machine slows them alike; the figure is the median over turns of the time relative to TraceGraph's
+in that turn.
 """
 
 import os

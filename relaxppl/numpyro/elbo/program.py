@@ -180,31 +180,34 @@ class Program:
     ) -> list[Term]:
         structure, terms = self.structure, []
 
-        def add(site: dict[str, Any], deps: frozenset[str], value: Callable[[], jax.Array]) -> None:
-            if only is None or deps & only:
-                terms.append(Term(value(), frames_of(site), deps & self.discrete))
+        def needed(deps: frozenset[str]) -> bool:
+            return only is None or bool(deps & only)
+
+        def add(site: dict[str, Any], deps: frozenset[str], value: jax.Array) -> None:
+            terms.append(Term(value, frames_of(site), deps & self.discrete))
 
         for name, site in model_trace.items():
             if site["type"] == "sample" and name not in self.integrated:
-                add(site, structure.model_terms[name], lambda s=site: _log_prob(s, soft))
+                deps = structure.model_terms[name]
+                if needed(deps):
+                    add(site, deps, _log_prob(site, soft))
         for name, site in guide_trace.items():
             if site["type"] != "sample":
                 continue
             if name in self.integrated:
-                prior = model_trace[name]
                 deps = structure.guide_laws[name] | structure.model_laws[name]
-                add(site, deps, lambda s=site, p=prior: -exact_kl.kl(s, p))
-            elif name in self.discrete:
-                keep = jax.lax.stop_gradient if only is None else _unchanged
-                deps = structure.guide_terms[name]
-                add(site, deps, lambda s=site, keep=keep: -keep(_log_prob(s, soft)))
-            else:
-                add(site, structure.guide_terms[name], lambda s=site: -_log_prob(s, soft))
+                if needed(deps):
+                    kl = exact_kl.kl(site, model_trace[name])
+                    assert kl is not None  # or the site would not be integrated
+                    add(site, deps, -kl)
+                continue
+            deps = structure.guide_terms[name]
+            if needed(deps):
+                log_prob = _log_prob(site, soft)
+                if name in self.discrete and only is None:
+                    log_prob = jax.lax.stop_gradient(log_prob)
+                add(site, deps, -log_prob)
         return terms
-
-
-def _unchanged(value: jax.Array) -> jax.Array:
-    return value
 
 
 def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
@@ -243,7 +246,7 @@ class _Again(Messenger):
         self.trace, self.choose = trace, choose
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        before = self.trace.get(msg.get("name"))
+        before = self.trace.get(msg.get("name", ""))
         if before is None:
             return
         if msg["type"] == "plate":

@@ -113,7 +113,11 @@ def analyse(
         program, **values, **{_PARAMS: params}
     )
     return Structure(
-        *(_union(deps) for deps in (model_terms, guide_terms, model_laws, guide_laws)), **found
+        model_terms=_union(model_terms),
+        guide_terms=_union(guide_terms),
+        model_laws=_union(model_laws),
+        guide_laws=_union(guide_laws),
+        **found,
     )
 
 

@@ -1,0 +1,1 @@
+"""Sigmoid belief networks on handwritten digits, one row for each gradient estimator."""

@@ -1,0 +1,145 @@
+"""The estimators of the table, and the ELBO that each one is.
+
+A new one is one line in `ESTIMATORS`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from models.common.cli import BadArgumentError
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A row of the table.
+
+    Attributes:
+        elbo: the class of that name in relaxppl.numpyro and relaxppl.pyro; None for the host's own
+            TraceGraph_ELBO.
+        options: further arguments of the class.
+        particles: draws of the guide in a step, unless told otherwise.
+        temperature: where the relaxation starts; None where there is none.
+        prepared: whether the ELBO learns or remembers something, so that it prepares the guide.
+        sees_image: whether a network of the estimator reads the image beside the code.
+        relaxed: whether the sites themselves are straight-through, and the gradient biased.
+    """
+
+    elbo: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    particles: int = 1
+    temperature: float | None = None
+    prepared: bool = False
+    sees_image: bool = False
+    relaxed: bool = False
+
+
+ESTIMATORS = {
+    "score": Estimator("ScoreFunction_ELBO"),
+    "score-average": Estimator("ScoreFunction_ELBO", {"baseline": "average"}, prepared=True),
+    "score-network": Estimator(
+        "ScoreFunction_ELBO", {"baseline": "network"}, prepared=True, sees_image=True
+    ),
+    "rloo": Estimator("RLOO_ELBO", particles=4),
+    "disarm": Estimator("DisARM_ELBO"),
+    "rebar": Estimator("REBAR_ELBO", temperature=0.1, prepared=True),
+    "rebar-fixed": Estimator("REBAR_ELBO", {"learn": False}, temperature=0.5),
+    "relax": Estimator("RELAX_ELBO", temperature=0.1, prepared=True),
+    "relax-network": Estimator("RELAX_ELBO", {"control_variate": "network"}, prepared=True),
+    "straight-through": Estimator("ScoreFunction_ELBO", temperature=0.5, relaxed=True),
+    "tracegraph": Estimator(None),
+}
+ALL = tuple(ESTIMATORS)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An estimator with what the user asked for.
+
+    Attributes:
+        name: the key in `ESTIMATORS`.
+        exact_kl: whether the KL of the codes is integrated.
+        particles: draws of the guide in a step.
+        temperature: of the relaxation; None where there is none.
+    """
+
+    name: str
+    exact_kl: bool
+    particles: int
+    temperature: float | None
+
+    @property
+    def row(self) -> Estimator:
+        """The estimator's line in the table."""
+        return ESTIMATORS[self.name]
+
+
+def choose(
+    names: str, exact_kl: bool, particles: int | None, temperature: float | None
+) -> list[Choice]:
+    """Read a list of estimators and check that each can run as asked.
+
+    Args:
+        names: keys of `ESTIMATORS` with commas between them, or "all".
+        exact_kl: as of `Choice`; the host's TraceGraph_ELBO always samples the KL.
+        particles: draws in a step; None for each estimator's own.
+        temperature: None for each estimator's own.
+
+    Returns:
+        One choice for each name, in the order given.
+
+    Raises:
+        BadArgumentError: a name is unknown or repeated, or an option does not suit it.
+    """
+    chosen = list(ALL) if names == "all" else names.split(",")
+    for name in chosen:
+        if name not in ESTIMATORS or chosen.count(name) > 1:
+            problem = "is repeated" if name in ESTIMATORS else "is unknown"
+            raise BadArgumentError(
+                "--estimator",
+                f"{name!r} {problem}; choose from {', '.join(ALL)}, several with commas "
+                "between them, or all",
+            )
+    if particles == 1 and chosen == ["rloo"]:
+        raise BadArgumentError(
+            "--particles", "rloo compares draws: 1 is not allowed; give 2 or more"
+        )
+    if temperature is not None and all(ESTIMATORS[n].temperature is None for n in chosen):
+        raise BadArgumentError(
+            "--temperature", f"{', '.join(chosen)} has no temperature; leave it out"
+        )
+    return [
+        Choice(
+            name,
+            exact_kl and ESTIMATORS[name].elbo is not None,
+            max(particles or ESTIMATORS[name].particles, 2 if name == "rloo" else 1),
+            None
+            if ESTIMATORS[name].temperature is None
+            else temperature or ESTIMATORS[name].temperature,
+        )
+        for name in chosen
+    ]
+
+
+def build(choice: Choice, ours: ModuleType, tracegraph: type, **host: Any) -> Any:
+    """The ELBO of a choice.
+
+    Args:
+        choice: the estimator.
+        ours: relaxppl.numpyro or relaxppl.pyro.
+        tracegraph: the host's TraceGraph_ELBO.
+        host: further arguments that every ELBO of the host takes.
+
+    Returns:
+        An object that the host's SVI takes as its loss.
+    """
+    row = choice.row
+    if row.elbo is None:
+        return tracegraph(num_particles=choice.particles, **host)
+    options = dict(row.options)
+    if choice.temperature is not None and not row.relaxed:
+        options["temperature"] = choice.temperature
+    return getattr(ours, row.elbo)(
+        num_particles=choice.particles, exact_kl=choice.exact_kl, **options, **host
+    )
