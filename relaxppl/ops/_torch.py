@@ -107,7 +107,7 @@ def top_k(x: Any, k: int) -> Any:
 
 def one_hot(index: Any, size: int, reference: Any) -> Any:
     """One-hot vectors along a new last axis, of the reference's dtype."""
-    return functional.one_hot(index, size).to(reference.dtype)
+    return functional.one_hot(index.long(), size).to(reference.dtype)
 
 
 def solve_triangular(matrix: Any, vector: Any) -> Any:
