@@ -52,7 +52,7 @@ def test_shifted_logits_alone_do_no_harm(monkeypatch):
 
 @pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
 def test_all_levels_relaxed_at_once(monkeypatch, case):
-    monkeypatch.setattr(local, "levels", lambda sites, names: [list(names)])
+    monkeypatch.setattr(local, "levels", lambda sites, names: [tuple(names)])
     assert_biased(case)
 
 

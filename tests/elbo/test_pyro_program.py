@@ -63,15 +63,15 @@ def test_independent_sites_share_a_level():
 
     program = Program(model, guide, (), {})
     program.run()
-    assert levels(program.sites, ["a", "b"]) == [["a", "b"]]
+    assert levels(program.sites, ["a", "b"]) == [("a", "b")]
 
 
 def test_levels_see_through_continuous_sites_and_plain_code():
     program = Program(*THREE_LEVELS.build(2), (), {})
     program.run()
-    assert levels(program.sites, ["a", "b", "c"]) == [["a"], ["b"], ["c"]]
+    assert levels(program.sites, ["a", "b", "c"]) == [("a",), ("b",), ("c",)]
     # Of the group {a, c} alone, c is one below a.
-    assert levels(program.sites, ["a", "c"]) == [["a"], ["c"]]
+    assert levels(program.sites, ["a", "c"]) == [("a",), ("c",)]
     assert program.sites["a"].upstream == frozenset()
     assert program.sites["c"].upstream == {"a", "b"}
     assert program.downstream_in_guide(frozenset("a")) == {"y", "b", "c"}

@@ -1,49 +1,37 @@
-"""The ELBO that the five estimators share."""
+"""The class that the five unbiased ELBOs are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
-from relaxppl.estimators import network, score
+from relaxppl.estimators import score
 from relaxppl.estimators.laws import Categorical
+from relaxppl.estimators.plan import Options, Plan, make_plan
 from relaxppl.numpyro.elbo.laws import law_of, law_type, unmasked
-from relaxppl.numpyro.elbo.local import LocalGradients
-from relaxppl.numpyro.elbo.plan import Plan, make_plan
-from relaxppl.numpyro.elbo.prepare import (
+from relaxppl.numpyro.elbo.local import LocalGradients, reward
+from relaxppl.numpyro.elbo.parameters import (
     Needs,
     PreparedGuide,
+    average_baseline,
     is_discrete,
-    network_parameters,
-    side_input,
+    network_baseline,
 )
-from relaxppl.numpyro.elbo.program import Program, Term, frames_of, sum_to
-from relaxppl.numpyro.elbo.structure import analyse
-
-
-class Options(NamedTuple):
-    """What the constructors of the five classes set."""
-
-    estimator: str
-    exact_kl: bool = False
-    temperature: float = 0.5
-    eta: float = 1.0
-    learn: bool | None = None
-    coupled: bool = True
-    variance_every: int = 1
-    control_variate: str = "rebar"
-    baseline: str | None = None
-    decay: float = 0.9
-    hidden: int = 16
+from relaxppl.numpyro.elbo.part import Part, take_part, weight
+from relaxppl.numpyro.elbo.program import Program
+from relaxppl.numpyro.elbo.structure import Term, analyse
 
 
 class DiscreteELBO(ELBO):
     """An unbiased ELBO for guides with discrete sites; see the five subclasses.
+
+    The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
+    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites.
 
     :param options: the estimator and its settings.
     :param num_particles: how many draws the estimate averages over.
@@ -58,7 +46,6 @@ class DiscreteELBO(ELBO):
         num_particles: int = 1,
         vectorize_particles: bool | Callable[..., Any] = True,
     ) -> None:
-        _check(options)
         super().__init__(num_particles, vectorize_particles)
         self.options = options
 
@@ -116,29 +103,31 @@ class DiscreteELBO(ELBO):
         if isinstance(guide, PreparedGuide):
             guide = guide.guide
         structure = analyse(model, guide, args, kwargs, param_map)
-        plan = make_plan(structure, options.estimator, options.control_variate, self.num_particles)
+        plan = make_plan(structure.discrete.values(), options, self.num_particles)
         self._check_declared(plan, param_map)
         particles_key, plate_key, variance_key = jax.random.split(rng_key, 3)
         # Leaving one draw out is only sharp if the draws see the same data.
         shared = plate_key if plan.of("rloo") else None
-        learn_now = True
+        tangents: Any = True
         if options.variance_every > 1:
-            learn_now = jax.random.bernoulli(variance_key, 1.0 / options.variance_every)
+            tangents = jax.random.bernoulli(variance_key, 1.0 / options.variance_every)
 
-        def particle(key: jax.Array) -> dict[str, Any]:
-            model_key, guide_key, noise_key = jax.random.split(key, 3)
-            program = Program(
+        def run(key: jax.Array, part: Part | None = None) -> Program:
+            return Program(
                 model,
                 guide,
-                args,
-                kwargs,
-                param_map,
+                args if part is None else part.args,
+                kwargs if part is None else part.kwargs,
+                param_map if part is None else jax.tree.map(stop_gradient, param_map),
                 structure,
-                (model_key, guide_key),
+                tuple(jax.random.split(key)),
                 shared,
                 options.exact_kl,
+                None if part is None else part.rows,
             )
-            return self._particle(program, plan, param_map, noise_key, learn_now)
+
+        def particle(key: jax.Array) -> dict[str, Any]:
+            return self._particle(run, plan, param_map, key, tangents)
 
         if self.num_particles == 1:
             out = particle(particles_key)
@@ -151,8 +140,10 @@ class DiscreteELBO(ELBO):
         for log_q, cost in out["rloo"].values():
             advantage = cost - score.leave_one_out(cost)
             surrogate = surrogate + jnp.sum(score.surrogate(log_q, advantage)) / log_q.shape[0]
-        objective = jnp.mean(out["objective"])
-        loss = -_value_neutral(elbo, surrogate) + objective - stop_gradient(objective)
+        loss = -_value_neutral(elbo, surrogate)
+        for name, gradient in out["taught"].items():
+            term = jnp.sum(stop_gradient(jnp.mean(gradient, axis=0)) * param_map[name])
+            loss = loss + term - stop_gradient(term)
         state = jax.tree.map(lambda x: x[0], out["state"])
         state.update({n: jnp.mean(x, axis=0) for n, x in out["averages"].items()})
         return {"loss": loss, "mutable_state": state or None}
@@ -178,73 +169,86 @@ class DiscreteELBO(ELBO):
 
     def _particle(
         self,
-        program: Program,
+        run: Callable[..., Program],
         plan: Plan,
         params: dict[str, Any],
-        noise_key: jax.Array,
-        learn_now: Any,
+        key: jax.Array,
+        tangents: Any,
     ) -> dict[str, Any]:
+        program_key, noise_key, part_key = jax.random.split(key, 3)
+        program = run(program_key)
         terms = program.terms()
         elbo = sum((jnp.sum(term.value) for term in terms), start=jnp.zeros(()))
-        out: dict[str, Any] = {"elbo": elbo, "rloo": {}, "averages": {}}
-        surrogate = objective = jnp.zeros(())
-        costs = {name: downstream_cost(name, program, terms) for name in plan.estimators}
+        out: dict[str, Any] = {"elbo": elbo, "rloo": {}, "averages": {}, "taught": {}}
+        surrogate = jnp.zeros(())
+        rewards = {name: reward(program, terms, name) for name in plan.estimators}
 
-        for name, estimator in plan.estimators.items():
+        for name in plan.of("rloo"):
+            log_q = _score_term(program.guide_trace[name])
+            out["rloo"][name] = log_q, jnp.broadcast_to(rewards[name], log_q.shape)
+        for name in plan.of("score"):
             site = program.guide_trace[name]
-            if estimator not in ("score", "rloo"):
-                continue
-            log_q = _score_term(site)
-            if estimator == "rloo":
-                out["rloo"][name] = log_q, jnp.broadcast_to(costs[name], log_q.shape)
-                continue
-            baseline, fit, average = self._baseline(name, site, params, costs[name])
-            surrogate = surrogate + jnp.sum(score.surrogate(log_q, costs[name] - baseline))
-            objective = objective + fit
-            out["averages"].update(average)
+            baseline = self._baseline(site, rewards[name], params, out)
+            term = score.surrogate(_score_term(site), rewards[name] - baseline)
+            surrogate = surrogate + jnp.sum(term)
 
-        local = LocalGradients(program, plan, self.options, params, costs, noise_key, learn_now)
-        for name, h in local.gradients().items():
+        fraction = self.options.variance_fraction
+        everywhere = tangents if fraction == 1.0 else False
+        local = LocalGradients(program, plan, self.options, params, rewards, noise_key, everywhere)
+        for name, h in {**local.pathwise(), **local.antithetic()}.items():
             logits = law_of(program.guide_trace[name]["fn"]).logits
             surrogate = surrogate + jnp.sum(stop_gradient(h) * logits)
+        out["taught"].update(local.taught)
+        if fraction < 1.0 and local.learning:
+
+            def on_part() -> dict[str, jax.Array]:
+                return self._on_part(run, program, terms, plan, params, local.learning, part_key)
+
+            def nothing() -> dict[str, jax.Array]:
+                return jax.tree.map(jnp.zeros_like, jax.eval_shape(on_part))
+
+            taught = on_part() if tangents is True else jax.lax.cond(tangents, on_part, nothing)
+            out["taught"].update(taught)
         out["surrogate"] = surrogate
-        out["objective"] = objective + local.objective
         out["state"] = program.mutable_state()
         return out
 
+    def _on_part(
+        self,
+        run: Callable[..., Program],
+        program: Program,
+        terms: list[Term],
+        plan: Plan,
+        params: dict[str, Any],
+        names: tuple[str, ...],
+        key: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """Returns the temperatures' gradients of V by name, from a draw on a part of the batch."""
+        part_key, program_key, noise_key = jax.random.split(key, 3)
+        part = take_part(program, terms, names, self.options.variance_fraction, part_key)
+        again = run(program_key, part)
+        factor = weight(part, program, again, names[0])
+        found = again.terms()
+        rewards = {name: reward(again, found, name) for name in plan.estimators}
+        local = LocalGradients(again, plan, self.options, params, rewards, noise_key, True)
+        local.pathwise()
+        keys = [f"{name}.estimator.temperature" for name in names]
+        return {key: stop_gradient(factor * local.taught[key]) for key in keys}
+
     def _baseline(
-        self, name: str, site: dict[str, Any], params: dict[str, Any], cost: jax.Array
-    ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Returns a score site's baseline, the loss that trains it, and its new average."""
-        zero = jnp.zeros(())
-        cost = stop_gradient(cost)
-        if self.options.baseline == "average":
-            key = f"{name}.baseline.average"
-            average = stop_gradient(params[key])
-            new = score.decay(average, jnp.mean(cost), self.options.decay)
-            return average, zero, {key: new}
-        if self.options.baseline == "network":
-            weights = network_parameters(params, f"{name}.baseline.")
-            side = side_input(site)
-            assert weights is not None
-            if side is None:
-                raise ValueError(
-                    f"site {name!r}: a network baseline needs infer={{'estimator_input': ...}}"
-                )
-            predicted = network.apply(weights, side)
-            # The inputs may be broadcast over plates; the cost has their full shape.
-            predicted = jnp.broadcast_to(
-                predicted, jnp.broadcast_shapes(predicted.shape, cost.shape)
-            )
-            fit = jnp.sum((predicted - cost) ** 2)
-            return predicted, fit, {}
-        return zero, zero, {}
-
-
-def downstream_cost(name: str, program: Program, terms: list[Term]) -> jax.Array:
-    """Returns the sum of the terms that depend on a site, reduced to the site's plates."""
-    frames = frames_of(program.guide_trace[name])
-    return stop_gradient(sum_to((t for t in terms if name in t.deps), frames))
+        self, site: dict[str, Any], reward: jax.Array, params: dict[str, Any], out: dict[str, Any]
+    ) -> jax.Array:
+        """Returns a score site's baseline; adds what it learns and its new average to ``out``."""
+        options = self.options
+        if options.baseline is None:
+            return jnp.zeros(())
+        if options.baseline == "average":
+            average, new = average_baseline(site, reward, params, options.decay)
+            out["averages"].update(new)
+            return average
+        baseline, taught = network_baseline(site, reward, params)
+        out["taught"].update(taught)
+        return baseline
 
 
 def _score_term(site: dict[str, Any]) -> jax.Array:
@@ -263,19 +267,3 @@ def _score_term(site: dict[str, Any]) -> jax.Array:
 
 def _value_neutral(value: jax.Array, surrogate: jax.Array) -> jax.Array:
     return value + surrogate - stop_gradient(surrogate)
-
-
-def _check(options: Options) -> None:
-    def complain(argument: str, given: Any, allowed: str) -> None:
-        raise ValueError(f"{argument} must be {allowed}, got {given!r}")
-
-    if not options.temperature > 0:
-        complain("temperature", options.temperature, "positive")
-    if options.variance_every < 1:
-        complain("variance_every", options.variance_every, "a positive integer")
-    if options.control_variate not in ("both", "rebar", "network"):
-        complain("control_variate", options.control_variate, "'both', 'rebar' or 'network'")
-    if options.baseline not in (None, "average", "network"):
-        complain("baseline", options.baseline, "None, 'average' or 'network'")
-    if not 0 <= options.decay < 1:
-        complain("decay", options.decay, "in [0, 1)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -11,10 +11,17 @@ from jax.lax import stop_gradient
 
 from relaxppl.estimators import disarm, network, rebar
 from relaxppl.estimators.laws import Draw, Law
+from relaxppl.estimators.plan import Options, Plan
 from relaxppl.numpyro.elbo.laws import law_of, stopped
-from relaxppl.numpyro.elbo.plan import Plan
-from relaxppl.numpyro.elbo.prepare import network_parameters, network_rank, side_input
-from relaxppl.numpyro.elbo.program import Program, frames_of, sum_to
+from relaxppl.numpyro.elbo.parameters import network_parameters, network_rank, side_input
+from relaxppl.numpyro.elbo.program import Program
+from relaxppl.numpyro.elbo.structure import Term, frames_of, reduce_to
+
+
+def reward(program: Program, terms: Iterable[Term], name: str) -> jax.Array:
+    """Returns the sum of the terms that depend on a site, reduced to the site's plates."""
+    frames = frames_of(program.guide_trace[name])
+    return stop_gradient(reduce_to((t for t in terms if name in t.deps), frames))
 
 
 class LocalGradients:
@@ -24,45 +31,58 @@ class LocalGradients:
     :param plan: the estimator of each site.
     :param options: the ELBO's options.
     :param params: the parameters by name.
-    :param costs: each site's downstream cost, with its batch dimensions only.
+    :param rewards: each site's downstream terms summed, with its batch dimensions only.
     :param key: a PRNG key for the latents behind the values drawn.
-    :param learn_now: whether the temperatures' objective runs; may be traced.
+    :param tangents: whether the temperatures learn; may be traced.
+
+    After :meth:`pathwise` the attribute ``taught`` holds the gradient of V = sum |h|^2 in each
+    parameter that learns, by name.
     """
 
     def __init__(
         self,
         program: Program,
         plan: Plan,
-        options: Any,
+        options: Options,
         params: dict[str, Any],
-        costs: Mapping[str, jax.Array],
+        rewards: Mapping[str, jax.Array],
         key: jax.Array,
-        learn_now: Any,
+        tangents: Any,
     ) -> None:
         self.program, self.plan, self.options, self.params = program, plan, options, params
-        self.key, self.learn_now = key, learn_now
-        self.objective = jnp.zeros(())
+        self.key, self.tangents = key, tangents
+        self.taught: dict[str, jax.Array] = {}
         self.laws: dict[str, Law] = {}
         self.draws: dict[str, Draw] = {}
-        for name, (law, _) in program.structure.laws.items():
-            if law is not None:
+        for name, site in program.structure.discrete.items():
+            if site.law is not None:
                 self.laws[name] = law_of(stopped(program.guide_trace[name]["fn"]))
-        self.costs = {n: self._aligned(n, c) for n, c in costs.items() if n in self.laws}
+        self.rewards = {n: self._aligned(n, r) for n, r in rewards.items() if n in self.laws}
 
-    def gradients(self) -> dict[str, jax.Array]:
-        """Returns h by site, of the logits' shape."""
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The sites whose temperature is learned."""
+        return tuple(n for n in self.plan.soft if self._parameter(n, "temperature") is not None)
+
+    def pathwise(self) -> dict[str, jax.Array]:
+        """Returns h by site for REBAR and RELAX, of the logits' shape."""
         found: dict[str, jax.Array] = {}
-        structure, plan = self.program.structure, self.plan
-        for level in structure.levels(plan.soft):
+        for level in self.program.structure.levels(self.plan.soft):
             found.update(self._relaxed(level))
-        for name in plan.networks - plan.soft:
-            found.update(self._with_controls((name,), {}, {}))
-        for level in structure.levels(plan.antithetic):
+        for name in self.plan.networks:
+            if name not in self.plan.soft:
+                found.update(self._with_controls((name,), {}, {}))
+        return found
+
+    def antithetic(self) -> dict[str, jax.Array]:
+        """Returns h by site for DisARM: one more hard evaluation for each level."""
+        found: dict[str, jax.Array] = {}
+        for level in self.program.structure.levels(self.plan.of("disarm")):
             found.update(self._antithetic(level))
         return found
 
     def _noise_key(self, name: str, use: int) -> jax.Array:
-        index = self.program.structure.discrete.index(name)
+        index = list(self.program.structure.discrete).index(name)
         return jax.random.fold_in(self.key, 3 * index + use)
 
     def _noise(self, kind: str, name: str, shape: tuple[int, ...], use: int) -> jax.Array:
@@ -105,7 +125,9 @@ class LocalGradients:
         each = {}
         for name in names:
             frames = frames_of(self.program.guide_trace[name])
-            each[name] = self._aligned(name, sum_to((t for t in terms if name in t.deps), frames))
+            each[name] = self._aligned(
+                name, reduce_to((t for t in terms if name in t.deps), frames)
+            )
         return whole, each
 
     def _relaxed(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
@@ -135,10 +157,7 @@ class LocalGradients:
             if name in self.laws and self.laws[name].relaxable:
                 self._draw(name)
 
-        learned = {
-            n: t for n, t in temperatures.items() if self._parameter(n, "temperature") is not None
-        }
-        if not learned:
+        if self.tangents is False or not set(level) & set(self.learning):
             return self._with_controls(level, rebar.control(draws, cost, temperatures, free), {})
 
         def full() -> tuple[Any, Any]:
@@ -149,10 +168,10 @@ class LocalGradients:
             zeros = jax.tree.map(jnp.zeros_like, controls)
             return controls, dict.fromkeys(temperatures, zeros)
 
-        if self.learn_now is True:
+        if self.tangents is True:
             controls, tangents = full()
         else:
-            controls, tangents = jax.lax.cond(self.learn_now, full, cheap)
+            controls, tangents = jax.lax.cond(self.tangents, full, cheap)
         return self._with_controls(level, controls, tangents)
 
     def _with_controls(
@@ -161,11 +180,11 @@ class LocalGradients:
         controls: dict[str, jax.Array],
         tangents: dict[str, dict[str, jax.Array]],
     ) -> dict[str, jax.Array]:
-        """Returns h = R score + e control + network's, and adds to the variance's objective."""
+        """Returns h = R score + e control + network's, and what its square teaches."""
         found, etas = {}, {}
         for name in names:
             draw = self._draw(name)
-            h = self.costs[name] * draw.score()
+            h = self.rewards[name] * draw.score()
             if name in controls:
                 eta = self._parameter(name, "eta")
                 etas[name] = jnp.asarray(self.options.eta) if eta is None else stop_gradient(eta)
@@ -174,19 +193,14 @@ class LocalGradients:
                 h = h + self._network(name, h)
             found[name] = stop_gradient(h)
         in_eta, in_temperature = rebar.variance_gradients(found, etas, controls, tangents)
-        self._descend({n: self._parameter(n, "eta") for n in in_eta}, in_eta)
-        self._descend(
-            {n: self._parameter(n, "temperature") for n in in_temperature}, in_temperature
-        )
-        for name in self.plan.networks & set(names):
-            self._learn_network(name, found[name])
+        for which, gradients in (("eta", in_eta), ("temperature", in_temperature)):
+            for name, gradient in gradients.items():
+                if self._parameter(name, which) is not None:
+                    self.taught[f"{name}.estimator.{which}"] = gradient
+        for name in names:
+            if name in self.plan.networks:
+                self._learn_network(name, found[name])
         return found
-
-    def _descend(self, parameters: Any, gradients: Any) -> None:
-        """Adds to the objective a term with the given gradients."""
-        for name, parameter in parameters.items():
-            if parameter is not None:
-                self.objective += jnp.sum(stop_gradient(gradients[name]) * parameter)
 
     def _network_of(self, name: str) -> tuple[dict[str, jax.Array], Any, jax.Array | None]:
         site = self.program.guide_trace[name]
@@ -208,7 +222,7 @@ class LocalGradients:
         parameters, function, free = self._network_of(name)
         weights = jax.tree.map(stop_gradient, parameters)
         gradients = rebar.network_gradients(self._draw(name), function, weights, h, free)
-        self._descend(parameters, gradients)
+        self.taught.update({f"{name}.estimator.{key}": g for key, g in gradients.items()})
 
     def _antithetic(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
         pairs, values = {}, {}
@@ -218,4 +232,4 @@ class LocalGradients:
             pairs[name] = disarm.Antithetic(law, law.encode(site["value"]), noise)
             values[name] = law.decode(pairs[name].value).astype(site["value"].dtype)
         _, mirrored = self._site_costs(level, values, None)
-        return {n: pairs[n].local_gradient(self.costs[n], mirrored[n]) for n in level}
+        return {n: pairs[n].local_gradient(self.rewards[n], mirrored[n]) for n in level}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
@@ -14,42 +13,10 @@ from numpyro.util import _validate_model, check_model_guide_match
 
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.laws import soft_log_prob, stopped
-from relaxppl.numpyro.elbo.structure import Structure
+from relaxppl.numpyro.elbo.structure import Structure, Term, frames_of
 
-Frames = frozenset[tuple[str, int]]
 SoftValue = Callable[[str, Any], Any]
 """From a site's name and its recomputed law to its relaxed value; None where it has none."""
-
-
-class Term(NamedTuple):
-    """One summand of log p - log q."""
-
-    value: jax.Array
-    """As the host's log densities: scaled, masked, summed over events only."""
-    frames: Frames
-    """The plates that it lies in, by name and dimension."""
-    deps: frozenset[str]
-    """The guide's discrete sites that it depends on."""
-
-
-def frames_of(site: dict[str, Any]) -> Frames:
-    """Returns the plates of a site, by name and dimension."""
-    return frozenset((frame.name, frame.dim) for frame in site["cond_indep_stack"])
-
-
-def sum_to(terms: Iterable[Term], frames: Frames) -> jax.Array:
-    """Returns the sum of terms, reduced to the given plates; every other dimension is summed."""
-    result = jnp.zeros(())
-    for term in terms:
-        value = term.value
-        for dim in range(-jnp.ndim(value), 0):
-            kept = any(frame in frames for frame in term.frames if frame[1] == dim)
-            if not kept and value.shape[dim] != 1:
-                value = jnp.sum(value, axis=dim, keepdims=True)
-        while value.ndim and value.shape[0] == 1:
-            value = value[0]
-        result = result + value
-    return result
 
 
 class Program:
@@ -64,6 +31,7 @@ class Program:
     :param keys: PRNG keys of the model and of the guide.
     :param plate_key: a key for the plates' subsamples, or None to use the two.
     :param use_exact_kl: whether to integrate the pairs of sites that can be.
+    :param subsamples: rows to use in plates that subsample, by plate.
     """
 
     def __init__(
@@ -77,12 +45,15 @@ class Program:
         keys: tuple[jax.Array, jax.Array],
         plate_key: jax.Array | None = None,
         use_exact_kl: bool = False,
+        subsamples: dict[str, jax.Array] | None = None,
     ) -> None:
         self.args, self.kwargs = args, kwargs
         self.structure = structure
         self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
 
         def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
+            if subsamples:
+                fn = _Subsampled(fn, subsamples)
             if plate_key is not None:
                 hidden = ["sample", "prng_key", "control_flow"]
                 fn = handlers.seed(fn, plate_key, hide_types=hidden)
@@ -255,3 +226,16 @@ class _Again(Messenger):
             value = self.choose(msg, before)
             if value is not None:
                 msg["value"] = value
+
+
+class _Subsampled(Messenger):
+    """Puts given rows into plates that subsample, however many they are."""
+
+    def __init__(self, fn: Any, rows: dict[str, jax.Array]) -> None:
+        super().__init__(fn)
+        self.rows = rows
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "plate" and msg["name"] in self.rows:
+            rows = self.rows[msg["name"]]
+            msg["value"], msg["args"] = rows, (msg["args"][0], len(rows))

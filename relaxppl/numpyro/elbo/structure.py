@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.ops.provenance import eval_provenance
 
-from relaxppl.estimators.laws import Law
+from relaxppl.estimators.plan import Candidate
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 
 _PARAMS = "relaxppl parameters"
 
 Deps = Mapping[str, frozenset[str]]
+Frames = frozenset[tuple[str, int]]
+
+
+class Term(NamedTuple):
+    """One summand of log p - log q."""
+
+    value: jax.Array
+    """As the host's log densities: scaled, masked, summed over events only."""
+    frames: Frames
+    """The plates that it lies in, by name and dimension."""
+    deps: frozenset[str]
+    """The guide's discrete sites that it depends on."""
+
+
+def frames_of(site: dict[str, Any]) -> Frames:
+    """Returns the plates of a site, by name and dimension."""
+    return frozenset((frame.name, frame.dim) for frame in site["cond_indep_stack"])
+
+
+def reduce_to(terms: Iterable[Term], frames: Frames) -> jax.Array:
+    """Returns the sum of terms, reduced to the given plates; every other dimension is summed."""
+    result = jnp.zeros(())
+    for term in terms:
+        value = term.value
+        for dim in range(-jnp.ndim(value), 0):
+            kept = any(frame in frames for frame in term.frames if frame[1] == dim)
+            if not kept and value.shape[dim] != 1:
+                value = jnp.sum(value, axis=dim, keepdims=True)
+        while value.ndim and value.shape[0] == 1:
+            value = value[0]
+        result = result + value
+    return result
 
 
 @dataclass(frozen=True)
@@ -35,15 +68,12 @@ class Structure:
     """What the parameters of each law of the model depend on."""
     guide_laws: Deps
     """What the parameters of each law of the guide depend on."""
-    discrete: tuple[str, ...]
+    discrete: Mapping[str, Candidate]
     """The guide's latent sites without a reparameterised sampler, in the guide's order."""
-    laws: Mapping[str, tuple[type[Law] | None, str]]
-    """For each discrete site the law that the estimators know it by, and its class's name."""
-    choices: Mapping[str, str | None]
-    """The estimator that each discrete site's infer dict asks for."""
 
-    def levels(self, group: frozenset[str]) -> list[tuple[str, ...]]:
-        """Returns the sites of a group by level: none in a level depends on another in it."""
+    def levels(self, names: Iterable[str]) -> list[tuple[str, ...]]:
+        """Returns some of the sites by level: none of a level depends on another in it."""
+        group = frozenset(names)
         level: dict[str, int] = {}
         for name in self.discrete:
             if name in group:
@@ -70,17 +100,16 @@ def analyse(
     :param guide: the guide, not seeded.
     :param params: the parameters by name.
     """
-    found: dict[str, Any] = {"laws": {}, "choices": {}}
+    found: dict[str, Candidate] = {}
 
     def latents() -> dict[str, jax.Array]:
         seeded = handlers.seed(handlers.substitute(guide, data=params), rng_seed=0)
         trace = handlers.trace(seeded).get_trace(*args, **kwargs)
         sites = {n: s for n, s in trace.items() if _is_latent(s)}
-        found["discrete"] = tuple(n for n, s in sites.items() if not s["fn"].has_rsample)
-        for n in found["discrete"]:
-            fn = sites[n]["fn"]
-            found["choices"][n] = sites[n]["infer"].get("estimator")
-            found["laws"][n] = (law_type(fn), type(base_of(fn)).__name__)
+        for n, site in sites.items():
+            fn, wanted = site["fn"], site["infer"].get("estimator")
+            if not fn.has_rsample:
+                found[n] = Candidate(n, type(base_of(fn)).__name__, law_type(fn), wanted)
         return {n: s["value"] for n, s in sites.items()}
 
     values = jax.eval_shape(latents)
@@ -112,12 +141,14 @@ def analyse(
     model_terms, model_laws, guide_terms, guide_laws = eval_provenance(
         program, **values, **{_PARAMS: params}
     )
+    laws = _union(guide_laws)
     return Structure(
         model_terms=_union(model_terms),
         guide_terms=_union(guide_terms),
         model_laws=_union(model_laws),
-        guide_laws=_union(guide_laws),
-        **found,
+        guide_laws=laws,
+        # A site inside scan is one name for many draws.
+        discrete={n: s._replace(recurrent=n in laws[n]) for n, s in found.items()},
     )
 
 

@@ -9,7 +9,8 @@ covers only the rest. A site of the guide may ask for another estimator by
 
 from __future__ import annotations
 
-from relaxppl.pyro.elbo.engine import DiscreteELBO, Options
+from relaxppl.estimators.plan import Options
+from relaxppl.pyro.elbo.engine import DiscreteELBO
 
 _UNKNOWN = float("inf")
 
@@ -106,7 +107,11 @@ class REBAR_ELBO(DiscreteELBO):
         never.
     :param coupled: whether the two latents of the control variate share their value. Then one
         relaxed evaluation of the model serves both, at about the same variance; else two.
-    :param variance_every: the temperature's gradient is computed every so many steps, on average.
+    :param variance_every: the temperature's gradient is computed every so many steps, on average;
+        that of the factor costs nothing and is taken at every step.
+    :param variance_fraction: the temperature's gradient is computed on a new draw for so large a
+        random part of the batch. The batch is the plate around the sites; its rows are those of
+        the arguments whose first axis has the plate's length.
     :param exact_kl: whether to integrate exact KL divergences.
 
     Tucker et al., 2017 (arXiv:1703.07370).
@@ -123,9 +128,19 @@ class REBAR_ELBO(DiscreteELBO):
         learn: bool | None = None,
         coupled: bool = True,
         variance_every: int = 1,
+        variance_fraction: float = 1.0,
         exact_kl: bool = False,
     ) -> None:
-        options = Options("rebar", exact_kl, temperature, eta, learn, coupled, variance_every)
+        options = Options(
+            "rebar",
+            exact_kl,
+            temperature,
+            eta,
+            learn,
+            coupled,
+            variance_every,
+            variance_fraction,
+        )
         super().__init__(options, num_particles, max_plate_nesting, vectorize_particles)
 
 
@@ -144,6 +159,7 @@ class RELAX_ELBO(DiscreteELBO):
     :param learn: as of :class:`REBAR_ELBO`, for temperature and factor; the network always learns.
     :param coupled: as of :class:`REBAR_ELBO`.
     :param variance_every: as of :class:`REBAR_ELBO`.
+    :param variance_fraction: as of :class:`REBAR_ELBO`.
     :param exact_kl: whether to integrate exact KL divergences.
 
     Grathwohl et al., 2018 (arXiv:1711.00123).
@@ -162,6 +178,7 @@ class RELAX_ELBO(DiscreteELBO):
         learn: bool | None = None,
         coupled: bool = True,
         variance_every: int = 1,
+        variance_fraction: float = 1.0,
         exact_kl: bool = False,
     ) -> None:
         options = Options(
@@ -172,6 +189,7 @@ class RELAX_ELBO(DiscreteELBO):
             learn,
             coupled,
             variance_every,
+            variance_fraction,
             control_variate,
             hidden=hidden,
         )

@@ -14,10 +14,10 @@ from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
 from relaxppl.estimators import score
+from relaxppl.estimators.plan import Options, Plan, make_plan
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
-from relaxppl.pyro.elbo.plan import Options, Plan, make_plan
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site
 
@@ -128,7 +128,9 @@ class DiscreteELBO(pyro.infer.ELBO):
         return programs
 
     def _plan(self, program: Program) -> Plan:
-        return make_plan(program.sites.values(), self.options, self.num_particles)
+        return make_plan(
+            (site.candidate for site in program.sites.values()), self.options, self.num_particles
+        )
 
     def _loss(self, programs: list[Program]) -> torch.Tensor | float:
         values = [term.value.detach().sum() for p in programs for term in p.terms]

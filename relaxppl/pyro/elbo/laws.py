@@ -31,7 +31,7 @@ def base_of(fn: Any) -> Any:
     return fn
 
 
-def kind_of(fn: Any) -> type[Law] | None:
+def law_type(fn: Any) -> type[Law] | None:
     """Returns the estimators' law of a Bernoulli, a one-hot or a categorical, else None."""
     base = base_of(fn)
     if isinstance(base, RelaxedDistribution):
@@ -50,7 +50,7 @@ def law_of(fn: Any) -> Law | None:
     :param fn: a Bernoulli, a OneHotCategorical or a Categorical, wrapped or not; for every other
         distribution the answer is None.
     """
-    kind = kind_of(fn)
+    kind = law_type(fn)
     if kind is None:
         return None
     logits = detach_provenance(base_of(fn).logits)
@@ -97,5 +97,5 @@ def soft_log_prob(fn: Any, value: torch.Tensor) -> torch.Tensor | None:
         if inner is None or not ranks:
             return inner
         return inner.sum(tuple(range(-ranks, 0)))
-    kind = kind_of(fn)
+    kind = law_type(fn)
     return None if kind in (None, Categorical) else kind(fn.logits).log_prob(value)

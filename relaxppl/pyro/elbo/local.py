@@ -11,9 +11,9 @@ import torch
 from relaxppl import ops
 from relaxppl.estimators import disarm, network, rebar
 from relaxppl.estimators.laws import Draw
+from relaxppl.estimators.plan import Options, Plan
 from relaxppl.pyro.elbo.laws import law_of
 from relaxppl.pyro.elbo.parameters import Own, features_of, network_rank, side_input
-from relaxppl.pyro.elbo.plan import Options, Plan
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site, Term, levels, reduce_to
 from relaxppl.pyro.shell import _NOISE
@@ -22,7 +22,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 @contextmanager
-def _explained(level: list[str]) -> Iterator[None]:
+def _explained(level: tuple[str, ...]) -> Iterator[None]:
     try:
         yield
     except (IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -154,7 +154,7 @@ class Pathwise:
             for name, gradient in pullback(cotangent).items():
                 self.own.learn(f"{name}.estimator.temperature", gradient)
 
-    def _controls(self, level: list[str]) -> tuple[Tensors, Any]:
+    def _controls(self, level: tuple[str, ...]) -> tuple[Tensors, Any]:
         """Returns the control variates of a level, and their pullback to the temperatures."""
         program = self.program
         draws = {name: self.draw(name) for name in level}

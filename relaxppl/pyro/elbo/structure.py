@@ -16,6 +16,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 
 from relaxppl.estimators.laws import Law
+from relaxppl.estimators.plan import Candidate
 from relaxppl.pyro.elbo.laws import base_of, law_of
 
 Names = frozenset[str]
@@ -35,6 +36,13 @@ class Site:
     """The discrete sites that the parameters depend on."""
     law: Law | None
     """The law by its logits, which carry the guide's graph; None for a law with no logits."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """What decides the site's estimator."""
+        law = None if self.law is None else type(self.law)
+        class_name = type(base_of(self.fn)).__name__
+        return Candidate(self.name, class_name, law, self.infer.get("estimator"))
 
     def aligned(self, costs: torch.Tensor | float) -> torch.Tensor:
         """Returns costs per element of the batch, shaped to broadcast against the logits."""
@@ -119,7 +127,7 @@ def reduce_to(terms: Iterable[Term], site: Site) -> torch.Tensor | float:
     return total
 
 
-def levels(sites: dict[str, Site], names: Iterable[str]) -> list[list[str]]:
+def levels(sites: dict[str, Site], names: Iterable[str]) -> list[tuple[str, ...]]:
     """Returns some of the sites by level: those of one level do not depend on each other.
 
     :param sites: all sites, in the order in which they were drawn.
@@ -130,10 +138,8 @@ def levels(sites: dict[str, Site], names: Iterable[str]) -> list[list[str]]:
     for name, site in sites.items():
         if name in wanted:
             level[name] = 1 + max((level[u] for u in site.upstream if u in level), default=0)
-    found: list[list[str]] = [[] for _ in range(max(level.values(), default=0))]
-    for name, value in level.items():
-        found[value - 1].append(name)
-    return found
+    depth = max(level.values(), default=0)
+    return [tuple(n for n in level if level[n] == k) for k in range(1, depth + 1)]
 
 
 def frames_of(node: Any) -> frozenset[Any]:

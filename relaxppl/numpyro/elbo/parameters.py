@@ -1,4 +1,4 @@
-"""The guide that declares what an ELBO itself learns, for stock SVI to optimise and to carry."""
+"""What an estimator learns and remembers, declared by the guide for stock SVI to carry."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro
+from jax.lax import stop_gradient
 from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.primitives import mutable
 
-from relaxppl.estimators import network
+from relaxppl.estimators import network, score
 from relaxppl.numpyro.elbo.laws import law_of
 
 
@@ -50,7 +51,7 @@ def network_rank(site: dict[str, Any]) -> int:
 def side_input(site: dict[str, Any]) -> jax.Array | None:
     """Returns the inputs that the guide gives the site's network, (*plates, features), or None."""
     given = site["infer"].get("estimator_input")
-    return None if given is None else jax.lax.stop_gradient(jnp.asarray(given))
+    return None if given is None else stop_gradient(jnp.asarray(given))
 
 
 class PreparedGuide:
@@ -95,12 +96,8 @@ def _declare(name: str, site: dict[str, Any], needs: Needs) -> None:
         seen = math.prod(shape[len(shape) - rank :])
         _declare_network(prefix, seen + features, needs.control_network)
     if needs.baseline_network is not None:
-        if side is None:
-            raise ValueError(
-                f"site {name!r}: a network baseline needs the inputs that it sees; give them in "
-                "the guide as infer={'estimator_input': array of shape (*plates, features)}"
-            )
-        _declare_network(f"{name}.baseline.", features, needs.baseline_network)
+        seen = _side_of_baseline(site).shape[-1]
+        _declare_network(f"{name}.baseline.", seen, needs.baseline_network)
     if needs.average:
         mutable(f"{name}.baseline.average", jnp.zeros(()))
 
@@ -121,3 +118,44 @@ def network_parameters(params: dict[str, Any], prefix: str) -> dict[str, jax.Arr
 def is_discrete(site: dict[str, Any]) -> bool:
     """Returns whether a latent site needs an estimator."""
     return not site["fn"].has_rsample
+
+
+def network_baseline(
+    site: dict[str, Any], reward: jax.Array, params: dict[str, Any]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns a baseline from the site's input, and the gradient of its squared error by name.
+
+    :param reward: the sum of the terms that depend on the site, over its batch.
+    :raises ValueError: if the site gives no input.
+    """
+    prefix = f"{site['name']}.baseline."
+    weights, side = network_parameters(params, prefix), _side_of_baseline(site)
+    assert weights is not None
+
+    def error(weights: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        predicted = network.apply(weights, side)
+        # The inputs may be broadcast over plates; the reward has their full shape.
+        shape = jnp.broadcast_shapes(predicted.shape, reward.shape)
+        return jnp.sum((jnp.broadcast_to(predicted, shape) - reward) ** 2), predicted
+
+    gradients, predicted = jax.grad(error, has_aux=True)(jax.tree.map(stop_gradient, weights))
+    return predicted, {prefix + key: gradient for key, gradient in gradients.items()}
+
+
+def average_baseline(
+    site: dict[str, Any], reward: jax.Array, params: dict[str, Any], decay: float
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the decaying average of earlier rewards at a site, and the next one by name."""
+    name = f"{site['name']}.baseline.average"
+    average = stop_gradient(params[name])
+    return average, {name: score.decay(average, jnp.mean(reward), decay)}
+
+
+def _side_of_baseline(site: dict[str, Any]) -> jax.Array:
+    side = side_input(site)
+    if side is None:
+        raise ValueError(
+            f"site {site['name']!r}: a network baseline needs the inputs that it sees; give them "
+            "in the guide as infer={'estimator_input': array of shape (*plates, features)}"
+        )
+    return side

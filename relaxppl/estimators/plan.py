@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
-from relaxppl.pyro.elbo.laws import base_of
-from relaxppl.pyro.elbo.structure import Site
 
 SUPPORT: dict[str, tuple[type[Law], ...] | None] = {
     "score": None,
@@ -21,7 +20,7 @@ SUPPORT: dict[str, tuple[type[Law], ...] | None] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What the constructors of the five classes set.
+    """What the constructors of the ELBOs set.
 
     :raises ValueError: naming the argument, what was given and what is allowed.
     """
@@ -33,6 +32,7 @@ class Options:
     learn: bool | None = None
     coupled: bool = True
     variance_every: int = 1
+    variance_fraction: float = 1.0
     control_variate: str = "both"
     baseline: str | None = None
     decay: float = 0.9
@@ -42,6 +42,7 @@ class Options:
         checks = {
             "temperature": (self.temperature > 0, "positive"),
             "variance_every": (self.variance_every >= 1, "a positive integer"),
+            "variance_fraction": (0 < self.variance_fraction <= 1, "in (0, 1]"),
             "control_variate": (
                 self.control_variate in ("both", "rebar", "network"),
                 "'both', 'rebar' or 'network'",
@@ -58,48 +59,62 @@ class Options:
                 raise ValueError(f"{argument} must be {allowed}, got {given!r}")
 
 
+class Candidate(NamedTuple):
+    """A discrete site of a guide, as far as the choice of its estimator goes."""
+
+    name: str
+    class_name: str
+    """That of its distribution."""
+    law: type[Law] | None
+    """The law that the estimators know it by."""
+    wanted: str | None
+    """The estimator that its infer dict asks for."""
+    recurrent: bool = False
+    """Whether its own values decide its law: then only the score function is right."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The estimator of every discrete site.
+    """The estimator of every discrete site; all in the guide's order.
 
     :param estimators: by site.
     :param soft: the sites whose control variate is the program at relaxed values.
     :param networks: the sites with a control-variate network.
     """
 
-    estimators: dict[str, str]
-    soft: list[str]
-    networks: list[str]
+    estimators: Mapping[str, str]
+    soft: tuple[str, ...]
+    networks: tuple[str, ...]
 
-    def of(self, estimator: str) -> list[str]:
+    def of(self, estimator: str) -> tuple[str, ...]:
         """Returns the sites that one estimator runs at."""
-        return [name for name, chosen in self.estimators.items() if chosen == estimator]
+        return tuple(name for name, chosen in self.estimators.items() if chosen == estimator)
 
 
-def make_plan(sites: Iterable[Site], options: Options, num_particles: int) -> Plan:
+def make_plan(sites: Iterable[Candidate], options: Options, num_particles: int) -> Plan:
     """Chooses each site's estimator and checks that it supports the site.
 
     :raises ValueError: for an unknown estimator, or one that needs more particles.
     :raises NotImplementedError: where an estimator does not support a site's law; the message names
         the site and the estimators that do.
     """
-    plan = Plan({}, [], [])
+    estimators: dict[str, str] = {}
+    soft, networks = [], []
     for site in sites:
-        name = site.name
-        estimator = site.infer.get("estimator") or options.estimator
+        estimator = site.wanted or options.estimator
         _check(site, estimator, options, num_particles)
-        plan.estimators[name] = estimator
-        relax, integer = estimator == "relax", type(site.law) is Categorical
+        estimators[site.name] = estimator
+        relax, integer = estimator == "relax", site.law is Categorical
         with_cost = relax and options.control_variate != "network" and not integer
         if estimator == "rebar" or with_cost:
-            plan.soft.append(name)
+            soft.append(site.name)
         if relax and options.control_variate != "rebar":
-            plan.networks.append(name)
-    return plan
+            networks.append(site.name)
+    return Plan(estimators, tuple(soft), tuple(networks))
 
 
-def _check(site: Site, estimator: str, options: Options, num_particles: int) -> None:
-    name, class_name = site.name, type(base_of(site.fn)).__name__
+def _check(site: Candidate, estimator: str, options: Options, num_particles: int) -> None:
+    name, class_name = site.name, site.class_name
     if estimator not in SUPPORT:
         raise ValueError(
             f"site {name!r}: unknown estimator {estimator!r} in its infer dict; "
@@ -109,19 +124,26 @@ def _check(site: Site, estimator: str, options: Options, num_particles: int) -> 
         raise ValueError(
             f"site {name!r}: rloo compares draws and needs num_particles >= 2, got {num_particles}"
         )
-    integer = type(site.law) is Categorical
+    integer = site.law is Categorical
     if estimator == "relax" and integer and options.control_variate == "rebar":
         raise NotImplementedError(
             f"site {name!r}: {class_name} has integer values, so that relax can use a network only "
             "there: control_variate='network' or 'both', or a OneHotCategorical site"
         )
-    able = [n for n, laws in SUPPORT.items() if laws is None or type(site.law) in laws]
-    if estimator in able:
+    possible = [
+        chosen
+        for chosen, laws in SUPPORT.items()
+        if laws is None or (site.law in laws and not site.recurrent)
+    ]
+    if estimator in possible:
         return
     laws = SUPPORT[estimator] or ()
+    reason = f"it takes {', '.join(law.__name__ for law in laws)}"
+    if site.recurrent:
+        reason = "its own values decide its law (a site inside scan)"
     hint = "; or make it a OneHotCategorical, whose value can be relaxed" if integer else ""
+    ways_out = ", ".join(possible)
     raise NotImplementedError(
-        f"site {name!r} is a {class_name}, which the estimator {estimator!r} does not support: it "
-        f"takes {', '.join(law.__name__ for law in laws)}. Choose one of {', '.join(able)} by "
-        f"infer={{'estimator': ...}} in the guide{hint}"
+        f"site {name!r} is a {class_name}, which the estimator {estimator!r} does not support: "
+        f"{reason}. Choose one of {ways_out} by infer={{'estimator': ...}} in the guide{hint}"
     )
