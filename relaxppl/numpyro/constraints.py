@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from numpyro.distributions import constraints
+from numpyro.distributions import biject_to, constraints, transforms
 
 
 class _Simplex(type(constraints.simplex)):  # type: ignore[misc]
@@ -140,6 +140,9 @@ class _CorrelationCholesky(_CorrelationMatrix):
         positive = jnp.all(jnp.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
         return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < 1e-6, axis=-1)
 
+
+# Autoguides and MCMC on a relaxed program ask for the way from the real line to its sites.
+biject_to.register(_Simplex)(lambda constraint: transforms.StickBreakingTransform())
 
 _simplex = _Simplex()
 one_hot = _OneHot()

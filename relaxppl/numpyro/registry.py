@@ -61,10 +61,6 @@ def _one_hot(distribution: Any, temperature: Any) -> Any:
     return ours.RelaxedOneHotCategorical(temperature, **probs_or_logits(distribution))
 
 
-def _count(distribution: Any, temperature: Any) -> Any:
-    return truncate(distribution, temperature)
-
-
 for _cls in (host.BernoulliProbs, host.BernoulliLogits):
     register_relaxation(_cls, _bernoulli)
 register_relaxation(ours.OneHotCategorical, _one_hot)
@@ -77,5 +73,6 @@ for _cls in (
     host.NegativeBinomialProbs,
     host.NegativeBinomialLogits,
     host.NegativeBinomial2,
+    host.GammaPoisson,
 ):
-    register_relaxation(_cls, _count)
+    register_relaxation(_cls, relaxing.OfWeights(truncate))

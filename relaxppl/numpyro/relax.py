@@ -53,7 +53,7 @@ class relax(Messenger):
         if temperature is None:
             raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
         self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
-        self._readers: dict[int, Callable[[Any], Any]] = {}
+        self._readers: dict[int, Callable[[Any, Any], Any]] = {}
         super().__init__(fn)
 
     def __enter__(self) -> None:
@@ -85,7 +85,7 @@ class relax(Messenger):
         # Outer handlers, such as trace, have recorded what stands at the site by now.
         read = self._readers.pop(id(msg), None)
         if read is not None and not msg["is_observed"]:
-            msg["value"] = read(msg["value"])
+            msg["value"] = read(msg["value"], msg["fn"])
 
 
 class _Inside(relax):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.distributions import constraints
+from torch.distributions import biject_to, constraints, transform_to, transforms
 
 
 class _Simplex(constraints.Constraint):
@@ -114,6 +114,10 @@ class _CorrelationCholesky(constraints.Constraint):
         positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
         return lower & positive & ((value.square().sum(-1) - 1.0).abs() < 1e-6).all(-1)
 
+
+# Autoguides and MCMC on a relaxed program ask for the way from the real line to its sites.
+biject_to.register(_Simplex, lambda constraint: transforms.StickBreakingTransform())
+transform_to.register(_Simplex, lambda constraint: transforms.SoftmaxTransform())
 
 _simplex = _Simplex()
 _real = _FiniteReal()

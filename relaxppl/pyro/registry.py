@@ -63,10 +63,6 @@ def _one_hot(distribution: Any, temperature: Any) -> Any:
     return ours.RelaxedOneHotCategorical(temperature, **probs_or_logits(distribution))
 
 
-def _count(distribution: Any, temperature: Any) -> Any:
-    return truncate(distribution, temperature)
-
-
 register_relaxation(torch.distributions.Bernoulli, _bernoulli)
 register_relaxation(torch.distributions.OneHotCategorical, _one_hot)
 for _cls in (
@@ -74,5 +70,6 @@ for _cls in (
     torch.distributions.Poisson,
     torch.distributions.Geometric,
     torch.distributions.NegativeBinomial,
+    host.GammaPoisson,
 ):
-    register_relaxation(_cls, _count)
+    register_relaxation(_cls, relaxing.OfWeights(truncate))

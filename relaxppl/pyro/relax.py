@@ -62,7 +62,7 @@ class RelaxMessenger(Messenger):
             raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
         super().__init__()
         self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
-        self._readers: dict[int, Callable[[Any], Any]] = {}
+        self._readers: dict[int, Callable[[Any, Any], Any]] = {}
 
     def __enter__(self) -> RelaxMessenger:
         self._readers = {}
@@ -90,7 +90,7 @@ class RelaxMessenger(Messenger):
         # Outer handlers, such as trace, have recorded what stands at the site by now.
         read = self._readers.pop(id(msg), None)
         if read is not None and not msg["is_observed"]:
-            msg["value"] = read(msg["value"])
+            msg["value"] = read(msg["value"], msg["fn"])
 
 
 def _conditioned_outside(handler: Messenger, msg: Any) -> bool:

@@ -1,0 +1,24 @@
+"""What the ``relax`` of both hosts shares: which relaxation stands in for which discrete site.
+
+Nothing here knows a host's classes or handlers; each host's registry.py gives them as a
+:class:`Host`.
+"""
+
+from relaxppl.relaxing.host import Host, check_discrete, is_discrete, unwrap
+from relaxppl.relaxing.plan import Plan, left_discrete
+from relaxppl.relaxing.registry import OfWeights, Registry, probs_or_logits
+from relaxppl.relaxing.replacement import Replacement, relaxation_of
+
+__all__ = [
+    "Host",
+    "OfWeights",
+    "Plan",
+    "Registry",
+    "Replacement",
+    "check_discrete",
+    "is_discrete",
+    "left_discrete",
+    "probs_or_logits",
+    "relaxation_of",
+    "unwrap",
+]
