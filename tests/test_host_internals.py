@@ -1,0 +1,111 @@
+"""The private names of the hosts that the library relies on: all of them, and as they were.
+
+A host may change these without notice. Then this file fails first, and says what changed; a new use
+of something private fails here until it is listed.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import numpyro
+import pyro
+import pytest
+import torch
+from torch.autograd import forward_ad
+
+import relaxppl
+
+PACKAGE = Path(relaxppl.__file__).parent
+HOSTS = ("numpyro", "pyro", "torch", "jax")
+
+# Module and name, to the names of its parameters, or to its type where it is not called.
+IMPORTED = {
+    ("numpyro.optim", "_NumPyroOptim"): ("optim_fn", "args", "kwargs"),
+    ("numpyro.primitives", "_PYRO_STACK"): list,
+    ("numpyro.util", "_validate_model"): ("model_trace", "plate_warning"),
+    ("pyro.poutine.runtime", "_PYRO_STACK"): list,
+    ("pyro.poutine.subsample_messenger", "_Subsample"): (
+        "size",
+        "subsample_size",
+        "use_cuda",
+        "device",
+    ),
+    ("torch._C", "_functorch"): type(ast),
+    ("torch.utils._pytree", "tree_flatten"): ("tree", "is_leaf"),
+    ("torch.utils._pytree", "tree_unflatten"): ("leaves", "treespec"),
+}
+
+# Attributes that are read or called, to objects of the hosts that have them.
+ATTRIBUTES: dict[str, tuple[object, ...]] = {
+    "_base": (torch.ones(2).expand(3, 2),),
+    "_batch_shape": (numpyro.distributions.Normal(),),
+    "_current_level": (forward_ad,),
+    "_get_checked_instance": (torch.distributions.Distribution,),
+    "_guess_max_plate_nesting": (pyro.infer.Trace_ELBO(),),
+    "_mask": (
+        numpyro.distributions.MaskedDistribution(numpyro.distributions.Normal(), False),
+        pyro.distributions.Normal(0.0, 1.0).mask(torch.tensor(False)),
+    ),
+    "_process_message": (pyro.poutine.messenger.Messenger(),),
+    "_vectorized_num_particles": (pyro.infer.Trace_ELBO(),),
+}
+
+
+def syntax() -> list[ast.AST]:
+    return [n for f in PACKAGE.rglob("*.py") for n in ast.walk(ast.parse(f.read_text()))]
+
+
+def private_imports() -> set[tuple[str, str]]:
+    """What the package imports from a host under a private name or from a private module."""
+    found = set()
+    for node in syntax():
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in HOSTS:
+            for alias in node.names:
+                parts = f"{node.module}.{alias.name}".split(".")
+                if any(part.startswith("_") for part in parts):
+                    found.add((node.module, alias.name))
+    return found
+
+
+def private_attributes() -> set[str]:
+    """The private attributes that the package reads and nowhere defines itself."""
+    used, own = set(), set()
+    for node in syntax():
+        if isinstance(node, ast.Attribute):
+            (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.Assign):
+            own.update(t.id for t in node.targets if isinstance(t, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+    return {n for n in used - own if n.startswith("_") and not n.startswith("__")}
+
+
+def test_the_lists_are_complete_and_as_short_as_they_can_be() -> None:
+    assert private_imports() == set(IMPORTED)
+    assert private_attributes() == set(ATTRIBUTES)
+
+
+@pytest.mark.parametrize(("module", "name"), IMPORTED)
+def test_a_private_name_is_what_it_was(module: str, name: str) -> None:
+    expected = IMPORTED[module, name]
+    host = importlib.import_module(module)
+    assert hasattr(host, name), f"{module} has no {name} any more, which relaxppl uses"
+    found = getattr(host, name)
+    if isinstance(expected, tuple):
+        parameters = tuple(inspect.signature(found).parameters)
+        assert parameters == expected, f"{module}.{name} takes {parameters}, no more {expected}"
+    else:
+        assert isinstance(found, expected), f"{module}.{name} is a {type(found).__name__} now"
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_private_attribute_is_where_it_was(name: str) -> None:
+    for owner in ATTRIBUTES[name]:
+        kind = owner if isinstance(owner, type) else type(owner)
+        assert hasattr(owner, name), f"{kind.__name__} has no {name} any more"
