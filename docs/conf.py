@@ -48,7 +48,7 @@ def _skip_inherited(
     """What a class has from its host is the host's to document."""
     origin = getattr(getattr(obj, "fget", obj), "__module__", None) or ""
     documented = callable(obj) or isinstance(obj, property)
-    return what == "class" and not (documented and origin.startswith("relaxppl")) or None
+    return (what == "class" and not (documented and origin.startswith("relaxppl"))) or None
 
 
 def setup(app: Any) -> None:
