@@ -1,0 +1,1 @@
+"""RELAX as a policy gradient, with REINFORCE and A2C beside it."""

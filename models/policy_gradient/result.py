@@ -1,0 +1,77 @@
+"""What a run is asked for and what it returns: plain numbers."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALGORITHMS = ("reinforce", "reinforce-average", "a2c", "relax")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training: an algorithm, an environment, a seed.
+
+    Attributes:
+        env: a key of environments.ENVIRONMENTS.
+        algorithm: one of ALGORITHMS.
+        seed: of the environments, the weights and every draw.
+        steps: the budget of environment steps.
+        learning_rate: of the policy, for Adam.
+        discount: of the rewards to come.
+        entropy: the weight of the policy's entropy.
+        envs: environments that step together.
+        length: steps of each in a segment, between two updates.
+        hidden: units of each network's hidden layer.
+        critic_rate: of the critic, for Adam.
+        control_rate: of RELAX's control variate, for Adam.
+        decay: of the average return that reinforce-average subtracts.
+        evaluation_episodes: played at the end, with actions drawn and with the likeliest ones.
+        progress: whether to draw a progress bar.
+    """
+
+    env: str
+    algorithm: str
+    seed: int
+    steps: int
+    learning_rate: float
+    discount: float
+    entropy: float
+    envs: int = 4
+    length: int = 128
+    hidden: int = 64
+    critic_rate: float = 1e-2
+    control_rate: float = 1e-3
+    decay: float = 0.9
+    evaluation_episodes: int = 100
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one training.
+
+    Attributes:
+        algorithm: which one.
+        seed: its seed.
+        steps: environment steps played.
+        episodes: of each training episode, (steps played at its end, undiscounted return), (n, 2).
+        evaluation: returns of the evaluation episodes with actions drawn from the policy, (m,).
+        greedy_evaluation: the same with the likeliest actions.
+        squares: mean |h|^2 of each update, (updates,).
+        squares_without: the same with the critic alone as the control variate.
+        update_seconds: median time of an update, playing left out.
+        train_seconds: time of playing and learning.
+    """
+
+    algorithm: str
+    seed: int
+    steps: int
+    episodes: NDArray[np.float64]
+    evaluation: NDArray[np.float64]
+    greedy_evaluation: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    squares_without: NDArray[np.float64]
+    update_seconds: float
+    train_seconds: float
+    settings: Settings = field(repr=False)
