@@ -58,7 +58,7 @@ def take_part(
         rows = {}
         if size != whole:
             rows = {plate: jax.random.choice(key_rows, size, (count,), replace=False)}
-        if rows or any(map(_has_rows, leaves, [whole] * len(leaves))):
+        if rows or any(_has_rows(leaf, whole) for leaf in leaves):
             args, kwargs = jax.tree.unflatten(tree, cut)
             return Part(args, kwargs, rows, plate, count, whole)
     inside = ", ".join(repr(frame[0]) for frame in common) or "none"
