@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -34,3 +35,28 @@ class Hardened(Distribution):
 
     def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
         return self.discrete.log_prob(value)
+
+
+class Coupled(Hardened):
+    """Draws a relaxed value, and scores the discrete value that it stands for by the discrete law.
+
+    :param relaxed: the distribution of the draws.
+    :param discrete: the law of the discrete values, of the same batch shape.
+    :param harden: from a relaxed value to the discrete one.
+    """
+
+    pytree_aux_fields = ("harden",)
+
+    def __init__(self, relaxed: Any, discrete: Any, harden: Callable[[Any], Any]) -> None:
+        self.harden = harden
+        super().__init__(relaxed, discrete)
+
+    @property
+    def support(self) -> Any:
+        return self.relaxed.support
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        return self.relaxed.sample(key, sample_shape)
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
+        return self.discrete.log_prob(self.harden(value))

@@ -9,7 +9,7 @@ from numpyro import distributions as host
 
 from relaxppl import relaxing
 from relaxppl.numpyro import distributions as ours
-from relaxppl.numpyro.hardened import Hardened
+from relaxppl.numpyro.hardened import Coupled, Hardened
 from relaxppl.numpyro.truncate import truncate
 from relaxppl.relaxing import probs_or_logits
 
@@ -23,6 +23,7 @@ HOST = relaxing.Host(
     categorical=(host.CategoricalProbs, host.CategoricalLogits),
     relaxed=ours.RelaxedDistribution,
     hardened=Hardened,
+    coupled=Coupled,
     sample="numpyro.sample",
 )
 

@@ -11,7 +11,7 @@ from pyro.distributions.torch_distribution import ExpandedDistribution
 
 from relaxppl import relaxing
 from relaxppl.pyro import distributions as ours
-from relaxppl.pyro.hardened import Hardened
+from relaxppl.pyro.hardened import Coupled, Hardened
 from relaxppl.pyro.truncate import truncate
 from relaxppl.relaxing import probs_or_logits
 
@@ -25,6 +25,7 @@ HOST = relaxing.Host(
     categorical=(torch.distributions.Categorical,),
     relaxed=ours.RelaxedDistribution,
     hardened=Hardened,
+    coupled=Coupled,
     sample="pyro.sample",
 )
 

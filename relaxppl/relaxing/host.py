@@ -20,6 +20,8 @@ class Host:
     :param categorical: its classes of integer categorical laws.
     :param relaxed: the class of this package's distributions on it.
     :param hardened: makes a distribution of (relaxed, discrete) that draws hardened values.
+    :param coupled: makes a distribution of (relaxed, discrete, harden) that draws relaxed values
+        and scores the hardened ones.
     :param sample: how a sample statement is spelled on it.
     """
 
@@ -30,6 +32,7 @@ class Host:
     categorical: tuple[Any, ...]
     relaxed: Any
     hardened: Callable[[Any, Any], Any]
+    coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
 
 

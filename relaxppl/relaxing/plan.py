@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
-from relaxppl.relaxing.host import Host, is_discrete
+from relaxppl.relaxing.host import Host, is_discrete, is_exact, unwrap
 from relaxppl.relaxing.replacement import UNNAMED, Replacement, replace
 from relaxppl.schedules import Schedule
+from relaxppl.watching import Watched, see, watching
 
 _discrete_only = False
 
@@ -97,7 +98,20 @@ class Plan:
             _check_factory(name, choice)
         if choice is None:
             return None
-        return replace(self.host, name, fn, choice, self.now, self.hard)
+        if not watching():
+            return replace(self.host, name, fn, choice, self.now, self.hard)
+        return self._watched(name, fn, choice)
+
+    def _watched(self, name: str, fn: Any, choice: Any) -> Replacement:
+        replacement = replace(self.host, name, fn, choice, self.now, hard=False)
+        base, _ = unwrap(self.host, fn)
+        made, registered = replacement.made, choice is UNNAMED
+        discrete = is_exact(self.host, made)
+        site = Watched(made, base, discrete, registered, self.now, self.temperature)
+        if not see(name, site):
+            return replacement
+        coupled = self.host.coupled(replacement.fn, fn, site.hard)
+        return Replacement(coupled, lambda value, _: site.hard(value))
 
 
 def _check_temperature(temperature: Any) -> None:

@@ -22,10 +22,12 @@ class Replacement:
     :param fn: its distribution.
     :param read: from the value at the site, and its distribution in all plates, to what the program
         gets; None for the value itself.
+    :param made: what the factory made, where the site is relaxed.
     """
 
     fn: Any
     read: Callable[[Any, Any], Any] | None = None
+    made: Any = None
 
 
 def replace(
@@ -72,7 +74,7 @@ def replace(
         _check_hardens(name, made)
         hardened = wrap(host, host.hardened(relaxed, discrete), wrappers)
         return Replacement(_like(name, hardened, fn), _hardening(made))
-    return Replacement(_like(name, wrap(host, relaxed, wrappers), fn))
+    return Replacement(_like(name, wrap(host, relaxed, wrappers), fn), made=made)
 
 
 def relaxation_of(host: Host, fn: Any, temperature: Any) -> Any:
@@ -131,7 +133,7 @@ def _by_weights(
             )
         return relaxed.value_of(value)
 
-    return Replacement(weights, read)
+    return Replacement(weights, read, relaxed)
 
 
 def _hardening(relaxed: Any) -> Callable[[Any, Any], Any]:
