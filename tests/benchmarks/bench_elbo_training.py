@@ -133,10 +133,8 @@ def bound(steps: int, seeds: int) -> None:
         found = []
         for seed in range(seeds):
             elbo = rx.REBAR_ELBO(temperature=0.1, exact_kl=True, **options)
-            for _, params in numpyro_run(
-                elbo, images, reference.initial_params(seed, "score"), steps, seed
-            ):
-                pass
+            start = reference.initial_params(seed, "score")
+            *_, (_, params) = numpyro_run(elbo, images, start, steps, seed)
             found.append(reference.full_bound(params, images, jax.random.key(99)))
         print(
             f"{name:24s} {np.mean(found):8.2f}  ({', '.join(f'{b:.2f}' for b in found)})"

@@ -22,7 +22,7 @@ from relaxppl.numpyro.elbo.parameters import (
     is_discrete,
     network_baseline,
 )
-from relaxppl.numpyro.elbo.part import Part, take_part, weight
+from relaxppl.numpyro.elbo.part import Part, on_rows, take_part, weight
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Term, analyse
 
@@ -226,7 +226,8 @@ class DiscreteELBO(ELBO):
         """Returns the temperatures' gradients of V by name, from a draw on a part of the batch."""
         part_key, program_key, noise_key = jax.random.split(key, 3)
         part = take_part(program, terms, names, self.options.variance_fraction, part_key)
-        again = run(program_key, part)
+        with on_rows(part):
+            again = run(program_key, part)
         factor = weight(part, program, again, names[0])
         found = again.terms()
         rewards = {name: reward(again, found, name) for name in plan.estimators}

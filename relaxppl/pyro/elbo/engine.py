@@ -18,7 +18,7 @@ from relaxppl.estimators.plan import Options, Plan, make_plan
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
-from relaxppl.pyro.elbo.part import OnPart, take_part, weight
+from relaxppl.pyro.elbo.part import OnPart, on_rows, take_part, weight
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site
 
@@ -177,7 +177,7 @@ class DiscreteELBO(pyro.infer.ELBO):
             self.max_plate_nesting,
             self.options.exact_kl,
         )
-        with torch.no_grad():
+        with torch.no_grad(), on_rows(part):
             again.run()
         there = OnPart(own, weight(part, program, again, plan.soft[0]))
         Pathwise(again, plan, self.options, there, True, True).gradients()

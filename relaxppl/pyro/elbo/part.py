@@ -5,7 +5,8 @@ What a plate separates adds up row by row, the squares of the local gradients to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +60,21 @@ def take_part(program: Program, names: Iterable[str], fraction: float) -> Part:
         "of one as first axis. Pass the data, or the plate's subsample, as an argument, or use "
         "variance_every"
     )
+
+
+@contextmanager
+def on_rows(part: Part) -> Iterator[None]:
+    """Explains what fails while a program runs on the part."""
+    try:
+        yield
+    except (IndexError, TypeError, ValueError, RuntimeError) as error:
+        error.add_note(
+            f"This was raised while the program ran on {part.size} of the {part.whole} rows of "
+            f"plate {part.plate!r}, for variance_fraction: every argument whose first axis has the "
+            "plate's length was cut. A program that has that length elsewhere can use "
+            "variance_every instead."
+        )
+        raise
 
 
 def weight(part: Part, whole: Program, on_part: Program, name: str) -> Any:
