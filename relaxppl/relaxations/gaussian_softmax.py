@@ -8,56 +8,57 @@ S_j(v) = E exp(-exp(v + m_j + s_j e)). A constant coordinate is one of scale zer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
 
-_REACH = 9.0
-"""Standard deviations beyond which a normal law is left out."""
-
 # The trapezoidal rule converges geometrically here: exp(-exp(x)) is analytic in |Im x| < pi / 2.
-_NORMAL = np.arange(-_REACH, _REACH + 0.2, 0.4)
+_NORMAL = np.arange(-7.2, 7.3, 0.4)
 _NORMAL_WEIGHTS = 0.4 * np.exp(-0.5 * _NORMAL**2) / np.sqrt(2.0 * np.pi)
 # The nodes for log E, E exponential, are spread double-exponentially into its long left tail.
-_SPREAD = np.arange(-4.0, 4.6, 0.1)
+_SPREAD = np.arange(-3.4, 4.4, 0.15)
 _LOG_E = _SPREAD - np.exp(-_SPREAD)
-_LOG_E_WEIGHTS = 0.1 * (1.0 + np.exp(-_SPREAD)) * np.exp(_LOG_E - np.exp(_LOG_E))
+_LOG_E_WEIGHTS = 0.15 * (1.0 + np.exp(-_SPREAD)) * np.exp(_LOG_E - np.exp(_LOG_E))
 
-_GL_NODES, _GL_WEIGHTS = np.polynomial.legendre.leggauss(32)
+_REACH = 7.0
+"""Standard deviations beyond which a normal law is left out."""
+_UNIFORM = np.linspace(0.0, 1.0, 257)
+_GL_NODES, _GL_WEIGHTS = np.polynomial.legendre.leggauss(256)
 
 
-def _over_sorted_pieces(
-    fn: Callable[[Array], Array], edges: Array, low: Array, high: Array
-) -> Array:
-    """Returns the integral from low to high, by 32 Gauss-Legendre nodes between the edges.
+def _asinh(x: Array) -> Array:
+    """The inverse of sinh at x >= 0."""
+    return ops.log(x + ops.sqrt(x * x + 1.0))
 
-    :param fn: maps nodes (n, *batch, 1) to values (n, *batch, m).
-    :param edges: in any order, (*batch, J); those outside are moved to the ends.
-    :param low: (*batch, 1).
-    :param high: (*batch, 1).
-    :returns: (*batch, m).
+
+def _sinh_nodes(left: Array, right: Array, width: Array, unit: np.ndarray) -> tuple[Array, Array]:
+    """Returns nodes in [-left, right] that lie densely, ``width`` apart, about zero.
+
+    What happens at a distance d from the floor, the largest m_j - 6 s_j, has a scale that grows
+    with d: a coordinate with a small scale is either near the floor, or far below it and but for a
+    chance of 1e-9 not the largest. Hence a step that grows with d, and few nodes for scales however
+    far apart.
+
+    :param left: (*batch, 1), as are ``right`` and ``width``.
+    :param unit: nodes in [0, 1], (n,).
+    :returns: the nodes and their derivative in the unit variable, (n, *batch, 1).
     """
-    edges = ops.stop_gradient(ops.concatenate([edges, low, high], axis=-1))
-    low, high = ops.stop_gradient(low), ops.stop_gradient(high)
-    edges = ops.where(edges < low, low, ops.where(edges > high, high, edges))
-    edges = ops.take_along_axis(edges, ops.top_k(edges, edges.shape[-1]), axis=-1)
-    middle = 0.5 * (edges[..., :-1] + edges[..., 1:])
-    half = 0.5 * (edges[..., :-1] - edges[..., 1:])
-    column = (-1,) + (1,) * len(middle.shape)
-    nodes = middle + half * ops.like(low, _GL_NODES).reshape(column)
-    weights = half * ops.like(low, _GL_WEIGHTS).reshape(column)
-    # From (32, *batch, pieces) to (32 pieces, *batch, 1).
-    shape = (-1, *low.shape)
-    nodes = ops.moveaxis(nodes, -1, 0).reshape(shape)
-    weights = ops.moveaxis(weights, -1, 0).reshape(shape)
-    return ops.sum(weights * fn(nodes), axis=0)
+    low, high = -_asinh(left / width), _asinh(right / width)
+    u = low + (high - low) * ops.like(low, unit).reshape((-1,) + (1,) * len(low.shape))
+    grow, shrink = ops.exp(u), ops.exp(-u)
+    return 0.5 * width * (grow - shrink), 0.5 * width * (grow + shrink) * (high - low)
+
+
+def _floor(loc: Array, scale: Array, reach: float = 6.0) -> Array:
+    """Returns what some coordinate exceeds but for a chance of Phi(-reach), (*batch, 1)."""
+    return ops.max(loc - reach * scale, axis=-1, keepdims=True)
 
 
 def _perturbed(x: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """Returns E[S], E[x S'] and E[x^2 S''] of S = exp(-t), t = exp(x + scale * e), in t.
+    """Returns E[S], E[t S] and E[t^2 S] of S = exp(-t), t = exp(x + scale * e).
 
     The first is the survival function of V at v with x = v + m, the second its density.
 
@@ -71,15 +72,14 @@ def _perturbed(x: Array, scale: Array) -> tuple[Array, Array, Array]:
     large = ops.where(narrow, 1.0 + 0.0 * scale, scale)
 
     log_t = ops.clip(x + small * ops.like(x, _NORMAL).reshape(column), None, 6.0)
-    weights = ops.like(x, _NORMAL_WEIGHTS).reshape(column)
     t = ops.exp(log_t)
-    decay = weights * ops.exp(-t)
+    decay = ops.like(x, _NORMAL_WEIGHTS).reshape(column) * ops.exp(-t)
     direct = [ops.sum(decay, axis=0), ops.sum(decay * t, axis=0), ops.sum(decay * t * t, axis=0)]
 
     log_e = ops.like(x, _LOG_E).reshape(column)
     weights = ops.like(x, _LOG_E_WEIGHTS).reshape(column)
     standard = (log_e - x) / large
-    density = weights * ops.exp(-0.5 * standard**2) / (np.sqrt(2.0 * np.pi) * large)
+    density = weights * ops.exp(-0.5 * standard**2) / (math.sqrt(2.0 * math.pi) * large)
     parts = [
         ops.sum(weights * ops.ndtr(standard), axis=0),
         ops.sum(density, axis=0),
@@ -97,24 +97,26 @@ def softmax_moments(loc: Array, scale: Array) -> tuple[Array, Array, Array]:
     :returns: (*batch, K), (*batch, K) and (*batch).
     """
     loc, scale = loc + 0.0 * scale, scale + 0.0 * loc
-    low = -ops.max(loc + _REACH * scale, axis=-1, keepdims=True) - 38.0
-    high = -ops.max(loc - _REACH * scale, axis=-1, keepdims=True) + 4.0
-    width = 4.0 + 4.0 * scale
-    edges = ops.concatenate([-loc - width, -loc, -loc + width], axis=-1)
+    m, s = ops.stop_gradient(loc), ops.stop_gradient(scale)
+    floor = _floor(m, s)
+    left = ops.max(m + _REACH * s, axis=-1, keepdims=True) - floor + 27.0
+    right = floor - _floor(m, s, _REACH) + 4.0
+    nodes, weights = _sinh_nodes(left, right, 5.0 + 0.0 * floor, _UNIFORM)
+    weights = weights / (len(_UNIFORM) - 1)
 
-    def integrands(v: Array) -> Array:
-        survival, density, second = _perturbed(v + loc, scale)
-        log_survival = ops.log(ops.clip(survival, ops.tiny(survival), None))
-        log_all = ops.sum(log_survival, axis=-1, keepdims=True)
-        others = ops.exp(log_all - log_survival)
-        return ops.concatenate([density * others, second * others, ops.exp(log_all)], axis=-1)
-
-    total = _over_sorted_pieces(integrands, edges, low, high)
-    size = loc.shape[-1]
-    # The least V has mean low + the integral of its survival function; Gumbel's own mean is taken
-    # off again.
-    least = total[..., -1] + ops.stop_gradient(low)[..., 0]
-    return total[..., :size], total[..., size : 2 * size], -least - float(np.euler_gamma)
+    survival, density, second = _perturbed(nodes + (loc - floor), scale)
+    log_survival = ops.log(ops.clip(survival, ops.tiny(survival), None))
+    log_all = ops.sum(log_survival, axis=-1, keepdims=True)
+    others = weights * ops.exp(log_all - log_survival)
+    # The least V, whose mean is wanted, less a Gumbel variable about the floor: the integrand
+    # vanishes at both ends.
+    step = ops.exp(-ops.exp(ops.clip(nodes, None, 6.0)))
+    excess = ops.sum(weights * (step - ops.exp(log_all)), axis=0)[..., 0]
+    return (
+        ops.sum(density * others, axis=0),
+        ops.sum(second * others, axis=0),
+        floor[..., 0] + excess,
+    )
 
 
 def argmax_probs(loc: Array, scale: Array, constant: Array | None = None) -> Array:
@@ -126,23 +128,26 @@ def argmax_probs(loc: Array, scale: Array, constant: Array | None = None) -> Arr
     :returns: (*batch, K), or (*batch, K + 1) with the constant's own probability last.
     """
     loc, scale = loc + 0.0 * scale, scale + 0.0 * loc
-    low = ops.max(loc - _REACH * scale, axis=-1, keepdims=True)
-    high = ops.max(loc + _REACH * scale, axis=-1, keepdims=True)
+    m, s = ops.stop_gradient(loc), ops.stop_gradient(scale)
+    floor = _floor(m, s)
+    low = _floor(m, s, _REACH)
+    high = ops.max(m + _REACH * s, axis=-1, keepdims=True)
+    least = -ops.max(-s, axis=-1, keepdims=True)
     all_below = None
+    moving = 0.0 * floor
     if constant is not None:
-        constant = constant + 0.0 * low
+        constant = constant + 0.0 * floor
         all_below = ops.exp(ops.sum(ops.log_ndtr((constant - loc) / scale), axis=-1, keepdims=True))
-        low = ops.where(low > constant, low, constant)
+        edge = ops.stop_gradient(constant)
+        floor, low = (ops.where(x > edge, x, edge) for x in (floor, low))
         high = ops.where(high > low, high, low)
-    edges = ops.concatenate([loc - 4.0 * scale, loc, loc + 4.0 * scale], axis=-1)
-
-    def integrands(y: Array) -> Array:
-        standard = (y - loc) / scale
-        density = ops.exp(-0.5 * standard**2) / (np.sqrt(2.0 * np.pi) * scale)
-        log_below = ops.log_ndtr(standard)
-        return density * ops.exp(ops.sum(log_below, axis=-1, keepdims=True) - log_below)
-
-    probs = _over_sorted_pieces(integrands, edges, low, high)
-    if all_below is None:
-        return probs
-    return ops.concatenate([probs, all_below], axis=-1)
+        # The lower end of the integral moves with the constant, and with it the nodes.
+        moving = constant - edge
+    nodes, weights = _sinh_nodes(floor - low, high - floor, least, 0.5 + 0.5 * _GL_NODES)
+    weights = weights * ops.like(m, 0.5 * _GL_WEIGHTS).reshape((-1,) + (1,) * len(m.shape))
+    standard = (nodes + moving + (floor - loc)) / scale
+    density = ops.exp(-0.5 * standard**2) / (math.sqrt(2.0 * math.pi) * scale)
+    log_below = ops.log_ndtr(standard)
+    others = ops.exp(ops.sum(log_below, axis=-1, keepdims=True) - log_below)
+    probs = ops.sum(weights * density * others, axis=0)
+    return probs if all_below is None else ops.concatenate([probs, all_below], axis=-1)

@@ -11,6 +11,7 @@ import math
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
+from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 
 class InvertibleGaussian(Relaxation):
@@ -42,7 +43,7 @@ class InvertibleGaussian(Relaxation):
     support = "simplex"
     event_rank = 1
     noise = "normal"
-    further = ("soft", "latent_of")
+    further = ("soft", "probs", "latent_of")
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -95,6 +96,36 @@ class InvertibleGaussian(Relaxation):
         log_z = ops.log(ops.clip(value, smallest(value), 1.0))
         jacobian = size * ops.log(self.temperature) - ops.sum(log_z, axis=-1)
         return ops.sum(gaussian, axis=-1) + jacobian
+
+    def _moments(self) -> tuple[Array, Array, Array]:
+        temperature = self.temperature[..., None]
+        mean, scale = self.loc / temperature, self.scale / temperature
+        rest = ops.log(self.delta)[..., None] + 0.0 * (mean + scale)[..., :1]
+        mean = ops.concatenate([mean + 0.0 * rest, rest], axis=-1)
+        return softmax_moments(mean, ops.concatenate([scale + 0.0 * rest, 0.0 * rest], axis=-1))
+
+    def mean(self) -> Array:
+        return self._moments()[0]
+
+    def variance(self) -> Array:
+        mean, second, _ = self._moments()
+        return ops.clip(second - mean**2, 0.0, None)
+
+    def entropy(self) -> Array:
+        size, log_temperature = self.loc.shape[-1], ops.log(self.temperature)
+        gaussian = 0.5 * size * (1.0 + math.log(2.0 * math.pi)) + ops.sum(
+            ops.log(self.scale), axis=-1
+        )
+        mean_log = ops.sum(self.loc, axis=-1) / self.temperature + ops.log(self.delta)
+        mean_log = mean_log - (size + 1) * self._moments()[2]
+        return gaussian - size * log_temperature + mean_log
+
+    @property
+    def probs(self) -> Array:
+        """The probabilities of the discrete law behind it, P(z_i is the largest), (*batch, K)."""
+        # y / T against log delta, times T: the temperature only moves the threshold.
+        threshold = (self.temperature * ops.log(self.delta))[..., None]
+        return argmax_probs(self.loc, self.scale, threshold)
 
     def harden(self, value: Array) -> Array:
         return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)

@@ -13,6 +13,7 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
+from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 
 class LogisticNormalSoftmax(Relaxation):
@@ -25,7 +26,8 @@ class LogisticNormalSoftmax(Relaxation):
     log p(x) = -r''Pr' / 2 - (K-1)/2 log(2 pi) - log|S| / 2 - log(1'P1) / 2 - sum_k log x_k,
 
     the integral of N(r + c 1; 0, S) over c: no matrix of differences is formed, and a diagonal or
-    low-rank S costs O(K) or O(K R^2).
+    low-rank S costs O(K) or O(K R^2). Moments, entropy and ``probs`` are quadratures where the
+    coordinates of y are independent, and refused where they are not.
 
     :param loc: the mean of y, (*batch, K).
     :param scale: independent standard deviations, positive, (*batch, K); or
@@ -56,7 +58,7 @@ class LogisticNormalSoftmax(Relaxation):
     support = "simplex"
     event_rank = 1
     noise = "normal"
-    further = ("soft", "zero_sum_covariance", "zero_sum_variance")
+    further = ("soft", "probs", "zero_sum_covariance", "zero_sum_variance")
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -191,6 +193,41 @@ class LogisticNormalSoftmax(Relaxation):
         constant = (self.loc.shape[-1] - 1) * math.log(2.0 * math.pi) + ops.log(precision)
         gaussian = -0.5 * (_inner(centred, centred) + constant + self._log_det())
         return gaussian - ops.sum(log_x, axis=-1)
+
+    def _moments(self, what: str) -> tuple[Array, Array, Array]:
+        self._need_independent(what)
+        return softmax_moments(self.loc, self.scale)
+
+    def _need_independent(self, what: str) -> None:
+        if not self._diagonal:
+            raise NotImplementedError(
+                f"LogisticNormalSoftmax has {what} by quadrature only where it is given scale: "
+                "dependent coordinates leave an integral over K - 1 dimensions. Average samples "
+                "instead"
+            )
+
+    def mean(self) -> Array:
+        return self._moments("a mean")[0]
+
+    def variance(self) -> Array:
+        mean, second, _ = self._moments("a variance")
+        return ops.clip(second - mean**2, 0.0, None)
+
+    def entropy(self) -> Array:
+        mean_logsumexp = self._moments("an entropy")[2]
+        size = self.loc.shape[-1]
+        # That of the K - 1 differences, and E sum_k log x_k. Their covariance has the determinant
+        # |S| 1'P1.
+        precision = ops.sum(1.0 / self.scale**2, axis=-1)
+        differences = (size - 1) * (1.0 + math.log(2.0 * math.pi)) + self._log_det()
+        mean_log = ops.sum(self.loc, axis=-1) - size * mean_logsumexp
+        return 0.5 * (differences + ops.log(precision)) + mean_log
+
+    @property
+    def probs(self) -> Array:
+        """The probabilities of the discrete law behind it, P(x_i is the largest), (*batch, K)."""
+        self._need_independent("probs")
+        return argmax_probs(self.loc, self.scale)
 
     def harden(self, value: Array) -> Array:
         return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)

@@ -18,6 +18,7 @@ from tests.distributions.facts import (
 
 COLUMN = np.array(TEMPERATURES)[:, None]
 SCALES = np.array([1e-6, 1e-2, 1.0, 1e2, 1e6])
+MOMENTS = frozenset({"mean", "variance", "entropy"})
 
 
 def _bad_positive_vector(name: str, size: int) -> tuple[Bad, ...]:
@@ -104,7 +105,7 @@ def invertible_gaussian() -> list[Case]:
     facts: Params = {
         "law": ref.invertible_gaussian,
         "ranks": {"loc": 1, "scale": 1},
-        "gives": frozenset(),
+        "gives": MOMENTS,
         "extremes": (
             {
                 "temperature": COLUMN,
@@ -169,7 +170,6 @@ def logistic_normal() -> list[Case]:
             "cov_factor": 2,
             "cov_diag": 1,
         },
-        "gives": frozenset(),
     }
     base_bad = (
         Bad({"loc": np.array([NAN, 0.0, 0.0])}, "loc"),
@@ -225,9 +225,10 @@ def logistic_normal() -> list[Case]:
             ref.logistic_normal,
             bad=base_bad + bad[label],
             extremes=(extremes[label],),
+            gives=MOMENTS if label == "scale" else frozenset(),
             **common,
         )
         for label, given in params.items()
     ]
     six = {"loc": SIX, "scale": np.array([0.5, 1.0, 0.8, 0.6, 1.2, 0.9])}
-    return [*cases, Case(name, "six", six, ref.logistic_normal, **common)]
+    return [*cases, Case(name, "six", six, ref.logistic_normal, gives=MOMENTS, **common)]

@@ -172,6 +172,11 @@ def test_gates_give_their_further_members(host):
         ("HardConcrete", {"temperature": 0.6, "probs": [0.2, 0.6], "low": -0.3}),
         ("GaussianRelaxedBernoulli", {"loc": [0.2, 0.8], "scale": 0.5}),
         ("RelaxedOneHotCategorical", {"temperature": 0.6, "probs": [[0.2, 0.5, 0.3]]}),
+        ("LogisticNormalSoftmax", {"loc": [0.1, -0.2, 0.7], "scale": [[0.5, 2.0, 1e-3]]}),
+        (
+            "InvertibleGaussian",
+            {"temperature": 0.6, "loc": [[0.3, -0.5]], "scale": [2.0, 0.4], "delta": 1.3},
+        ),
     ],
 )
 def test_a_hardened_sample_has_the_discrete_law(host, name, params):
