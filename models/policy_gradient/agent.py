@@ -7,17 +7,19 @@ and r a network of the state and the relaxed action,
     reinforce          h = R score(action)
     reinforce-average  h = (R - average of past returns) score(action)
     a2c                h = (R - V) score(action)
-    relax              h = (R - c(z~)) score(action) + d c(z) - d c(z~),  c = V + r,
+    relax              h = (R - c(z~)) score(action) + d c(z) - d c(z~),  c = V + e r,
 
-all with the same mean. V learns by regression on R, r by the gradient of |h|^2. R itself is the
-same too: the critic stands for the rewards that a cut has hidden, whatever the algorithm.
+all with the same mean. V learns by regression on R; r by the gradient of |h|^2 at e = 1; and e, in
+which h is linear, is what would have made |h|^2 least in the updates before: 0 as long as r does
+more harm than good. R itself is the same too: the critic stands for the rewards that a cut has
+hidden, whatever the algorithm.
 
 Grathwohl et al., 2018 (arXiv:1711.00123), section 3.3; Mnih et al., 2016 (arXiv:1602.01783).
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,6 +51,18 @@ class TwoLayers(nn.Module):
         return torch.tanh(x @ self.w1 + self.b1) @ self.w2 + self.b2
 
 
+class Local(NamedTuple):
+    """What `local_gradients` returns, for n steps."""
+
+    gradient: Any
+    """h, (n, actions)."""
+    added: Any
+    """The control variate at eta = 1, of mean zero, (n, actions)."""
+    slopes: dict[str, Any]
+    """The gradient in its parameters of the mean of |h|^2 at eta = 1. The mean of h does not depend
+    on them, so that it is the gradient of the variance too."""
+
+
 def local_gradients(
     logits: Any,
     actions: Any,
@@ -57,7 +71,8 @@ def local_gradients(
     noise: Any = None,
     control: Callable[[dict[str, Any], Any], Any] | None = None,
     parameters: dict[str, Any] | None = None,
-) -> tuple[Any, dict[str, Any]]:
+    eta: float = 1.0,
+) -> Local:
     """Unbiased estimates of the gradients of the returns in the logits, one for each step.
 
     Args:
@@ -69,24 +84,23 @@ def local_gradients(
         control: from its parameters and relaxed actions (n, actions) to what is to be near the
             returns less the baseline, (n, 1); None for no control variate.
         parameters: of the control variate, by name.
+        eta: its factor, which must not depend on these actions.
 
     Returns:
-        h, (n, actions), and the gradient of the mean of |h|^2 in the parameters.
+        h, what the control variate adds to it at eta = 1, and the slopes.
     """
     law = OneHotCategorical(logits.detach())
     h = (returns - baseline).unsqueeze(-1) * law.score(actions)
     if control is None:
-        return h, {}
+        return Local(h, 0.0 * h, {})
     draw = Draw(law, actions, noise)
 
     def variate(parameters: Any) -> Any:
         return rebar.network_control(draw, lambda x: control(parameters, x))
 
-    # Reverse mode over the reverse mode inside the control variate: its parameters' gradient of
-    # |h|^2, whose mean differs from the variance of h by what they do not change.
-    value, pull = ops.vjp(variate, parameters)
-    h = h + value
-    return h, pull(2.0 * h / len(h))
+    # Reverse mode over the reverse mode inside the control variate.
+    added, pull = ops.vjp(variate, parameters)
+    return Local(h + eta * added, added, pull(2.0 * (h + added) / len(h)))
 
 
 class Agent:
@@ -106,6 +120,7 @@ class Agent:
         self.policy = TwoLayers(rng, features, s.hidden, actions)
         self.critic = TwoLayers(rng, features, s.hidden, 1)
         self.average = torch.tensor(0.0)
+        self.products = torch.zeros(2)
         self.control = {
             name: torch.tensor(value, dtype=torch.float32)
             for name, value in network.initial(features + actions, s.hidden, s.seed).items()
@@ -132,13 +147,16 @@ class Agent:
         """The likeliest action for each row of features."""
         return self.policy(torch.from_numpy(features)).argmax(-1).numpy()
 
+    @property
+    def eta(self) -> float:
+        """The factor e of r, from 0 to 1: by least squares over the updates before."""
+        product, square = self.products.tolist()
+        return min(max(product / square, 0.0), 1.0) if square > 0 else 0.0
+
     def relaxed_control(self, states: Any) -> Callable[[dict[str, Any], Any], Any]:
         """r as a function of its parameters and of the relaxed actions in these states."""
 
-        def value(parameters: dict[str, Any], x: Any) -> Any:
-            return network.on_site(parameters, 1, states)(x)
-
-        return value
+        return lambda parameters, x: network.on_site(parameters, 1, states)(x)
 
     def update(self, segment: Segment, left: float = 1.0) -> dict[str, float]:
         """Take one step of every network.
@@ -164,22 +182,29 @@ class Agent:
             -1, torch.from_numpy(segment.actions).view(-1, 1), 1.0
         )
 
-        without, _ = local_gradients(logits, actions, returns, values.detach())
+        without = local_gradients(logits, actions, returns, values.detach()).gradient
         if s.algorithm == "reinforce":
-            h, _ = local_gradients(logits, actions, returns, 0.0)
+            h = local_gradients(logits, actions, returns, 0.0).gradient
         elif s.algorithm == "reinforce-average":
-            h, _ = local_gradients(logits, actions, returns, self.average)
+            h = local_gradients(logits, actions, returns, self.average).gradient
             self.average = decay(self.average, returns.mean(), s.decay)
         elif s.algorithm == "a2c":
             h = without
         else:
-            r = self.relaxed_control(states)
-            noise = self._gumbel(logits.shape)
-            h, slopes = local_gradients(
-                logits, actions, returns, values.detach(), noise, r, self.control
+            h, added, slopes = local_gradients(
+                logits,
+                actions,
+                returns,
+                values.detach(),
+                self._gumbel(logits.shape),
+                self.relaxed_control(states),
+                self.control,
+                self.eta,
             )
             for name, parameter in self.control.items():
                 parameter.grad = slopes[name]
+            now = torch.stack([-(without * added).sum(), added.square().sum()])
+            self.products = decay(self.products, now / len(h), s.decay)
 
         log_p = logits.log_softmax(-1)
         gain = (h * logits).sum(-1) - left * s.entropy * (log_p.exp() * log_p).sum(-1)

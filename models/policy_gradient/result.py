@@ -25,7 +25,8 @@ class Settings:
         hidden: units of each network's hidden layer.
         critic_rate: of the critic, for Adam.
         control_rate: of RELAX's control variate, for Adam.
-        decay: of the average return that reinforce-average subtracts.
+        decay: of the average return that reinforce-average subtracts, and of the averages that
+            RELAX's factor e comes from.
         evaluation_episodes: played at the end, with actions drawn and with the likeliest ones.
         progress: whether to draw a progress bar.
     """
