@@ -1,0 +1,122 @@
+"""What the smaller programs of the gallery share: their options, their start and their end."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from models.common.cli import (
+    OneLineParser,
+    command_line,
+    load_host,
+    output_folder,
+    require,
+    run,
+    seed_int,
+)
+from models.common.outputs import versions, write_metrics, written_together
+
+PACKAGES = ("numpy", "numpyro", "jax", "pyro-ppl", "torch", "scikit-learn", "arviz")
+
+
+def build_parser(name: str, description: str) -> OneLineParser:
+    """A parser with the options that every program has.
+
+    Args:
+        name: the program's, as in models.NAME.
+        description: what it does, for --help.
+
+    Returns:
+        The parser, to which a program adds its own options.
+    """
+    parser = OneLineParser(prog=name, description=description)
+    add = parser.add_argument
+    add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
+    add("--seed", type=seed_int, default=0, help="of the data and of every draw")
+    add(
+        "--out",
+        type=output_folder,
+        default=Path("out") / name,
+        metavar="DIR",
+        help="folder for the pictures and the metrics",
+    )
+    add("--quick", action="store_true", help="a small run that shows that everything works")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def start(
+    parser: OneLineParser,
+    argv: Sequence[str] | None,
+    body: Callable[[Any, ModuleType, str], None],
+    needs: Sequence[str] = (),
+) -> int:
+    """Read the command line and run a program.
+
+    Args:
+        parser: as `build_parser` made it, with the program's own options.
+        argv: the arguments; None for those of the process.
+        body: called with the options, the host's half of relaxppl, and the command that makes this
+            run again.
+        needs: packages that the program needs beside matplotlib and tqdm.
+
+    Returns:
+        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = parser.parse_args(given)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+    def checked() -> None:
+        require(("matplotlib", "tqdm", *needs), "models", "this program")
+        host = load_host(options.backend)
+        body(options, host, command_line(f"models.{parser.prog}", given))
+
+    return run(parser.prog, checked)
+
+
+def finish(
+    options: Any,
+    command: str,
+    metrics: Mapping[str, Any],
+    figures: Mapping[str, Callable[[Path], None]],
+    lines: Sequence[str],
+) -> None:
+    """Write a run's pictures and metrics together, and print its last lines.
+
+    Args:
+        options: as `start` passes them.
+        command: as `start` passes it.
+        metrics: the run's numbers.
+        figures: file name to the function that draws it at a path.
+        lines: what to print.
+
+    Raises:
+        BadArgumentError: the folder cannot be written.
+    """
+    asked = {"command": command, "backend": options.backend, "seed": options.seed}
+    with written_together(options.out) as folder:
+        for name, draw in figures.items():
+            draw(folder / name)
+        write_metrics(
+            folder / "metrics.json", asked | plain(metrics) | {"versions": versions(*PACKAGES)}
+        )
+    print("\n".join(lines))
+    print(f"written to {options.out}: {', '.join([*figures, 'metrics.json'])}")
+
+
+def plain(value: Any) -> Any:
+    """Turn arrays and NumPy numbers, nested in dictionaries and lists, into what JSON can hold."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    # Six digits are enough for a page, and keep the files short.
+    return float(f"{value:.6g}") if isinstance(value, float) else value

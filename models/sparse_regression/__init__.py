@@ -1,0 +1,1 @@
+"""Which features matter? Stochastic gates against the lasso, the same in NumPyro and in Pyro."""
