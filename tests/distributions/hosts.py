@@ -24,9 +24,14 @@ def is_static(value: Any) -> bool:
     return isinstance(value, bool | str) or type(value) is int
 
 
-def called(dist: Any, name: str) -> Any:
+def called(dist: Any, name: str, *args: Any) -> Any:
     value = getattr(dist, name)
-    return value() if callable(value) else value
+    return value(*args) if callable(value) else value
+
+
+def _scored(dist: Any, key: Any, shape: tuple[int, ...], density: bool) -> tuple[Any, Any, Any]:
+    value = dist.sample(key, shape)
+    return value, dist.support(value), dist.log_prob(value) if density else None
 
 
 class Host:
@@ -72,7 +77,25 @@ class Host:
 
     def moment(self, dist: Any, name: str) -> np.ndarray:
         """The mean, variance or entropy; the hosts make some properties and some methods."""
-        return self.numpy(called(dist, name))
+        return self.call(dist, name)
+
+    def call(self, dist: Any, name: str, *args: Any) -> np.ndarray:
+        """What a method or a property gives, for arguments of the host."""
+        return self.numpy(called(dist, name, *args))
+
+    def inside(self, dist: Any, value: Any) -> np.ndarray:
+        """Whether values are in the support."""
+        raise NotImplementedError
+
+    def draw_and_score(
+        self, dist: Any, seed: int, shape: tuple[int, ...] = (), density: bool = True
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """A sample, whether it is in the support, and its log_prob."""
+        raise NotImplementedError
+
+    def results(self, fn: Callable[[Any], tuple], dist: Any) -> tuple[Any, ...]:
+        """What a function of a distribution returns, or shapes and dtypes where that is cheaper."""
+        raise NotImplementedError
 
     def value_and_grad(
         self, fn: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], dtype: str = "float64"
@@ -88,7 +111,9 @@ _sample = jax.jit(lambda dist, key, shape: dist.sample(key, shape), static_argnu
 _noise = jax.jit(lambda dist, key, shape: dist.draw_noise(key, shape), static_argnums=2)
 _from_noise = jax.jit(lambda dist, noise: dist.from_noise(noise))
 _log_prob = jax.jit(lambda dist, value: dist.log_prob(value))
-_moment = jax.jit(called, static_argnums=1)
+_call = jax.jit(called, static_argnums=1)
+_inside = jax.jit(lambda dist, value: dist.support(value))
+_draw_and_score = jax.jit(_scored, static_argnums=(2, 3))
 
 
 class NumPyro(Host):
@@ -115,8 +140,18 @@ class NumPyro(Host):
     def log_prob(self, dist, value, dtype="float64"):
         return np.asarray(_log_prob(dist, self.array(value, dtype)))
 
-    def moment(self, dist, name):
-        return np.asarray(_moment(dist, name))
+    def call(self, dist, name, *args):
+        return np.asarray(_call(dist, name, *args))
+
+    def inside(self, dist, value):
+        return np.asarray(_inside(dist, value))
+
+    def draw_and_score(self, dist, seed, shape=(), density=True):
+        out = _draw_and_score(dist, jax.random.key(seed), tuple(shape), density)
+        return jax.tree.map(np.asarray, out)
+
+    def results(self, fn, dist):
+        return jax.eval_shape(fn, dist)
 
     def value_and_grad(self, fn, inputs, dtype="float64"):
         fixed = {n: v for n, v in inputs.items() if is_static(v)}
@@ -141,6 +176,17 @@ class Pyro(Host):
     def draw(self, dist, seed, shape=()):
         torch.manual_seed(seed)
         return dist.rsample(shape) if dist.has_rsample else dist.sample(shape)
+
+    def inside(self, dist, value):
+        return self.numpy(dist.support.check(value))
+
+    def draw_and_score(self, dist, seed, shape=(), density=True):
+        value = self.draw(dist, seed, shape)
+        log_prob = self.numpy(dist.log_prob(value)) if density else None
+        return self.numpy(value), self.inside(dist, value), log_prob
+
+    def results(self, fn, dist):
+        return fn(dist)
 
     def noise(self, dist, seed, shape=()):
         torch.manual_seed(seed)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.distributions.case import Case, element, reference_samples
+from tests.distributions.case import Case, element, reference_log_prob, reference_samples
 from tests.distributions.cases import LANDED, both, first_of_each, name_of
-from tests.distributions.hosts import Host, is_static
+from tests.distributions.hosts import Host, called, is_static
 from tests.distributions.laws import Continuous
 
 FIRST = first_of_each(LANDED)
@@ -23,28 +23,42 @@ def first_element(case: Case) -> dict:
     return element(case, case.params, (0,) * len(case.batch_shape))
 
 
-def inside(host: Host, dist, value) -> bool:
-    check = dist.support.check if host.name == "pyro" else dist.support
-    return bool(host.numpy(check(value)).all())
-
-
-def expect_shapes(host: Host, dist, batch: tuple[int, ...], case: Case, sample_shape=(4,)):
-    """Samples, their log_prob and the distribution say the same shapes, and lie in the support."""
+def has_shapes(dist, batch: tuple[int, ...], case: Case) -> None:
     assert tuple(dist.batch_shape) == batch
     assert tuple(dist.event_shape) == case.event_shape
-    value = host.draw(dist, 0, sample_shape)
-    assert host.numpy(value).shape == (*sample_shape, *batch, *case.event_shape)
-    assert inside(host, dist, value)
-    if case.density:
-        assert host.numpy(dist.log_prob(value)).shape == (*sample_shape, *batch)
+
+
+def expect_samples(host: Host, dist, batch: tuple[int, ...], case: Case) -> np.ndarray:
+    """Samples, their log_prob and the distribution say the same shapes, and lie in the support."""
+    has_shapes(dist, batch, case)
+    value, inside, log_prob = host.draw_and_score(dist, 0, (4,), case.density)
+    assert value.shape == (4, *batch, *case.event_shape)
+    assert inside.all()
+    if log_prob is not None:
+        assert log_prob.shape == (4, *batch)
     return value
+
+
+def expect_shapes(host: Host, dist, batch: tuple[int, ...], case: Case, sample_shape=()):
+    """The same shapes, without regard to values: NumPyro needs to compile nothing for them."""
+    has_shapes(dist, batch, case)
+
+    def draw(d):
+        value = host.draw(d, 0, sample_shape)
+        return value, d.log_prob(value) if case.density else None
+
+    value, log_prob = host.results(draw, dist)
+    assert value.shape == (*sample_shape, *batch, *case.event_shape)
+    if log_prob is not None:
+        assert log_prob.shape == (*sample_shape, *batch)
 
 
 @pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
 def test_sample_shapes(host: Host, case: Case):
     dist = host.make(case.name, case.params)
-    expect_shapes(host, dist, case.batch_shape, case, (4,))
-    assert host.sample(dist, 0).shape == case.batch_shape + case.event_shape
+    expect_samples(host, dist, case.batch_shape, case)
+    expect_shapes(host, dist, case.batch_shape, case)
+    expect_shapes(host, dist, case.batch_shape, case, (2, 3))
 
 
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
@@ -58,7 +72,7 @@ def test_python_numbers_are_accepted(host: Host, case: Case):
         if _takes_lists(host, case)
         else host.make(case.name, params)
     )
-    expect_shapes(host, dist, (), case, (4,))
+    expect_samples(host, dist, (), case)
 
 
 def _takes_lists(host: Host, case: Case) -> bool:
@@ -68,53 +82,46 @@ def _takes_lists(host: Host, case: Case) -> bool:
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_scalar_and_batched_distributions_expand(host: Host, case: Case):
     scalar = host.make(case.name, first_element(case)).expand((3, 2))
-    value = expect_shapes(host, scalar, (3, 2), case)
-    rows = host.numpy(value).reshape(4 * 6, -1)
+    rows = expect_samples(host, scalar, (3, 2), case).reshape(4 * 6, -1)
     # One noise draw for every element of the expanded batch, not one that is shared.
     if isinstance(case.first_law, Continuous):
         assert len(np.unique(rows, axis=0)) > 12
     batched = host.make(case.name, case.params).expand((5, *case.batch_shape))
-    expect_shapes(host, batched, (5, *case.batch_shape), case)
-    again = batched.expand((2, 5, *case.batch_shape))
-    expect_shapes(host, again, (2, 5, *case.batch_shape), case, ())
+    expect_shapes(host, batched, (5, *case.batch_shape), case, (4,))
+    expect_shapes(host, batched.expand((2, 5, *case.batch_shape)), (2, 5, *case.batch_shape), case)
     if case.density:
         values = reference_samples(case, 1, 5)
-        np.testing.assert_allclose(
-            host.numpy(batched.log_prob(host.array(values))),
-            host.log_prob(host.make(case.name, case.params), values),
-        )
+        expected = reference_log_prob(case, values)
+        np.testing.assert_allclose(host.log_prob(batched, values), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_to_event_and_mask(host: Host, case: Case):
     if not case.density:
         raise AssertionError("the first case of a class has a density")
-    values = host.array(reference_samples(case, 2, 3))
+    values = reference_samples(case, 2, 3)
+    log_prob = reference_log_prob(case, values)
     dist = host.make(case.name, case.params)
-    log_prob = host.numpy(dist.log_prob(values))
     event = dist.to_event(1)
     assert tuple(event.batch_shape) == case.batch_shape[:-1]
     assert tuple(event.event_shape) == case.batch_shape[-1:] + case.event_shape
-    np.testing.assert_allclose(host.numpy(event.log_prob(values)), log_prob.sum(-1))
+    np.testing.assert_allclose(host.log_prob(event, values), log_prob.sum(-1), rtol=1e-8)
     keep = np.arange(case.batch_shape[-1]) % 2 == 0
     masked = dist.mask(host.array(keep, "bool" if host.name == "pyro" else "bool_"))
-    np.testing.assert_allclose(host.numpy(masked.log_prob(values)), log_prob * keep)
-    assert host.sample(masked, 0, (4,)).shape == (4, *case.batch_shape, *case.event_shape)
+    np.testing.assert_allclose(host.log_prob(masked, values), log_prob * keep, rtol=1e-8)
+    expect_shapes(host, masked, case.batch_shape, case, (4,))
 
 
 @pytest.mark.parametrize(("host", "case"), both(ONE_ROW), ids=name_of)
 def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
     params = {**case.params, "temperature": np.array([[0.4], [0.9], [1.7], [2.5]])}
     dist = host.make(case.name, params)
-    expect_shapes(host, dist, (4, *case.batch_shape), case)
+    batch = (4, *case.batch_shape)
+    expect_shapes(host, dist, batch, case, (4,))
     if case.density:
-        values = np.broadcast_to(
-            reference_samples(case, 3, 1), (4, *case.batch_shape, *case.event_shape)
-        )
-        rows = host.log_prob(dist, values)
-        for row, temperature in zip(rows, [0.4, 0.9, 1.7, 2.5], strict=True):
-            single = host.make(case.name, {**case.params, "temperature": temperature})
-            np.testing.assert_allclose(row, host.log_prob(single, values[0]), rtol=1e-10)
+        values = np.broadcast_to(reference_samples(case, 3, 1)[0], (1, *batch, *case.event_shape))
+        expected = reference_log_prob(case, values, params)
+        np.testing.assert_allclose(host.log_prob(dist, values), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
@@ -132,12 +139,15 @@ def test_elements_of_a_batch_are_independent(host: Host, case: Case):
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_dtype_is_kept(host: Host, case: Case, dtype: str):
     dist = host.make(case.name, case.params, dtype)
-    value = host.draw(dist, 0, (4,))
-    assert host.numpy(value).dtype == dtype
-    if case.density:
-        assert host.numpy(dist.log_prob(value)).dtype == dtype
-    for what in case.gives & {"mean", "variance", "entropy"}:
-        assert host.moment(dist, what).dtype == dtype
+    moments = sorted(case.gives & {"mean", "variance", "entropy"})
+
+    def everything(d):
+        value = host.draw(d, 0, (4,))
+        scores = [d.log_prob(value)] if case.density else []
+        return [value, *scores, *(called(d, what) for what in moments)]
+
+    for found in host.results(everything, dist):
+        assert str(found.dtype).removeprefix("torch.") == dtype
 
 
 @pytest.mark.parametrize(("host", "case"), both([c for c in FIRST if c.discrete]), ids=name_of)
@@ -164,14 +174,15 @@ HARDENING = [c for c in FIRST if c.name != "OneHotCategorical"]
 def test_harden_gives_a_discrete_value_of_the_same_shape(host: Host, case: Case):
     dist = host.make(case.name, case.params)
     value = host.draw(dist, 0, (200,))
-    hard = host.numpy(dist.harden(value))
-    assert hard.shape == host.numpy(value).shape
+    hard = host.call(dist, "harden", value)
+    value = host.numpy(value)
+    assert hard.shape == value.shape
     # Atoms of a straight-through law are hard already.
     if case.surrogate is not None:
-        np.testing.assert_array_equal(hard, host.numpy(value))
+        np.testing.assert_array_equal(hard, value)
     elif case.event_shape == () or case.name == "CorrelatedRelaxedBernoulli":
         assert set(np.unique(hard)) <= {0.0, 1.0}
     else:
         assert set(np.unique(hard)) == {0.0, 1.0}
         np.testing.assert_array_equal(hard.sum(-1), 1.0)
-        np.testing.assert_array_equal(hard.argmax(-1), host.numpy(value).argmax(-1))
+        np.testing.assert_array_equal(hard.argmax(-1), value.argmax(-1))

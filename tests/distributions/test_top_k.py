@@ -100,7 +100,7 @@ def chance_of_three_rarest(logits: np.ndarray) -> float:
 def test_mass_of_an_order_is_that_of_its_draws(host: Host):
     dist, probs = top_k(host, 3, LOGITS), special.softmax(LOGITS)
     orders = list(permutations(range(5), 3))
-    found = np.exp(host.numpy(dist.ordered_log_prob(host.array(np.array(orders), "int64"))))
+    found = np.exp(host.call(dist, "ordered_log_prob", host.array(np.array(orders), "int64")))
     expected = [chance_of_order(probs, order) for order in orders]
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert found.sum() == pytest.approx(1.0, abs=1e-12)
@@ -108,14 +108,14 @@ def test_mass_of_an_order_is_that_of_its_draws(host: Host):
 
 @host_pairs
 def test_an_order_with_a_repeated_item_is_impossible(host: Host):
-    found = top_k(host, 3, LOGITS).ordered_log_prob(host.array(np.array([1, 0, 1]), "int64"))
-    assert host.numpy(found) == -np.inf
+    order = host.array(np.array([1, 0, 1]), "int64")
+    assert host.call(top_k(host, 3, LOGITS), "ordered_log_prob", order) == -np.inf
 
 
 @host_pairs
 def test_orders_of_the_noise_have_their_mass(host: Host):
     dist, probs = top_k(host, 2, LOGITS), special.softmax(LOGITS)
-    order = host.numpy(dist.order(host.array(host.noise(dist, 0, (100_000,)))))
+    order = host.call(dist, "order", host.array(host.noise(dist, 0, (100_000,))))
     for i, j in permutations(range(5), 2):
         chance = chance_of_order(probs, (i, j))
         frequency = ((order[:, 0] == i) & (order[:, 1] == j)).mean()
@@ -128,7 +128,7 @@ def test_inclusion_probabilities_sum_over_subsets(host: Host, k: int):
     probs = special.softmax(LOGITS)
     expected = sum(chance_of_subset(probs, s) * k_hot(s, 5) for s in combinations(range(5), k))
     for hard in (False, True):
-        found = host.numpy(top_k(host, k, LOGITS, hard=hard).inclusion_probs)
+        found = host.call(top_k(host, k, LOGITS, hard=hard), "inclusion_probs")
         np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
@@ -136,7 +136,7 @@ def test_inclusion_probabilities_sum_over_subsets(host: Host, k: int):
 def test_inclusion_probabilities_of_many_items(host: Host):
     # Too many subsets to list: they sum to k, and equal items share equally.
     logits = np.concatenate([np.zeros(20), np.full(30, -1.0)])
-    found = host.numpy(top_k(host, 12, logits).inclusion_probs)
+    found = host.call(top_k(host, 12, logits), "inclusion_probs")
     assert found.sum() == pytest.approx(12.0, abs=1e-8)
     np.testing.assert_allclose(found[:20], found[0], atol=1e-10)
     draws = host.sample(top_k(host, 12, logits, hard=True), 0, (20_000,))
@@ -147,10 +147,10 @@ def test_inclusion_probabilities_of_many_items(host: Host):
 def test_subset_mass_is_the_relaxed_samples_way_out(host: Host):
     soft, hard = top_k(host, 2, LOGITS), top_k(host, 2, LOGITS, hard=True)
     value = host.sample(soft, 0, (10,))
-    subset = soft.harden(host.array(value))
-    assert (host.numpy(subset).sum(-1) == 2).all()
-    scored = host.numpy(soft.subset_log_prob(subset))
-    np.testing.assert_array_equal(scored, host.log_prob(hard, host.numpy(subset)))
+    subset = host.call(soft, "harden", host.array(value))
+    assert (subset.sum(-1) == 2).all()
+    scored = host.call(soft, "subset_log_prob", host.array(subset))
+    np.testing.assert_array_equal(scored, host.log_prob(hard, subset))
 
 
 @host_pairs
