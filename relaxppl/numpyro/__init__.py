@@ -5,7 +5,9 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
+from relaxppl.numpyro.auto import AutoDiscrete
 from relaxppl.numpyro.bound import discrete_elbo
+from relaxppl.numpyro.diagnostics import compare_estimators, gradient_stats
 from relaxppl.numpyro.distributions import (
     CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
@@ -34,6 +36,7 @@ from relaxppl.numpyro.elbo import (
     DisARM_ELBO,
     ScoreFunction_ELBO,
 )
+from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
 from relaxppl.numpyro.registry import register_relaxation, relaxation_of
 from relaxppl.numpyro.relax import RelaxReparam, relax
@@ -51,6 +54,7 @@ __all__ = [
     "REBAR_ELBO",
     "RELAX_ELBO",
     "RLOO_ELBO",
+    "AutoDiscrete",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",
@@ -58,6 +62,7 @@ __all__ = [
     "DisARM_ELBO",
     "ExpRelaxedOneHotCategorical",
     "ExponentialSchedule",
+    "FiniteCount",
     "GaussianRelaxedBernoulli",
     "GeneralizedGumbelSoftmax",
     "GumbelSoftmaxTopK",
@@ -77,9 +82,11 @@ __all__ = [
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",
+    "compare_estimators",
     "count_steps",
     "current_step",
     "discrete_elbo",
+    "gradient_stats",
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",

@@ -1,0 +1,32 @@
+"""What the gradient diagnostics of both hosts share: statistics, turns, tables, refusals.
+
+A host gives samplers, which draw gradients and return their moments.
+"""
+
+from relaxppl.diagnosing.checks import OWN, check_draws, check_params, no_discrete_site
+from relaxppl.diagnosing.comparison import Comparison, ranked
+from relaxppl.diagnosing.measuring import (
+    Moments,
+    Sampler,
+    measure,
+    named,
+    summary,
+    with_exact,
+)
+from relaxppl.diagnosing.stats import GradientStats
+
+__all__ = [
+    "OWN",
+    "Comparison",
+    "GradientStats",
+    "Moments",
+    "Sampler",
+    "check_draws",
+    "check_params",
+    "measure",
+    "named",
+    "no_discrete_site",
+    "ranked",
+    "summary",
+    "with_exact",
+]

@@ -1,0 +1,145 @@
+"""The negative ELBO with a guide's discrete sites summed over all their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+from numpyro.infer.elbo import ELBO
+from numpyro.infer.util import get_importance_trace
+
+from relaxppl import enumerating
+from relaxppl.enumerating import Variable
+from relaxppl.numpyro.elbo.laws import unmasked
+from relaxppl.numpyro.elbo.structure import Frames, Structure, Term, analyse, frames_of, reduce_to
+from relaxppl.numpyro.sites import variable_of
+
+_AT_ONCE = 64
+
+
+class Inspected:
+    """A guide's discrete sites, and what depends on what.
+
+    :param model: the model, not seeded.
+    :param guide: the guide, not seeded.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    :param params: the parameters by name, constrained.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        params: dict[str, Any],
+    ) -> None:
+        self.structure: Structure = analyse(model, guide, args, kwargs, params)
+        self.variables: dict[str, Variable] = {}
+        self.random = False
+        """Whether the program draws more than these sites: continuous values or subsamples."""
+        frames: list[tuple[str, bool, frozenset[Any]]] = []
+
+        def run(fn: Callable[..., Any]) -> dict[str, Any]:
+            seeded = handlers.seed(handlers.substitute(fn, data=params), rng_seed=0)
+            return handlers.trace(seeded).get_trace(*args, **kwargs)
+
+        def look() -> None:
+            for fn in (model, guide):
+                for name, site in run(fn).items():
+                    if site["type"] == "plate":
+                        size, subsample_size = site["args"]
+                        self.random |= size != subsample_size
+                    elif site["type"] == "sample":
+                        frames.append((name, fn is guide, frames_of(site)))
+                        if fn is guide and name in self.structure.discrete:
+                            self.variables[name] = variable_of(site)
+                        elif fn is guide and not site["is_observed"]:
+                            self.random = True
+
+        jax.eval_shape(look)
+        self.by_plate = self._apart(frames)
+
+    def _apart(self, frames: list[tuple[str, bool, frozenset[Any]]]) -> bool:
+        """Returns whether all that depends on the sites lies in the plates that they share."""
+        shared = {
+            plates for name, of_guide, plates in frames if of_guide and name in self.variables
+        }
+        if len(shared) != 1:
+            return False
+        (plates,) = shared
+        structure, names = self.structure, self.variables.keys()
+        for name, of_guide, own in frames:
+            deps = structure.guide_terms[name] if of_guide else structure.model_terms[name]
+            if deps & names and not plates <= own:
+                return False
+        return bool(plates)
+
+    @property
+    def states(self) -> float:
+        """How many evaluations of the program enumerate the sites."""
+        return enumerating.states(self.variables, self.by_plate)
+
+
+class EnumeratedELBO(ELBO):
+    """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
+
+    :param inspected: the program's sites, with finitely many joint values.
+    """
+
+    can_infer_discrete = True
+
+    def __init__(self, inspected: Inspected) -> None:
+        super().__init__()
+        self.inspected = inspected
+
+    def loss(
+        self,
+        rng_key: jax.Array,
+        param_map: dict[str, Any],
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> jax.Array:
+        """Returns the loss, (), differentiable in the parameters."""
+        inspected = self.inspected
+        structure, discrete = inspected.structure, frozenset(inspected.variables)
+        keys = jax.random.split(rng_key)
+        values = enumerating.assignments(inspected.variables, inspected.by_plate)
+
+        def evaluate(at: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+            held = handlers.substitute(handlers.seed(guide, keys[0]), data=at)
+            model_trace, guide_trace = get_importance_trace(
+                handlers.seed(model, keys[1]), held, args, kwargs, param_map
+            )
+            frames: Frames = frozenset()
+            if inspected.by_plate:
+                frames = frames_of(guide_trace[next(iter(at))])
+            weights, costs, rest = [], [], jnp.zeros(())
+            for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
+                terms = structure.model_terms if sign > 0 else structure.guide_terms
+                for name, site in trace.items():
+                    if site["type"] != "sample":
+                        continue
+                    deps = terms[name] & discrete
+                    if deps:
+                        costs.append(Term(sign * site["log_prob"], frames_of(site), deps))
+                    else:
+                        rest = rest + sign * jnp.sum(site["log_prob"])
+                    if sign < 0 and name in discrete:
+                        log_q = unmasked(site["fn"]).log_prob(site["value"])
+                        weights.append(Term(log_q, frames_of(site), deps))
+            return reduce_to(weights, frames), reduce_to(costs, frames), rest
+
+        points = {n: jnp.asarray(x) for n, x in values.items()}
+        total = len(next(iter(values.values())))
+        log_q, cost, rest = jax.lax.map(evaluate, points, batch_size=min(total, _AT_ONCE))
+        weight = jnp.exp(log_q)
+        # What is never drawn may cost infinitely much.
+        cost = jnp.where(weight > 0, cost, 0.0)
+        return -(jnp.sum(weight * cost) + rest[0])

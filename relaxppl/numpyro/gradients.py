@@ -1,0 +1,255 @@
+"""Draws of a loss's gradient at fixed parameters, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from numpyro import handlers
+from numpyro.distributions import constraints
+from numpyro.distributions.transforms import biject_to
+
+from relaxppl.diagnosing import OWN, Moments, check_params
+from relaxppl.numpyro.elbo.parameters import PreparedGuide
+
+Tree = dict[str, Any]
+
+
+def is_own(name: str) -> bool:
+    """Returns whether a parameter is one that an ELBO learns for itself."""
+    return any(mark in name for mark in OWN)
+
+
+class Declared:
+    """What a guide and a model declare: parameters, mutable state, and their values.
+
+    :param model: the model, not seeded.
+    :param guide: the guide, not seeded; prepared, if the ELBO has parameters of its own.
+    :param params: constrained values by name, as of ``SVI.get_params``; None for the initial ones.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    :param rng_key: for initial values.
+    :raises ValueError: if params does not fit.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        params: Tree | None,
+        args: tuple[Any, ...],
+        kwargs: Tree,
+        rng_key: jax.Array,
+    ) -> None:
+        given = {} if params is None else dict(params)
+        keys = jax.random.split(rng_key)
+        with handlers.block():
+            seeded = handlers.seed(handlers.substitute(guide, data=given), keys[0])
+            guide_trace = handlers.trace(seeded).get_trace(*args, **kwargs)
+            seeded = handlers.substitute(handlers.seed(model, keys[1]), data=given)
+            replayed = handlers.replay(seeded, guide_trace)
+            model_trace = handlers.trace(replayed).get_trace(*args, **kwargs)
+        sites = {**model_trace, **guide_trace}
+        declared = {n: s for n, s in sites.items() if s["type"] == "param"}
+        if params is not None:
+            # Substituted values hide the shapes that the program itself would declare.
+            own = jax.eval_shape(partial(_declared, model, guide, args, kwargs))
+            check_params(_shapes(given), {n: x.shape for n, x in own.items()})
+        self.state = {n: s["value"] for n, s in sites.items() if s["type"] == "mutable"}
+        self.discrete = [
+            n
+            for n, s in guide_trace.items()
+            if s["type"] == "sample" and not s["is_observed"] and not s["fn"].has_rsample
+        ]
+        self.transforms = {
+            n: biject_to(s["kwargs"].get("constraint", constraints.real))
+            for n, s in declared.items()
+        }
+        values = {n: s["value"] for n, s in declared.items()}
+        free = {
+            n: x if _is_tree(x) else self.transforms[n]._inverse(jnp.asarray(x))
+            for n, x in values.items()
+        }
+        self.params = {n: x for n, x in values.items() if not is_own(n)}
+        self.program = {n: x for n, x in free.items() if not is_own(n)}
+        self.own = {n: x for n, x in free.items() if is_own(n)}
+        self.fresh = [n for n in self.own if n not in given]
+        """The ELBO's own parameters and state that the caller did not give."""
+        self.fresh += [n for n in self.state if n not in given]
+
+    def constrained(self, free: Tree) -> Tree:
+        """Returns parameters in the program's coordinates."""
+        return {n: x if _is_tree(x) else self.transforms[n](x) for n, x in free.items()}
+
+
+def _declared(model: Any, guide: Any, args: tuple[Any, ...], kwargs: Tree) -> Tree:
+    found = {}
+    for fn in (model, guide):
+        trace = handlers.trace(handlers.seed(fn, rng_seed=0)).get_trace(*args, **kwargs)
+        sites = {n: s["value"] for n, s in trace.items() if s["type"] == "param"}
+        found.update({n: x for n, x in sites.items() if not _is_tree(x)})
+    return found
+
+
+def _is_tree(value: Any) -> bool:
+    return isinstance(value, (dict, list, tuple))
+
+
+def _shapes(params: Tree) -> dict[str, tuple[int, ...]]:
+    return {n: jnp.shape(x) for n, x in params.items() if not _is_tree(x)}
+
+
+class GradientSampler:
+    """Draws gradients in a compiled loop, which also lets the ELBO learn its own parameters.
+
+    :param elbo: the loss.
+    :param model: the model.
+    :param guide: the guide, not prepared.
+    :param params: constrained values by name; None for the initial ones.
+    :param args: positional arguments of model and guide.
+    :param kwargs: keyword arguments of model and guide.
+    :param rng_key: a PRNG key.
+    :param rate: the step size at which the ELBO learns.
+    :raises ValueError: if params does not fit.
+    """
+
+    def __init__(
+        self,
+        elbo: Any,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        params: Tree | None,
+        args: tuple[Any, ...],
+        kwargs: Tree,
+        rng_key: jax.Array,
+        rate: float = 0.02,
+    ) -> None:
+        if isinstance(guide, PreparedGuide):
+            guide = guide.guide
+        self.elbo, self.model = elbo, model
+        self.guide = elbo.prepare(guide) if hasattr(elbo, "prepare") else guide
+        self.args, self.kwargs, self.rate = args, kwargs, rate
+        init_key, self._key = jax.random.split(rng_key)
+        self.declared = Declared(model, self.guide, params, args, kwargs, init_key)
+        self._own = self.declared.own
+        self._state = self.declared.state
+        zeros = jax.tree.map(jnp.zeros_like, self._own)
+        self._adam = (zeros, zeros, jnp.zeros(()))
+        self._run = jax.jit(self._loop)
+        self._evaluations: list[int] = []
+
+    @property
+    def evaluations(self) -> float:
+        """Evaluations of the model for one gradient."""
+        if not self._evaluations:
+            self._advance(1, 0.0, True)
+            jax.effects_barrier()
+        return float(len(self._evaluations))
+
+    def tune(self, steps: int) -> None:
+        """Lets the ELBO learn what the caller's params did not give, for some steps."""
+        if self.declared.fresh and steps:
+            self._advance(steps, self.rate, False)
+
+    def draw(self, count: int) -> Moments:
+        """Draws gradients in the unconstrained parameters of the model and the guide."""
+        n, mean, deviation = self._advance(count, 0.0, False)
+        loss, grads = mean
+        loss_deviation, deviations = deviation
+        return Moments(
+            int(n), _named(grads), _named(deviations), float(loss), float(loss_deviation)
+        )
+
+    def _advance(self, count: int, rate: float, counting: bool) -> Any:
+        key, self._key = jax.random.split(self._key)
+        given = (self.declared.program, self._own, self._state, self._adam)
+        moments, self._own, self._state, self._adam = jax.block_until_ready(
+            self._run(key, *given, count, rate, counting)
+        )
+        return moments
+
+    def _loop(self, key: Any, program: Tree, own: Tree, state: Tree, adam: Any, *call: Any) -> Any:
+        count, rate, counting = call
+        one = partial(self._gradient, program, counting)
+        zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, program))
+
+        def body(i: Any, carry: Any) -> Any:
+            (n, mean, deviation), own, state, adam = carry
+            loss, (grads, own_grads), state = one(jax.random.fold_in(key, i), own, state)
+            own, adam = _adam_step(own, own_grads, adam, rate)
+            n, sample = n + 1, (jnp.asarray(loss, zeros[0].dtype), grads)
+            gap = jax.tree.map(jnp.subtract, sample, mean)
+            mean = jax.tree.map(lambda m, g: m + g / n, mean, gap)
+            deviation = jax.tree.map(
+                lambda d, g, x, m: d + g * (x - m), deviation, gap, sample, mean
+            )
+            return (n, mean, deviation), own, state, adam
+
+        return jax.lax.fori_loop(0, count, body, ((0, zeros, zeros), own, state, adam))
+
+    def _gradient(self, program: Tree, counting: Any, key: Any, own: Tree, state: Tree) -> Any:
+        declared = self.declared
+        model = _Counted(self.model, counting, self._evaluations.append)
+
+        def loss(program: Tree, own: Tree) -> Any:
+            params = {**declared.constrained(program), **declared.constrained(own), **state}
+            call = (key, params, model, self.guide, *self.args)
+            if not state:
+                return self.elbo.loss(*call, **self.kwargs), state
+            out = self.elbo.loss_with_mutable_state(*call, **self.kwargs)
+            new = out["mutable_state"] or {}
+            return out["loss"], {n: new.get(n, x) for n, x in state.items()}
+
+        (value, new), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(program, own)
+        return value, grads, new
+
+
+class _Counted:
+    """A model that tells when it really runs, which tracing for dependencies is not.
+
+    :param model: the model.
+    :param counting: whether to tell; may be traced.
+    :param tell: called once for each run of each particle.
+    """
+
+    def __init__(self, model: Any, counting: Any, tell: Callable[[Any], Any]) -> None:
+        self.model, self.counting, self.tell = model, counting, tell
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # A number that is batched where the particles are: one call for each of them.
+        one = jnp.sum(_data(numpyro.prng_key())).astype(jnp.int32)
+        tell = partial(jax.debug.callback, self.tell)
+        jax.lax.cond(self.counting, tell, lambda x: None, one)
+        return self.model(*args, **kwargs)
+
+
+def _data(key: Any) -> Any:
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(key) if typed else key
+
+
+def _adam_step(params: Tree, grads: Tree, adam: Any, rate: Any) -> Any:
+    first, second, step = adam
+    step = step + 1.0
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
+    second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g**2, second, grads)
+
+    def move(x: Any, m: Any, v: Any) -> Any:
+        size = (m / (1.0 - 0.9**step)) / (jnp.sqrt(v / (1.0 - 0.99**step)) + 1e-8)
+        return x - rate * size
+
+    return jax.tree.map(move, params, first, second), (first, second, step)
+
+
+def _named(tree: Tree) -> dict[str, np.ndarray]:
+    """Returns arrays by parameter, those of a tree under one name by their paths too."""
+    found = {}
+    for name, value in tree.items():
+        for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
+            found[name + jax.tree_util.keystr(path)] = np.asarray(leaf, dtype=np.float64)
+    return found

@@ -1,0 +1,149 @@
+"""The negative ELBO with a guide's discrete sites summed over all their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro.infer
+import pyro.poutine as poutine
+import torch
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.subsample_messenger import _Subsample
+from pyro.poutine.util import prune_subsample_sites
+
+from relaxppl import enumerating
+from relaxppl.enumerating import Variable
+from relaxppl.pyro.elbo.laws import unmasked
+from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.structure import Term, frames_of, reduce_to
+from relaxppl.pyro.sites import variable_of
+
+
+class Inspected:
+    """A guide's discrete sites, and what depends on what, from one run.
+
+    :param model: the model.
+    :param guide: the guide.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        with torch.no_grad():
+            # Another mask or a plate in a plate is no matter of shapes here.
+            program = Program(model, guide, args, kwargs)
+            program.run()
+        self.sites = program.sites
+        self.variables: dict[str, Variable] = {n: variable_of(s) for n, s in self.sites.items()}
+        self.deps = {(term.name, term.guide): term.deps for term in program.terms}
+        latent = {
+            n
+            for n, node in program.guide_trace.nodes.items()
+            if node["type"] == "sample" and not node["is_observed"]
+        }
+        subsampled = any(
+            frame.full_size is not None and frame.full_size != frame.size
+            for trace in (program.model_trace, program.guide_trace)
+            for node in trace.nodes.values()
+            if node["type"] == "sample"
+            for frame in node["cond_indep_stack"]
+        )
+        self.random = bool(latent - self.sites.keys()) or subsampled
+        """Whether the program draws more than these sites: continuous values or subsamples."""
+        shared = {site.frames for site in self.sites.values()}
+        self.by_plate = len(shared) == 1 and bool(plates := next(iter(shared)))
+        if self.by_plate:
+            dependent = [term for term in program.terms if term.deps]
+            self.by_plate = all(plates <= term.frames for term in dependent)
+
+    @property
+    def states(self) -> float:
+        """How many evaluations of the program enumerate the sites."""
+        return enumerating.states(self.variables, self.by_plate)
+
+
+class EnumeratedELBO(pyro.infer.ELBO):
+    """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
+
+    :param inspected: the program's sites, with finitely many joint values.
+    """
+
+    def __init__(self, inspected: Inspected) -> None:
+        super().__init__()
+        self.inspected = inspected
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """Returns the loss, and adds its gradient to the parameters' ``grad``."""
+        inspected = self.inspected
+        values = enumerating.assignments(inspected.variables, inspected.by_plate)
+        total = len(next(iter(values.values())))
+        state = torch.get_rng_state()
+        loss = 0.0
+        for i in range(total):
+            # All other draws are the same for every value of the sites.
+            torch.set_rng_state(state)
+            at = {
+                name: torch.as_tensor(x[i]).to(inspected.sites[name].value)
+                for name, x in values.items()
+            }
+            value = self._at(at, i == 0, model, guide, args, kwargs)
+            value.backward()
+            loss += float(value.detach())
+        return loss
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        replayed = poutine.replay(model, trace=guide_trace)
+        return poutine.trace(replayed).get_trace(*args, **kwargs), guide_trace
+
+    def _at(self, at: Any, first: bool, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        inspected = self.inspected
+        held = _Hold(at)(guide)
+        model_trace, guide_trace = self._get_trace(model, held, args, kwargs)
+        weights, costs = [], []
+        rest: Any = 0.0
+        for trace, of_guide in ((model_trace, False), (guide_trace, True)):
+            trace = prune_subsample_sites(trace)
+            trace.compute_log_prob()
+            for name, node in trace.nodes.items():
+                if node["type"] != "sample":
+                    continue
+                value = -node["log_prob"] if of_guide else node["log_prob"]
+                deps = inspected.deps[name, of_guide]
+                if deps:
+                    costs.append(Term(name, value, frames_of(node), deps, of_guide))
+                elif first:
+                    rest = rest + value.sum()
+                if of_guide and name in at:
+                    log_q = unmasked(node["fn"]).log_prob(node["value"])
+                    weights.append(Term(name, log_q, frames_of(node), deps, True))
+        site = next(iter(inspected.sites.values()))
+        if not inspected.by_plate:
+            weight = torch.exp(sum(term.value.sum() for term in weights))
+            cost: Any = sum(term.value.sum() for term in costs)
+        else:
+            weight = torch.exp(torch.as_tensor(reduce_to(weights, site)))
+            cost = reduce_to(costs, site)
+        # What is never drawn may cost infinitely much.
+        cost = torch.where(weight > 0, cost, torch.zeros_like(weight))
+        return -((weight * cost).sum() + rest)
+
+
+class _Hold(Messenger):
+    """Puts given values at some of the sites, which then take no random numbers."""
+
+    def __init__(self, values: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.values = values
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.values and not isinstance(msg["fn"], _Subsample):
+            msg["value"] = self.values[msg["name"]]
+            msg["done"] = True

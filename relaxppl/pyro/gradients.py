@@ -1,0 +1,215 @@
+"""Draws of a loss's gradient at fixed parameters, the parameter store left as it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyro
+import pyro.poutine as poutine
+import torch
+from pyro.poutine.subsample_messenger import _Subsample
+from torch.distributions import transform_to
+
+from relaxppl.diagnosing import OWN, Moments, check_params
+
+Leaves = dict[str, torch.Tensor]
+
+
+def is_own(name: str) -> bool:
+    """Returns whether a parameter is one that an ELBO learns for itself."""
+    return any(mark in name for mark in OWN)
+
+
+class Borrowed:
+    """The parameters of a model and a guide, at given values until the end of the context.
+
+    :param discrete: the guide's discrete latent sites.
+    :param state: the parameter store's state, with the values in it.
+    """
+
+    def __init__(self, discrete: list[str], state: Any) -> None:
+        self.discrete, self.state = discrete, state
+
+
+@contextmanager
+def borrowed(
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    params: dict[str, Any] | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    seed: int,
+) -> Iterator[Borrowed]:
+    """Sets the parameters for a while; the store, all gradients and the random state come back.
+
+    :param model: the model.
+    :param guide: the guide.
+    :param params: constrained values by name; None for those of the store.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    :param seed: of the draws inside.
+    :raises ValueError: if params does not fit.
+    """
+    store = pyro.get_param_store()
+    with torch.random.fork_rng(), store.scope(store.get_state()):
+        torch.manual_seed(seed)
+        with poutine.trace(param_only=True) as capture, torch.no_grad():
+            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+            poutine.replay(model, trace=guide_trace)(*args, **kwargs)
+        nodes = {n: s for n, s in capture.trace.nodes.items() if s["type"] == "param"}
+        if params is not None:
+            check_params(
+                {n: tuple(torch.as_tensor(x).shape) for n, x in params.items()},
+                {n: tuple(s["value"].shape) for n, s in nodes.items()},
+            )
+        leaves = {n: s["value"].unconstrained() for n, s in nodes.items()}
+        before = {n: (x.detach().clone(), x.grad) for n, x in leaves.items()}
+        discrete = [
+            n
+            for n, s in guide_trace.nodes.items()
+            if s["type"] == "sample"
+            and not s["is_observed"]
+            and not isinstance(s["fn"], _Subsample)
+            and not getattr(s["fn"], "has_rsample", False)
+        ]
+        try:
+            with torch.no_grad():
+                for name, value in (params or {}).items():
+                    if name in leaves:
+                        _set(leaves[name], value, store._constraints[name])
+            state = store.get_state()
+            for name, value in (params or {}).items():
+                if is_own(name) and name not in nodes:
+                    with store.scope({"params": {}, "constraints": {}}) as extra:
+                        store[name] = torch.as_tensor(value)
+                    state["params"].update(extra["params"])
+                    state["constraints"].update(extra["constraints"])
+            yield Borrowed(discrete, state)
+        finally:
+            with torch.no_grad():
+                for name, (value, grad) in before.items():
+                    leaves[name].copy_(value)
+                    leaves[name].grad = grad
+
+
+def _set(leaf: torch.Tensor, value: Any, constraint: Any) -> None:
+    leaf.copy_(transform_to(constraint).inv(torch.as_tensor(value).to(leaf)))
+
+
+class GradientSampler:
+    """Draws gradients, and lets the ELBO learn its own parameters.
+
+    :param elbo: the loss.
+    :param model: the model.
+    :param guide: the guide.
+    :param lent: the parameters.
+    :param args: positional arguments of model and guide.
+    :param kwargs: keyword arguments of model and guide.
+    :param rate: the step size at which the ELBO learns.
+    """
+
+    def __init__(
+        self,
+        elbo: Any,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        lent: Borrowed,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        rate: float = 0.02,
+    ) -> None:
+        self.elbo = copy.copy(elbo)
+        if hasattr(elbo, "prepare"):
+            self.elbo.prepare(guide)
+        self.model, self.guide = _Counted(model), guide
+        self.args, self.kwargs, self.rate = args, kwargs, rate
+        # The ELBOs' own parameters have the same names: each keeps its own.
+        self._state = {key: dict(value) for key, value in lent.state.items()}
+        self._given = set(lent.state["params"])
+        self._runs = 0
+
+    @property
+    def evaluations(self) -> float:
+        """Evaluations of the model for one gradient."""
+        if not self._runs:
+            self.draw(1)
+        self.model.calls = 0
+        self.draw(1)
+        particles = self.elbo.num_particles if self.elbo.vectorize_particles else 1
+        return float(self.model.calls * particles)
+
+    def tune(self, steps: int) -> None:
+        """Lets the ELBO learn what the caller's params did not give, for some steps."""
+        optimizer: Any = None
+        for _ in range(steps):
+            with self._gradient() as (_, leaves):
+                own = [x for n, x in leaves.items() if is_own(n) and n not in self._given]
+                store = pyro.get_param_store()
+                averages = any(n.endswith(".average") and n not in self._given for n in store)
+                if not own and not averages:
+                    return
+                if own and optimizer is None:
+                    optimizer = torch.optim.Adam(own, lr=self.rate, betas=(0.9, 0.99))
+                if optimizer is not None:
+                    optimizer.step()
+
+    def draw(self, count: int) -> Moments:
+        """Draws gradients in the unconstrained parameters of the model and the guide."""
+        mean: Leaves = {}
+        deviation: Leaves = {}
+        loss_mean = loss_deviation = 0.0
+        for i in range(1, count + 1):
+            with self._gradient() as (loss, leaves):
+                for name, leaf in leaves.items():
+                    if is_own(name):
+                        continue
+                    gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+                    gradient = gradient.detach().double()
+                    if name not in mean:
+                        mean[name] = torch.zeros_like(gradient)
+                        deviation[name] = torch.zeros_like(gradient)
+                    gap = gradient - mean[name]
+                    mean[name] += gap / i
+                    deviation[name] += gap * (gradient - mean[name])
+            gap = loss - loss_mean
+            loss_mean += gap / i
+            loss_deviation += gap * (loss - loss_mean)
+        self._runs += count
+        return Moments(
+            count,
+            {n: x.cpu().numpy() for n, x in mean.items()},
+            {n: x.cpu().numpy() for n, x in deviation.items()},
+            loss_mean,
+            loss_deviation,
+        )
+
+    @contextmanager
+    def _gradient(self) -> Iterator[tuple[float, Leaves]]:
+        store = pyro.get_param_store()
+        with store.scope(self._state):
+            with poutine.trace(param_only=True) as capture:
+                loss = self.elbo.loss_and_grads(self.model, self.guide, *self.args, **self.kwargs)
+            leaves = {
+                n: s["value"].unconstrained()
+                for n, s in capture.trace.nodes.items()
+                if s["type"] == "param"
+            }
+            try:
+                yield float(loss), leaves
+            finally:
+                for leaf in leaves.values():
+                    leaf.grad = None
+
+
+class _Counted:
+    """A model that counts its runs."""
+
+    def __init__(self, model: Callable[..., Any]) -> None:
+        self.model, self.calls = model, 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self.model(*args, **kwargs)
