@@ -163,7 +163,7 @@ class Agent:
 
         Args:
             segment: played by the present policy.
-            left: the factor of the learning rates and of the entropy's weight.
+            left: the factor of the learning rates.
 
         Returns:
             "squares", the mean of |h|^2, and "squares_without", the same with V alone as the
@@ -206,9 +206,7 @@ class Agent:
             now = torch.stack([-(without * added).sum(), added.square().sum()])
             self.products = decay(self.products, now / len(h), s.decay)
 
-        log_p = logits.log_softmax(-1)
-        gain = (h * logits).sum(-1) - left * s.entropy * (log_p.exp() * log_p).sum(-1)
-        loss = -gain.mean() + 0.5 * (values - returns).square().mean()
+        loss = -(h * logits).sum(-1).mean() + 0.5 * (values - returns).square().mean()
         for parameter in (*self.policy.parameters(), *self.critic.parameters()):
             parameter.grad = None
         loss.backward()

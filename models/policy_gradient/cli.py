@@ -153,7 +153,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                     steps=steps,
                     learning_rate=options.learning_rate or environment.learning_rates[algorithm],
                     discount=environment.discount,
-                    entropy=environment.entropy,
                     envs=options.envs,
                     length=options.length,
                     evaluation_episodes=QUICK_EPISODES

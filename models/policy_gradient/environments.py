@@ -25,7 +25,6 @@ class Environment:
         encode: from observations (n, ...) to float32 (n, features).
         steps: the budget of environment steps when none is given.
         discount: of the rewards to come.
-        entropy: the weight of the policy's entropy.
         learning_rates: of Adam for the policy, by algorithm.
         solved: the mean return from which it counts as solved; None where there is no such number.
     """
@@ -35,7 +34,6 @@ class Environment:
     encode: Callable[[NDArray[Any]], Features]
     steps: int
     discount: float
-    entropy: float
     learning_rates: dict[str, float]
     solved: float | None
 
@@ -60,9 +58,8 @@ ENVIRONMENTS = {
         features=4,
         actions=2,
         encode=scaled(2.4, 2.0, 0.2, 2.0),
-        steps=300_000,
+        steps=150_000,
         discount=0.99,
-        entropy=0.0,
         learning_rates=dict.fromkeys(ALGORITHMS, 5e-3),
         solved=475.0,
     ),
@@ -70,9 +67,8 @@ ENVIRONMENTS = {
         features=6,
         actions=3,
         encode=scaled(1.0, 1.0, 1.0, 1.0, 4.0, 9.0),
-        steps=300_000,
+        steps=150_000,
         discount=0.99,
-        entropy=0.0,
         learning_rates=dict.fromkeys(ALGORITHMS, 5e-3),
         solved=-100.0,
     ),
@@ -80,9 +76,8 @@ ENVIRONMENTS = {
         features=19,
         actions=6,
         encode=taxi_features,
-        steps=600_000,
+        steps=150_000,
         discount=0.99,
-        entropy=0.0,
         learning_rates=dict.fromkeys(ALGORITHMS, 5e-3),
         solved=None,
     ),

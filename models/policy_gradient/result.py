@@ -19,7 +19,6 @@ class Settings:
         steps: the budget of environment steps.
         learning_rate: of the policy, for Adam.
         discount: of the rewards to come.
-        entropy: the weight of the policy's entropy.
         envs: environments that step together.
         length: steps of each in a segment, between two updates.
         hidden: units of each network's hidden layer.
@@ -37,7 +36,6 @@ class Settings:
     steps: int
     learning_rate: float
     discount: float
-    entropy: float
     envs: int = 4
     length: int = 128
     hidden: int = 64

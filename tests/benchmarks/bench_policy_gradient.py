@@ -48,7 +48,7 @@ def lengths(rounds: int) -> None:
     """Prints the time of a whole update: policy, critic and control variate."""
     agents = {}
     for name in ("a2c", "relax"):
-        settings = Settings("CartPole-v1", name, 0, 1, 5e-3, 0.99, 0.0)
+        settings = Settings("CartPole-v1", name, 0, 1, 5e-3, 0.99)
         agents[name] = Agent(settings, 4, 2)
     episodes = {length: episode(length) for length in LENGTHS}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -152,7 +152,7 @@ def test_slopes_are_those_of_the_squares() -> None:
 
 def settings(algorithm: str, **others: Any) -> Settings:
     given = {"env": "CartPole-v1", "seed": 0, "steps": 2048, "learning_rate": 5e-3}
-    more = {"discount": 0.99, "entropy": 0.0, "evaluation_episodes": 4, "progress": False}
+    more = {"discount": 0.99, "evaluation_episodes": 4, "progress": False}
     return Settings(algorithm=algorithm, **{**given, **more, **others})
 
 
