@@ -50,14 +50,27 @@ def train_with_progress(
             new = np.asarray(advance(size))
             seconds.append((time.perf_counter() - before) / size)
             losses.append(new)
-            if not np.isfinite(new).all():
-                bad = done + int(np.argmax(~np.isfinite(new))) + 1
-                raise RunFailedError(
-                    f"the loss is not finite at step {bad}; lower --learning-rate or raise "
-                    "--temperature"
-                )
+            check_finite(new, done)
             done += size
             bar.set_postfix_str(f"loss {new.mean():.2f}", refresh=False)
             bar.update(size)
     median = float(np.median(seconds[1:] or seconds))
     return np.concatenate(losses).astype(np.float64), median, time.perf_counter() - start
+
+
+def check_finite(losses: NDArray[np.floating], done: int) -> None:
+    """Refuse a loss that is not finite.
+
+    Args:
+        losses: of the newest steps, shape (n,).
+        done: how many steps were taken before them.
+
+    Raises:
+        RunFailedError: naming the first step whose loss is not finite.
+    """
+    finite = np.isfinite(losses)
+    if not finite.all():
+        raise RunFailedError(
+            f"the loss is not finite at step {done + int(np.argmin(finite)) + 1}; "
+            "lower --learning-rate or raise --temperature"
+        )

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from models.common.cli import (
@@ -24,11 +25,6 @@ PROG = "sigmoid_belief_network"
 NEEDED = ("matplotlib", "mlxtend", "tqdm")
 
 
-def seed_list(text: str) -> list[int]:
-    """Parse seeds with commas between them."""
-    return [seed_int(part) for part in text.split(",")]
-
-
 def count_int(text: str) -> int:
     """Parse a whole number of at least 0."""
     return 0 if text.strip() == "0" else positive_int(text)
@@ -45,15 +41,18 @@ def build_parser() -> OneLineParser:
     add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
     add(
         "--estimator",
-        metavar="NAMES",
-        default="rebar",
-        help=f"one of {', '.join(ALL)}; several with commas between them; or all",
+        nargs="+",
+        metavar="NAME",
+        default=["rebar"],
+        help=f"one or more of {', '.join(ALL)}; or all",
     )
-    add("--layers", type=int, choices=(1, 2), default=1, help="stochastic layers of 200")
+    add("--layers", type=int, choices=(1, 2), default=1, help="stochastic layers")
+    add("--latents", type=positive_int, default=None, help="in a layer; left out: 200")
     add(
-        "--linear",
-        action="store_true",
-        help="linear maps between layers, not networks with 200 hidden units",
+        "--hidden",
+        type=count_int,
+        default=0,
+        help="tanh units in the hidden layer of each map between layers; 0 for linear maps",
     )
     add(
         "--exact-kl",
@@ -61,14 +60,20 @@ def build_parser() -> OneLineParser:
         default=True,
         help="integrate the KL of the codes where it is exact (never with tracegraph)",
     )
-    add("--steps", type=positive_int, default=2000, help="optimiser steps")
-    add("--seed", type=seed_int, default=0, help="of the weights and of every draw")
+    add("--steps", type=positive_int, default=None, help="optimiser steps; left out: 2000")
     add(
-        "--seeds",
-        type=seed_list,
+        "--seconds",
+        type=positive_float,
         default=None,
-        metavar="LIST",
-        help="several seeds with commas between them, instead of --seed",
+        help="also report where each estimator is after this training time",
+    )
+    add("--equal-time", action="store_true", help="the same, after the time of the slowest one")
+    add(
+        "--seed",
+        type=seed_int,
+        nargs="+",
+        default=[0],
+        help="of the weights and of every draw; averages over several",
     )
     add(
         "--particles",
@@ -84,13 +89,8 @@ def build_parser() -> OneLineParser:
     )
     add("--batch-size", type=positive_int, default=100, help="images in a step")
     add("--learning-rate", type=positive_float, default=1e-3, help="of Adam")
-    add("--passes", type=positive_int, default=20, help="draws per image for the bounds")
+    add("--passes", type=positive_int, default=None, help="draws for a bound; left out: 20")
     add("--held-out", type=count_int, default=500, help="images to hold out; 0 trains on all")
-    add(
-        "--equal-time",
-        action="store_true",
-        help="let faster estimators train on for the time of the slowest, and report that too",
-    )
     add(
         "--mnist",
         type=Path,
@@ -104,6 +104,11 @@ def build_parser() -> OneLineParser:
         default=Path("out/sigmoid_belief_network"),
         metavar="DIR",
         help="folder for the curves and the metrics",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="see it run: 20 latents, 200 steps and few draws, unless told otherwise",
     )
     add("--quiet", action="store_true", help="no progress bar")
     return parser
@@ -128,19 +133,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices = choose(
             options.estimator, options.exact_kl, options.particles, options.temperature
         )
-        seeds = options.seeds or [options.seed]
-        if len(set(seeds)) < len(seeds):
-            raise BadArgumentError("--seeds", "a seed is repeated; give each once")
+        if len(set(options.seed)) < len(options.seed):
+            raise BadArgumentError("--seed", "a seed is repeated; give each once")
         if options.equal_time and len(choices) < 2:
             raise BadArgumentError(
                 "--equal-time", "not allowed with one --estimator; give several, or all"
+            )
+        if options.equal_time and options.seconds is not None:
+            raise BadArgumentError(
+                "--seconds", "not allowed together with --equal-time; give one of the two"
             )
         require(NEEDED, "models", "this program")
         load_host(options.backend)
 
         from models.common.data import load_digits
         from models.sigmoid_belief_network import report
-        from models.sigmoid_belief_network.result import Settings
+        from models.sigmoid_belief_network.result import QUICK, Settings
         from models.sigmoid_belief_network.table import run_table
 
         digits = load_digits(options.mnist, options.held_out, threshold=0.5)
@@ -149,40 +157,39 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise BadArgumentError(
                 "--batch-size", f"{options.batch_size} is not allowed; 1 to {count}"
             )
-        settings = Settings(
+        sizes = QUICK if options.quick else Settings()
+        settings = replace(
+            sizes,
             layers=options.layers,
-            linear=options.linear,
-            steps=options.steps,
+            latents=options.latents or sizes.latents,
+            hidden=options.hidden,
+            steps=options.steps or sizes.steps,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
-            passes=options.passes,
+            passes=options.passes or sizes.passes,
             progress=not options.quiet,
         )
         host = importlib.import_module(f"models.sigmoid_belief_network.{options.backend}_model")
         rows = run_table(
             digits,
             choices,
-            seeds,
+            options.seed,
             settings,
             host.Trainer,
             host.Trainer.chunk,
+            options.seconds,
             options.equal_time,
         )
         asked = {
             "command": command_line("models.sigmoid_belief_network", given),
             "backend": options.backend,
             "estimators": [choice.name for choice in choices],
-            "exact_kl": options.exact_kl,
-            "layers": options.layers,
-            "linear": options.linear,
-            "steps": options.steps,
-            "seeds": seeds,
+            "seeds": options.seed,
             "particles": options.particles,
             "temperature": options.temperature,
-            "batch_size": options.batch_size,
-            "learning_rate": options.learning_rate,
+            **{key: value for key, value in asdict(settings).items() if key != "progress"},
         }
-        metrics = report.summarise(asked, digits, rows)
+        metrics = report.summarise(asked, digits, choices, rows)
         report.write(options.out, metrics, rows)
         print("\n".join(report.lines(metrics)))
         print(f"written to {options.out}: {', '.join(report.FILES)}")

@@ -3,7 +3,7 @@
 A new one is one line in `ESTIMATORS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -46,7 +46,9 @@ ESTIMATORS = {
     "rebar": Estimator("REBAR_ELBO", temperature=0.1, prepared=True),
     "rebar-fixed": Estimator("REBAR_ELBO", {"learn": False}, temperature=0.5),
     "relax": Estimator("RELAX_ELBO", temperature=0.1, prepared=True),
-    "relax-network": Estimator("RELAX_ELBO", {"control_variate": "network"}, prepared=True),
+    "relax-network": Estimator(
+        "RELAX_ELBO", {"control_variate": "network", "hidden": 100}, prepared=True
+    ),
     "straight-through": Estimator("ScoreFunction_ELBO", temperature=0.5, relaxed=True),
     "tracegraph": Estimator(None),
 }
@@ -76,12 +78,12 @@ class Choice:
 
 
 def choose(
-    names: str, exact_kl: bool, particles: int | None, temperature: float | None
+    given: Sequence[str], exact_kl: bool, particles: int | None, temperature: float | None
 ) -> list[Choice]:
     """Read a list of estimators and check that each can run as asked.
 
     Args:
-        names: keys of `ESTIMATORS` with commas between them, or "all".
+        given: keys of `ESTIMATORS`, or lists of them with commas between, or "all".
         exact_kl: as of `Choice`; the host's TraceGraph_ELBO always samples the KL.
         particles: draws in a step; None for each estimator's own.
         temperature: None for each estimator's own.
@@ -92,28 +94,29 @@ def choose(
     Raises:
         BadArgumentError: a name is unknown or repeated, or an option does not suit it.
     """
-    chosen = list(ALL) if names == "all" else names.split(",")
+    chosen = [name.strip() for names in given for name in names.split(",")]
+    if chosen == ["all"]:
+        chosen = list(ALL)
     for name in chosen:
         if name not in ESTIMATORS or chosen.count(name) > 1:
             problem = "is repeated" if name in ESTIMATORS else "is unknown"
             raise BadArgumentError(
                 "--estimator",
-                f"{name!r} {problem}; choose from {', '.join(ALL)}, several with commas "
-                "between them, or all",
+                f"{name!r} {problem}; choose some of {', '.join(ALL)}, or all",
             )
-    if particles == 1 and chosen == ["rloo"]:
+    if particles == 1 and "rloo" in chosen:
         raise BadArgumentError(
             "--particles", "rloo compares draws: 1 is not allowed; give 2 or more"
         )
     if temperature is not None and all(ESTIMATORS[n].temperature is None for n in chosen):
         raise BadArgumentError(
-            "--temperature", f"{', '.join(chosen)} has no temperature; leave it out"
+            "--temperature", f"{', '.join(chosen)}: no temperature here; leave it out"
         )
     return [
         Choice(
             name,
             exact_kl and ESTIMATORS[name].elbo is not None,
-            max(particles or ESTIMATORS[name].particles, 2 if name == "rloo" else 1),
+            particles or ESTIMATORS[name].particles,
             None
             if ESTIMATORS[name].temperature is None
             else temperature or ESTIMATORS[name].temperature,

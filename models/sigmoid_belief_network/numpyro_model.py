@@ -1,5 +1,8 @@
 """The model, its guide and their training in NumPyro; pyro_model.py mirrors this file."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,47 +12,51 @@ import numpyro
 import numpyro.distributions as dist
 from jax import lax, random
 from numpy.typing import NDArray
+from numpyro import handlers
 from numpyro.infer import SVI, Trace_ELBO, TraceGraph_ELBO
 
 import relaxppl.numpyro as rx
 from models.common.networks import Weights
 from models.sigmoid_belief_network.estimators import Choice, build
-from models.sigmoid_belief_network.result import LATENTS, Settings, initial_weights
+from models.sigmoid_belief_network.result import (
+    Settings,
+    initial_weights,
+    own_numbers,
+    variance_of_sums,
+)
 
 
-def network(weights: Weights, x: Any) -> Any:
+def network(weights: Any, x: Any) -> Any:
     """A linear map, or one with a hidden layer of tanh units."""
     first = x @ weights["w1"] + weights["b1"]
     return jnp.tanh(first) @ weights["w2"] + weights["b2"] if "w2" in weights else first
 
 
+@dataclass(frozen=True)
 class SigmoidBeliefNetwork:
     """Binary images from layers of binary codes, and a guide that reads the codes off an image.
 
-    Args:
-        weights: initial weights, as initial_weights makes them.
+    Attributes:
+        weights: as initial_weights makes them.
         layers: stochastic layers.
+        latents: codes in a layer.
         batch_size: images in a subsample; None takes all.
         temperature: of straight-through codes; None for the discrete model.
         show_image: whether the estimator's networks read the image.
+        frozen: whether the weights are constants, not parameters.
+        scale: of every term; what learns from costs has to find them as large as it knows them.
         probed: whether the guide adds parameters "probe{k}", zeros, to the logits of each image.
     """
 
-    def __init__(
-        self,
-        weights: dict[str, Weights],
-        layers: int,
-        batch_size: int | None = None,
-        temperature: float | None = None,
-        show_image: bool = False,
-        probed: bool = False,
-    ) -> None:
-        self.weights = weights
-        self.layers = layers
-        self.batch_size = batch_size
-        self.temperature = temperature
-        self.show_image = show_image
-        self.probed = probed
+    weights: dict[str, Weights]
+    layers: int
+    latents: int
+    batch_size: int | None = None
+    temperature: float | None = None
+    show_image: bool = False
+    frozen: bool = False
+    scale: float = 1.0
+    probed: bool = False
 
     def law(self, logits: Any) -> Any:
         """The law of a layer's code."""
@@ -57,11 +64,19 @@ class SigmoidBeliefNetwork:
             return dist.Bernoulli(logits=logits).to_event(1)
         return rx.RelaxedBernoulliStraightThrough(self.temperature, logits=logits).to_event(1)
 
+    def map(self, name: str) -> Any:
+        """A map's weights."""
+        return self.weights[name] if self.frozen else numpyro.param(name, self.weights[name])
+
+    def plate(self, images: Any) -> Any:
+        """The plate of images, from which a step draws some."""
+        return numpyro.plate("images", len(images), subsample_size=self.batch_size)
+
     def model(self, images: Any) -> None:
         """Codes from the top layer, uniform, down to the pixels; images (n, D)."""
-        maps = {k: self.param(f"generate{k}") for k in range(1, self.layers + 1)}
-        with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
-            logits = jnp.zeros((len(index), LATENTS))
+        maps = {k: self.map(f"generate{k}") for k in range(1, self.layers + 1)}
+        with handlers.scale(scale=self.scale), self.plate(images) as index:
+            logits = jnp.zeros((len(index), self.latents))
             for layer in range(self.layers, 0, -1):
                 code = numpyro.sample(f"code{layer}", self.law(logits)).astype(jnp.float32)
                 logits = network(maps[layer], code)
@@ -69,22 +84,16 @@ class SigmoidBeliefNetwork:
 
     def guide(self, images: Any) -> None:
         """Codes from the pixels up; images (n, D)."""
-        maps = {k: self.param(f"infer{k}") for k in range(1, self.layers + 1)}
-        with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
+        maps = {k: self.map(f"infer{k}") for k in range(1, self.layers + 1)}
+        with handlers.scale(scale=self.scale), self.plate(images) as index:
             batch = code = images[index]
             for layer in range(1, self.layers + 1):
                 logits = network(maps[layer], code)
                 if self.probed:
-                    logits = logits + numpyro.param(
-                        f"probe{layer}", jnp.zeros((len(images), LATENTS))
-                    )
+                    logits = logits + numpyro.param(f"probe{layer}", jnp.zeros(logits.shape))
                 infer = {"estimator_input": batch} if self.show_image else None
                 code = numpyro.sample(f"code{layer}", self.law(logits), infer=infer)
                 code = code.astype(jnp.float32)
-
-    def param(self, name: str) -> Any:
-        """A map's weights as parameters."""
-        return numpyro.param(name, self.weights[name])
 
 
 class Trainer:
@@ -104,80 +113,106 @@ class Trainer:
     ) -> None:
         self.images = jnp.asarray(images)
         self.choice, self.settings = choice, settings
-        self.weights = initial_weights(seed, images.shape[1], settings.layers, settings.linear)
+        self.weights = initial_weights(seed, images, settings)
         self.elbo = build(choice, rx, TraceGraph_ELBO)
-        network = self.network(batch_size=settings.batch_size)
-        guide = self.elbo.prepare(network.guide) if choice.row.prepared else network.guide
-        self.svi = SVI(network.model, guide, numpyro.optim.Adam(settings.learning_rate), self.elbo)
+        self.svi = self.inference(self.network(batch_size=settings.batch_size))
         start, self.key = random.split(random.key(seed))
         self.state = self.svi.init(start, self.images)
         self.compiled: dict[int, Any] = {}
+        self.loss: Any = None
 
-    def network(self, relaxed: bool = True, **options: Any) -> SigmoidBeliefNetwork:
+    def network(
+        self, weights: dict[str, Weights] | None = None, relaxed: bool = True, **options: Any
+    ) -> SigmoidBeliefNetwork:
         """The program as the estimator sees it, or with discrete codes."""
-        row = self.choice.row
+        row, settings = self.choice.row, self.settings
         return SigmoidBeliefNetwork(
-            self.weights,
-            self.settings.layers,
+            self.weights if weights is None else weights,
+            settings.layers,
+            settings.latents,
             temperature=self.choice.temperature if row.relaxed and relaxed else None,
             show_image=row.sees_image,
+            frozen=weights is not None,
             **options,
         )
+
+    def inference(self, network: SigmoidBeliefNetwork) -> SVI:
+        """Stock SVI for a program."""
+        guide = self.elbo.prepare(network.guide) if self.choice.row.prepared else network.guide
+        optimiser = numpyro.optim.Adam(self.settings.learning_rate)
+        return SVI(network.model, guide, optimiser, self.elbo)
+
+    def params(self) -> dict[str, Any]:
+        """Everything that training moves: weights, and what the estimator learns or remembers."""
+        return self.svi.get_params(self.state) | (self.state.mutable_state or {})
 
     def advance(self, steps: int) -> NDArray[np.floating]:
         """Take steps; returns their losses, the negative ELBO per training image."""
         if steps not in self.compiled:
-
-            def several(state: Any, images: Any) -> Any:
-                step = lambda s, _: self.svi.update(s, images)  # noqa: E731
-                return lax.scan(step, state, None, length=steps)
-
-            self.compiled[steps] = jax.jit(several)
+            self.compiled[steps] = jax.jit(several(self.svi, steps))
         self.state, losses = self.compiled[steps](self.state, self.images)
         return np.asarray(losses) / len(self.images)
 
     def bound(self, images: NDArray[np.float32], passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
-        network, elbo = self.network(relaxed=False), Trace_ELBO()
-        params = self.svi.get_params(self.state)
+        if self.loss is None:
+            network, elbo = self.network(relaxed=False), Trace_ELBO()
 
-        def one(key: Any) -> Any:
-            return -elbo.loss(key, params, network.model, network.guide, jnp.asarray(images))
+            def losses(params: Any, keys: Any, images: Any) -> Any:
+                one = lambda k: elbo.loss(k, params, network.model, network.guide, images)  # noqa: E731
+                return lax.map(one, keys)
 
+            self.loss = jax.jit(losses)
         keys = random.split(random.fold_in(self.key, 1), passes)
-        return float(jax.jit(lambda k: lax.map(one, k))(keys).mean()) / len(images)
+        losses_found = self.loss(self.svi.get_params(self.state), keys, jnp.asarray(images))
+        return -float(losses_found.mean()) / len(images)
 
-    def variance(self) -> float:
-        """The gradient's variance in the logits of an image's codes, where training stands."""
-        network = self.network(probed=True)
+    def trained(self) -> dict[str, Weights]:
+        """The weights where training stands, named as initial_weights names them."""
+        params = self.svi.get_params(self.state)
+        return {name: jax.tree.map(np.asarray, params[name]) for name in self.weights}
+
+    def variance(self, weights: dict[str, Weights]) -> float:
+        """The gradient's variance in the logits of an image's codes, at these weights."""
+        params = {name: p for name, p in self.params().items() if name not in self.weights}
+        key = random.fold_in(self.key, 2)
+        if params:
+            svi = self.inference(self.network(weights, batch_size=self.settings.batch_size))
+            state = svi.init(key, self.images, init_params=params)
+            state, _ = jax.jit(several(svi, self.settings.variance_steps))(state, self.images)
+            params = svi.get_params(state) | (state.mutable_state or {})
+        scale = len(self.images) / self.settings.batch_size if params else 1.0
+        network = self.network(weights, scale=scale, probed=True)
         images = self.images[: self.settings.variance_images]
-        params = self.svi.get_params(self.state) | (self.state.mutable_state or {})
-        probes = {
-            f"probe{k}": jnp.zeros((len(images), LATENTS))
-            for k in range(1, self.settings.layers + 1)
-        }
+        shape = (len(images), self.settings.latents)
+        probes = {f"probe{k}": jnp.zeros(shape) for k in range(1, self.settings.layers + 1)}
 
-        def loss(probes: dict[str, Any], key: Any) -> Any:
-            return self.elbo.loss_with_mutable_state(
-                key, params | probes, network.model, network.guide, images
-            )["loss"]
+        def loss(probes: dict[str, Any], key: Any, params: Any, images: Any) -> Any:
+            return self.elbo.loss(key, params | probes, network.model, network.guide, images)
 
-        def add(sums: Any, key: Any) -> Any:
-            gradient = jax.grad(loss)(probes, key)
-            first = jax.tree.map(lambda s, g: s + g, sums[0], gradient)
-            return (first, jax.tree.map(lambda s, g: s + g**2, sums[1], gradient)), None
+        def sums(keys: Any, params: Any, images: Any) -> Any:
+            def add(so_far: Any, key: Any) -> Any:
+                gradient = jax.grad(loss)(probes, key, params, images)
+                total = jax.tree.map(lambda s, g: s + g, so_far[0], gradient)
+                return (total, jax.tree.map(lambda s, g: s + g**2, so_far[1], gradient)), None
+
+            return lax.scan(add, (probes, probes), keys)[0]
 
         count = self.settings.variance_draws
-        keys = random.split(random.fold_in(self.key, 2), count)
-        total, squares = jax.jit(lambda k: lax.scan(add, (probes, probes), k)[0])(keys)
-        each = [(squares[p] - total[p] ** 2 / count) / (count - 1) for p in probes]
-        return float(sum(v.sum() for v in each)) / len(images)
+        keys = random.split(random.fold_in(key, 1), count)
+        total, squares = jax.jit(sums)(keys, params, images)
+        each = [variance_of_sums(total[name], squares[name], count) for name in probes]
+        return float(sum(v.sum() for v in each)) / len(images) / scale**2
 
     def learned(self) -> dict[str, float]:
         """The estimator's own learned numbers, by parameter name."""
-        params = self.svi.get_params(self.state) | (self.state.mutable_state or {})
-        return {
-            name: float(value)
-            for name, value in params.items()
-            if name.endswith((".temperature", ".eta", ".average"))
-        }
+        return own_numbers(self.params())
+
+
+def several(svi: SVI, steps: int) -> Any:
+    """A function of SVI's state and the images that takes steps, to be compiled."""
+
+    def run(state: Any, images: Any) -> Any:
+        return lax.scan(lambda s, _: svi.update(s, images), state, None, length=steps)
+
+    return run

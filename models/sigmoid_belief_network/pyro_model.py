@@ -1,5 +1,10 @@
 """The model, its guide and their training in Pyro; numpyro_model.py mirrors this file."""
 
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +18,12 @@ from torch import nn
 import relaxppl.pyro as rx
 from models.common.networks import Weights
 from models.sigmoid_belief_network.estimators import Choice, build
-from models.sigmoid_belief_network.result import LATENTS, Settings, initial_weights
+from models.sigmoid_belief_network.result import (
+    Settings,
+    initial_weights,
+    own_numbers,
+    variance_of_sums,
+)
 
 
 class Network(nn.Module):
@@ -41,25 +51,35 @@ class SigmoidBeliefNetwork(nn.Module):
     Args:
         weights: initial weights, as initial_weights makes them.
         layers: stochastic layers.
+        latents: codes in a layer.
         batch_size: images in a subsample; None takes all.
         temperature: of straight-through codes; None for the discrete model.
         show_image: whether the estimator's networks read the image.
+        frozen: whether the weights are constants, not parameters.
+        scale: of every term; what learns from costs has to find them as large as it knows them.
     """
 
     def __init__(
         self,
         weights: dict[str, Weights],
         layers: int,
+        latents: int,
         batch_size: int | None = None,
         temperature: float | None = None,
         show_image: bool = False,
+        frozen: bool = False,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.maps = nn.ModuleDict({name: Network(value) for name, value in weights.items()})
+        self.maps.requires_grad_(not frozen)
         self.layers = layers
+        self.latents = latents
         self.batch_size = batch_size
         self.temperature = temperature
         self.show_image = show_image
+        self.frozen = frozen
+        self.scale = scale
         self.probes: list[torch.Tensor] | None = None
         """Added to the logits of each layer, for gradients in them."""
 
@@ -69,19 +89,27 @@ class SigmoidBeliefNetwork(nn.Module):
             return dist.Bernoulli(logits=logits).to_event(1)
         return rx.RelaxedBernoulliStraightThrough(self.temperature, logits=logits).to_event(1)
 
+    def map(self, name: str) -> Any:
+        """A map, its weights registered as parameters."""
+        return self.maps[name] if self.frozen else pyro.module(name, self.maps[name])
+
+    def plate(self, images: Any) -> Any:
+        """The plate of images, from which a step draws some."""
+        return pyro.plate("images", len(images), subsample_size=self.batch_size)
+
     def model(self, images: Any) -> None:
         """Codes from the top layer, uniform, down to the pixels; images (n, D)."""
-        maps = {k: self.module(f"generate{k}") for k in range(1, self.layers + 1)}
-        with pyro.plate("images", len(images), subsample_size=self.batch_size) as index:
-            logits = images.new_zeros((len(index), LATENTS))
+        maps = {k: self.map(f"generate{k}") for k in range(1, self.layers + 1)}
+        with pyro.poutine.scale(scale=self.scale), self.plate(images) as index:
+            logits = images.new_zeros((len(index), self.latents))
             for layer in range(self.layers, 0, -1):
                 logits = maps[layer](pyro.sample(f"code{layer}", self.law(logits)))
             pyro.sample("pixels", dist.Bernoulli(logits=logits).to_event(1), obs=images[index])
 
     def guide(self, images: Any) -> None:
         """Codes from the pixels up; images (n, D)."""
-        maps = {k: self.module(f"infer{k}") for k in range(1, self.layers + 1)}
-        with pyro.plate("images", len(images), subsample_size=self.batch_size) as index:
+        maps = {k: self.map(f"infer{k}") for k in range(1, self.layers + 1)}
+        with pyro.poutine.scale(scale=self.scale), self.plate(images) as index:
             batch = code = images[index]
             for layer in range(1, self.layers + 1):
                 logits = maps[layer](code)
@@ -89,10 +117,6 @@ class SigmoidBeliefNetwork(nn.Module):
                     logits = logits + self.probes[layer - 1]
                 infer = {"estimator_input": batch} if self.show_image else None
                 code = pyro.sample(f"code{layer}", self.law(logits), infer=infer)
-
-    def module(self, name: str) -> Any:
-        """A map, its weights registered as parameters."""
-        return pyro.module(name, self.maps[name])
 
 
 class Trainer:
@@ -105,7 +129,7 @@ class Trainer:
         seed: of the weights and of every draw.
     """
 
-    chunk = 10
+    chunk = 20
 
     def __init__(
         self, images: NDArray[np.float32], choice: Choice, settings: Settings, seed: int
@@ -115,60 +139,91 @@ class Trainer:
         self.elbo = build(
             choice, rx, TraceGraph_ELBO, max_plate_nesting=1, vectorize_particles=True
         )
-        row = choice.row
-        self.net = SigmoidBeliefNetwork(
-            initial_weights(seed, images.shape[1], settings.layers, settings.linear),
-            settings.layers,
-            settings.batch_size,
-            choice.temperature if row.relaxed else None,
-            row.sees_image,
-        )
-        guide = self.elbo.prepare(self.net.guide) if row.prepared else self.net.guide
-        optimiser = pyro.optim.Adam({"lr": settings.learning_rate})
-        self.svi = SVI(self.net.model, guide, optimiser, self.elbo)
-        # Trainers take turns: each has a parameter store of its own.
-        with pyro.get_param_store().scope() as self.store:
-            pass
+        weights = initial_weights(seed, images, settings)
+        self.net = self.network(weights, batch_size=settings.batch_size)
+        self.svi = self.inference(self.net)
+        # Trainers take turns: each has parameters and random numbers of its own.
+        self.store: Any = {"params": {}, "constraints": {}}
+        before = pyro.util.get_rng_state()
         pyro.set_rng_seed(seed)
+        self.random = pyro.util.get_rng_state()
+        pyro.util.set_rng_state(before)
+
+    def network(self, weights: dict[str, Weights], **options: Any) -> SigmoidBeliefNetwork:
+        """The program as the estimator sees it."""
+        row, settings = self.choice.row, self.settings
+        temperature = self.choice.temperature if row.relaxed else None
+        return SigmoidBeliefNetwork(
+            weights,
+            settings.layers,
+            settings.latents,
+            temperature=temperature,
+            show_image=row.sees_image,
+            **options,
+        )
+
+    def inference(self, net: SigmoidBeliefNetwork) -> SVI:
+        """Stock SVI for a program."""
+        guide = self.elbo.prepare(net.guide) if self.choice.row.prepared else net.guide
+        optimiser = pyro.optim.Adam({"lr": self.settings.learning_rate})
+        return SVI(net.model, guide, optimiser, self.elbo)
+
+    @contextmanager
+    def own_state(self) -> Iterator[None]:
+        """Pyro's parameters and random numbers as this trainer left them."""
+        before = pyro.util.get_rng_state()
+        pyro.util.set_rng_state(self.random)
+        try:
+            with pyro.get_param_store().scope(self.store) as self.store:
+                yield
+            self.random = pyro.util.get_rng_state()
+        finally:
+            pyro.util.set_rng_state(before)
 
     def advance(self, steps: int) -> NDArray[np.floating]:
         """Take steps; returns their losses, the negative ELBO per training image."""
-        with pyro.get_param_store().scope(self.store) as self.store:
-            losses = [self.step() for _ in range(steps)]
+        with self.own_state():
+            losses = [step(self.svi, self.images) for _ in range(steps)]
         return np.array(losses) / len(self.images)
-
-    def step(self) -> float:
-        """One step of SVI."""
-        try:
-            return self.svi.step(self.images)
-        except ValueError as error:
-            # Pyro validates parameters and values before there is a loss to look at.
-            if any(word in str(error) for word in ("nan", "inf", "invalid values")):
-                return float("nan")
-            raise
 
     def bound(self, images: NDArray[np.float32], passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
         net, elbo, data = self.net, Trace_ELBO(), torch.tensor(images)
         before = net.temperature, net.batch_size
         net.temperature = net.batch_size = None
-        with pyro.get_param_store().scope(self.store), torch.no_grad():
+        with self.own_state(), torch.no_grad():
             losses = [elbo.loss(net.model, net.guide, data) for _ in range(passes)]
         net.temperature, net.batch_size = before
         return -float(np.mean(losses)) / len(images)
 
-    def variance(self) -> float:
-        """The gradient's variance in the logits of an image's codes, where training stands."""
-        net, count = self.net, self.settings.variance_draws
-        images = self.images[: self.settings.variance_images]
-        batch_size, net.batch_size = net.batch_size, None
-        net.probes = [
-            torch.zeros(len(images), LATENTS, requires_grad=True) for _ in range(net.layers)
-        ]
-        totals = [torch.zeros_like(p) for p in net.probes]
-        squares = [torch.zeros_like(p) for p in net.probes]
-        # The copy that a scope leaves behind keeps what the gradients moved.
-        with pyro.get_param_store().scope(self.store):
+    def trained(self) -> dict[str, Weights]:
+        """The weights where training stands, named as initial_weights names them."""
+        return {
+            name: {key: value.detach().numpy().copy() for key, value in net.named_parameters()}
+            for name, net in self.net.maps.items()
+        }
+
+    def variance(self, weights: dict[str, Weights]) -> float:
+        """The gradient's variance in the logits of an image's codes, at these weights."""
+        settings, count = self.settings, self.settings.variance_draws
+        before = self.store, self.random
+        # What adapts here is a copy.
+        self.store = copy.deepcopy(self.store)
+        net = self.network(weights, batch_size=settings.batch_size, frozen=True)
+        images = self.images[: settings.variance_images]
+        with self.own_state():
+            if self.choice.row.prepared:
+                svi = self.inference(net)
+                for _ in range(settings.variance_steps):
+                    step(svi, self.images)
+            prepared = self.choice.row.prepared
+            scale = len(self.images) / settings.batch_size if prepared else 1.0
+            net.batch_size, net.scale = None, scale
+            net.probes = [
+                torch.zeros(len(images), net.latents, requires_grad=True) for _ in range(net.layers)
+            ]
+            totals = [torch.zeros_like(p) for p in net.probes]
+            squares = [torch.zeros_like(p) for p in net.probes]
             for _ in range(count):
                 self.elbo.loss_and_grads(net.model, net.guide, images)
                 for probe, total, square in zip(net.probes, totals, squares, strict=True):
@@ -176,20 +231,25 @@ class Trainer:
                     total += probe.grad
                     square += probe.grad**2
                     probe.grad = None
-            for _, parameter in pyro.get_param_store().named_parameters():
-                parameter.grad = None
-        net.probes, net.batch_size = None, batch_size
+        self.store, self.random = before
         each = [
-            (square - total**2 / count) / (count - 1)
+            variance_of_sums(total, square, count)
             for total, square in zip(totals, squares, strict=True)
         ]
-        return float(sum(v.sum() for v in each)) / len(images)
+        return float(sum(v.sum() for v in each)) / len(images) / scale**2
 
     def learned(self) -> dict[str, float]:
         """The estimator's own learned numbers, by parameter name."""
-        with pyro.get_param_store().scope(self.store):
-            return {
-                name: float(value.detach())
-                for name, value in pyro.get_param_store().items()
-                if name.endswith((".temperature", ".eta", ".average"))
-            }
+        with self.own_state():
+            return own_numbers({k: v.detach() for k, v in pyro.get_param_store().items()})
+
+
+def step(svi: SVI, images: Any) -> float:
+    """One step of SVI; NaN where Pyro finds that a number is not finite."""
+    try:
+        return svi.step(images)
+    except ValueError as error:
+        # Pyro validates parameters and values before there is a loss to look at.
+        if any(word in str(error) for word in ("nan", "inf", "invalid values")):
+            return float("nan")
+        raise

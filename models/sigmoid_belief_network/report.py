@@ -1,6 +1,9 @@
-"""What a run leaves behind: the printed table, the curves and the metrics file."""
+"""What a run leaves behind: the printed table, the figures and the metrics file."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,89 +13,110 @@ from numpy.typing import NDArray
 from models.common.data import Digits
 from models.common.figures import new_figure
 from models.common.outputs import versions, write_metrics, written_together
-from models.sigmoid_belief_network.result import Row
+from models.sigmoid_belief_network.estimators import ESTIMATORS, Choice
+from models.sigmoid_belief_network.result import Reached, Row
 
-FILES = ("curves.png", "metrics.json")
+FILES = ("curves.png", "variance.png", "metrics.json")
 
 
-def summarise(asked: Mapping[str, Any], digits: Digits, rows: Sequence[Row]) -> dict[str, Any]:
+def summarise(
+    asked: Mapping[str, Any], digits: Digits, choices: Sequence[Choice], rows: Sequence[Row]
+) -> dict[str, Any]:
     """The numbers of a run, for the metrics file and for the printed table.
 
     Args:
         asked: the run's options, by name.
         digits: the images.
+        choices: the estimators.
         rows: what came of it.
 
     Returns:
-        A dictionary that JSON can hold. "rows" has one entry for each training, "table" one for
-        each estimator, averaged over the seeds; bounds are in nats per image.
+        A dictionary that JSON can hold. "table" has one entry for each estimator, averaged over
+        the seeds, "rows" one for each training; bounds are in nats per image.
     """
-    names = list(dict.fromkeys(row.estimator for row in rows))
+    kl = {choice.name: "exact" if choice.exact_kl else "sampled" for choice in choices}
     return {
         **asked,
         "data": digits.source,
         "binarisation": "a pixel is 1 where its grey level is above one half",
         "training_images": len(digits.train),
         "held_out_images": len(digits.test),
-        "table": {name: _mean([r for r in rows if r.estimator == name]) for name in names},
-        "rows": [_numbers(row) | {"learned": dict(row.learned)} for row in rows],
-        "versions": versions("relaxppl", "numpy", "numpyro", "jax", "pyro-ppl", "torch"),
+        "table": {
+            name: {"kl": kl[name]} | _mean([r for r in rows if r.estimator == name]) for name in kl
+        },
+        "rows": [
+            {"estimator": row.estimator, "seed": row.seed}
+            | _numbers(row)
+            | {"learned": dict(row.learned)}
+            for row in rows
+        ],
+        "versions": versions("numpy", "numpyro", "jax", "pyro-ppl", "torch"),
     }
 
 
 def _numbers(row: Row) -> dict[str, Any]:
-    tail = max(1, len(row.losses) // 20)
-    reached = {f"equal_time_{key}": value for key, value in row.equal_time.items()}
     return {
-        "estimator": row.estimator,
-        "seed": row.seed,
-        "training_bound": row.train_bound,
-        "discrete_test_bound": row.test_bound,
+        "at_steps": _bounds(row.at_steps),
+        "at_seconds": None if row.at_seconds is None else _bounds(row.at_seconds),
         "gradient_variance": row.variance,
         "median_step_ms": 1e3 * row.step_seconds,
-        "training_seconds": row.train_seconds,
-        "last_losses": float(row.losses[-tail:].mean()),
-        **reached,
     }
+
+
+def _bounds(reached: Reached) -> dict[str, Any]:
+    numbers = asdict(reached)
+    numbers["training_bound"] = numbers.pop("train_bound")
+    numbers["discrete_test_bound"] = numbers.pop("test_bound")
+    return numbers
 
 
 def _mean(rows: Sequence[Row]) -> dict[str, Any]:
-    each = [_numbers(row) for row in rows]
-    means = {
-        key: None if each[0][key] is None else float(np.mean([e[key] for e in each]))
-        for key in each[0]
-        if key not in ("estimator", "seed")
-    }
-    bounds = [row.train_bound for row in rows]
+    means = _mean_of([_numbers(row) for row in rows])
+    bounds = [row.at_steps.train_bound for row in rows]
     spread = float(np.std(bounds, ddof=1)) if len(bounds) > 1 else None
     return {**means, "training_bound_spread": spread, "seeds": len(rows)}
 
 
+def _mean_of(each: Sequence[Any]) -> Any:
+    known = [value for value in each if value is not None]
+    if not known:
+        return None
+    if isinstance(known[0], dict):
+        return {key: _mean_of([value[key] for value in known]) for key in known[0]}
+    return float(np.mean(known))
+
+
 def lines(metrics: Mapping[str, Any]) -> list[str]:
     """The printed table, best training bound first."""
-    timed = any("equal_time_steps" in row for row in metrics["table"].values())
-    head = f"{'estimator':17s}{'training':>10s}{'test':>10s}{'variance':>11s}{'step':>10s}"
+    table = metrics["table"]
+    timed = all(row["at_seconds"] is not None for row in table.values())
+    head = f"{'estimator':17s}{'KL':>8s}{'training':>10s}{'test':>9s}{'variance':>11s}{'step':>10s}"
     if timed:
-        head += f"{'at equal time:':>18s}{'training':>10s}{'test':>10s}"
+        seconds = np.mean([row["at_seconds"]["seconds"] for row in table.values()])
+        head += f"  | in {seconds:6.1f} s:{'training':>11s}{'test':>9s}"
+    maps = f"{metrics['hidden']} hidden units" if metrics["hidden"] else "linear maps"
     out = [
-        f"{metrics['backend']}, {metrics['layers']} layer(s), {metrics['steps']} steps, "
-        f"{'exact' if metrics['exact_kl'] else 'sampled'} KL, "
-        f"{len(metrics['seeds'])} seed(s); bounds in nats per image",
+        f"{metrics['backend']}, {metrics['layers']} layer(s) of {metrics['latents']}, {maps}, "
+        f"{metrics['steps']} steps, {len(metrics['seeds'])} seed(s); bounds in nats per image",
         head,
     ]
-    ranked = sorted(metrics["table"].items(), key=lambda item: -item[1]["training_bound"])
-    for name, row in ranked:
-        line = f"{name:17s}{row['training_bound']:10.2f}{_number(row['discrete_test_bound'])}"
-        line += f"{row['gradient_variance']:11.4g}{row['median_step_ms']:7.2f} ms"
+    for name, row in sorted(table.items(), key=lambda item: -item[1]["at_steps"]["training_bound"]):
+        line = f"{name:17s}{row['kl']:>8s}{_pair(row['at_steps'], 10)}"
+        line += f"{_format(row['gradient_variance'], 11, '.4g')}{row['median_step_ms']:7.2f} ms"
         if timed:
-            line += f"{row['equal_time_steps']:12.0f} steps{row['equal_time_train_bound']:10.2f}"
-            line += _number(row["equal_time_test_bound"])
+            there = row["at_seconds"]
+            line += f"  |{there['steps']:7.0f} steps{_pair(there, 11)}"
         out.append(line)
     return out
 
 
-def _number(value: float | None) -> str:
-    return f"{'-':>10s}" if value is None else f"{value:10.2f}"
+def _pair(reached: Mapping[str, Any], width: int) -> str:
+    first = _format(reached["training_bound"], width, ".2f")
+    return first + _format(reached["discrete_test_bound"], 9, ".2f")
+
+
+def _format(value: float | None, width: int, spec: str) -> str:
+    return f"{'-' if value is None else format(value, spec):>{width}s}"
 
 
 def write(out: Path, metrics: Mapping[str, Any], rows: Sequence[Row]) -> None:
@@ -106,8 +130,10 @@ def write(out: Path, metrics: Mapping[str, Any], rows: Sequence[Row]) -> None:
     Raises:
         BadArgumentError: the folder cannot be written.
     """
+    title = f"Sigmoid belief network, {metrics['layers']} layer(s), {metrics['backend']}"
     with written_together(out) as folder:
-        curves(folder / "curves.png", rows, f"Sigmoid belief network, {metrics['backend']}")
+        curves(folder / "curves.png", rows, title)
+        bars(folder / "variance.png", metrics["table"], title)
         write_metrics(folder / "metrics.json", metrics)
 
 
@@ -119,21 +145,21 @@ def curves(path: Path, rows: Sequence[Row], title: str) -> None:
         rows: trainings; those of one estimator are averaged.
         title: stands above.
     """
-    figure = new_figure(11.0, 4.6)
+    figure = new_figure(11.0, 4.8)
     by_step, by_second = figure.subplots(1, 2, sharey=True)
     finals, starts = [], []
-    for index, name in enumerate(dict.fromkeys(row.estimator for row in rows)):
+    for name in dict.fromkeys(row.estimator for row in rows):
         mine = [row for row in rows if row.estimator == name]
         steps = min(len(row.losses) for row in mine)
         bound = -np.mean([row.losses[:steps] for row in mine], axis=0)
         at, smooth = _smooth(bound)
-        style = {"color": f"C{index % 10}", "linestyle": "-" if index < 10 else "--"}
-        by_step.plot(at, smooth, label=name, linewidth=1.2, **style)
         second = float(np.mean([row.step_seconds for row in mine]))
-        by_second.plot(at * second, smooth, label=name, linewidth=1.2, **style)
+        shown = at <= min(row.at_steps.steps for row in mine)
+        by_step.plot(at[shown], smooth[shown], label=name, linewidth=1.2, **_style(name))
+        by_second.plot(at * second, smooth, label=name, linewidth=1.2, **_style(name))
         finals.append(smooth[-1])
         starts.append(smooth[len(smooth) // 10])
-    low, high = min(starts), max(finals)
+    low, high = float(np.median(starts)), max(finals)
     by_step.set_ylim(low - 0.05 * (high - low) - 1e-6, high + 0.05 * (high - low) + 1e-6)
     by_step.set_xlabel("step")
     by_second.set_xlabel("seconds, without compilation")
@@ -141,6 +167,33 @@ def curves(path: Path, rows: Sequence[Row], title: str) -> None:
     by_second.legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=110)
+
+
+def bars(path: Path, table: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Draw each estimator's gradient variance and the time of its step.
+
+    Args:
+        path: the PNG to write.
+        table: as `summarise` made it.
+        title: stands above.
+    """
+    names = sorted(table, key=lambda name: -table[name]["gradient_variance"])
+    figure = new_figure(9.0, 0.9 + 0.3 * len(names))
+    variance, step = figure.subplots(1, 2, sharey=True)
+    colours = [_style(name)["color"] for name in names]
+    variance.barh(names, [table[n]["gradient_variance"] for n in names], color=colours)
+    variance.set_xscale("log")
+    variance.set_xlabel("gradient variance per image, at one point")
+    step.barh(names, [table[n]["median_step_ms"] for n in names], color=colours)
+    step.set_xlabel("time of a step (ms)")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def _style(name: str) -> dict[str, Any]:
+    """An estimator looks the same in every figure, whichever others are beside it."""
+    index = list(ESTIMATORS).index(name)
+    return {"color": f"C{index % 10}", "linestyle": "-" if index < 10 else "--"}
 
 
 def _smooth(values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -1,16 +1,19 @@
 """What a run is asked for, where it begins and what it returns, whichever host made it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.common.networks import Weights, two_layer_weights
+from models.common.networks import Weights
 
 LATENTS = 200
-"""Binary latents in a layer, and hidden units of a network between layers."""
+"""Binary latents in a layer, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +22,35 @@ class Settings:
 
     Attributes:
         layers: stochastic layers, 1 or 2.
-        linear: whether layers are joined by linear maps, not by networks with a hidden layer.
+        latents: binary latents in a layer.
+        hidden: tanh units in the one hidden layer of each map; 0 for linear maps.
         steps: optimiser steps.
         batch_size: images in a subsample.
         learning_rate: of Adam.
         passes: draws per image for a bound.
         variance_images: images that the gradient's variance is averaged over.
         variance_draws: gradients at each of them.
+        variance_steps: how long what an estimator learns adapts to the point of the comparison.
         progress: whether to draw a progress bar.
     """
 
-    layers: int
-    linear: bool
-    steps: int
-    batch_size: int
-    learning_rate: float
+    layers: int = 1
+    latents: int = LATENTS
+    hidden: int = 0
+    steps: int = 2000
+    batch_size: int = 100
+    learning_rate: float = 1e-3
     passes: int = 20
-    variance_images: int = 500
+    variance_images: int = 200
     variance_draws: int = 200
+    variance_steps: int = 500
     progress: bool = True
+
+
+QUICK = Settings(
+    latents=20, steps=200, passes=2, variance_images=50, variance_draws=20, variance_steps=20
+)
+"""A run that shows how things look, in seconds."""
 
 
 class Trainer(Protocol):
@@ -49,11 +62,34 @@ class Trainer(Protocol):
     def bound(self, images: NDArray[np.float32], passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
 
-    def variance(self) -> float:
-        """The gradient's variance in the logits of an image's codes, where training stands."""
+    def trained(self) -> dict[str, Weights]:
+        """The weights where training stands, named as initial_weights names them."""
+
+    def variance(self, weights: dict[str, Weights]) -> float:
+        """The gradient's variance in the logits of an image's codes, at these weights.
+
+        What the estimator learns or remembers first adapts to them.
+        """
 
     def learned(self) -> dict[str, float]:
         """The estimator's own learned numbers, by parameter name."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What an estimator had reached at one moment of its training.
+
+    Attributes:
+        steps: optimiser steps until then.
+        seconds: what those took, at the median time of a step.
+        train_bound: discrete ELBO per training image, in nats.
+        test_bound: per held-out image; None if none is held out.
+    """
+
+    steps: int
+    seconds: float
+    train_bound: float
+    test_bound: float | None
 
 
 @dataclass(frozen=True)
@@ -64,53 +100,70 @@ class Row:
         estimator: its key.
         seed: of the weights and of every draw.
         losses: of every step, shape (steps,).
-        train_bound: discrete ELBO per training image after the steps asked for, in nats.
-        test_bound: per held-out image; None if none is held out.
-        variance: sum over an image's logits of the variance of the gradient, mean over images.
+        at_steps: after the steps asked for.
+        at_seconds: after the seconds asked for; None if none were.
         step_seconds: median time of a step, compilation left out.
-        train_seconds: time of the training, compilation included.
-        learned: the estimator's learned numbers.
-        equal_time: "steps", "train_bound" and "test_bound" after as many more steps as fit the
-            training time of the slowest estimator; empty unless asked for.
+        variance: sum over an image's logits of the variance of the gradient, mean over images;
+            None for the seeds after the first.
+        learned: the estimator's learned numbers, at the end.
     """
 
     estimator: str
     seed: int
     losses: NDArray[np.float64]
-    train_bound: float
-    test_bound: float | None
-    variance: float
+    at_steps: Reached
+    at_seconds: Reached | None
     step_seconds: float
-    train_seconds: float
-    learned: Mapping[str, float]
-    equal_time: Mapping[str, Any] = field(default_factory=dict)
+    variance: float | None = None
+    learned: Mapping[str, float] = field(default_factory=dict)
 
 
-def initial_weights(seed: int, pixels: int, layers: int, linear: bool) -> dict[str, Weights]:
-    """The weights at which both hosts begin: Glorot-uniform, every bias zero.
+def initial_weights(
+    seed: int, images: NDArray[np.floating], settings: Settings
+) -> dict[str, Weights]:
+    """The weights at which both hosts begin.
+
+    They are uniform within one over the square root of the number of inputs. The bias of the
+    pixels makes their probabilities the training images' means; the other biases are zero.
 
     Args:
         seed: of the draws.
-        pixels: numbers in an image.
-        layers: stochastic layers.
-        linear: whether the maps are linear.
+        images: training images, (n, D).
+        settings: the layers, their latents and their maps.
 
     Returns:
         For each layer k from 1 up, the maps "infer{k}" (upwards) and "generate{k}" (downwards):
         "w1" and "b1", and "w2" and "b2" if there is a hidden layer.
     """
     rng = np.random.default_rng(seed)
+    mean = (images.sum(0, dtype=np.float64) + 0.5) / (len(images) + 1.0)
+    pixel_bias = np.clip(np.log(mean) - np.log1p(-mean), -4.0, 4.0).astype(np.float32)
     made: dict[str, Weights] = {}
-    for layer in range(1, layers + 1):
-        below = pixels if layer == 1 else LATENTS
+    for layer in range(1, settings.layers + 1):
+        below = images.shape[1] if layer == 1 else settings.latents
         for name, inputs, outputs in (
-            (f"infer{layer}", below, LATENTS),
-            (f"generate{layer}", LATENTS, below),
+            (f"infer{layer}", below, settings.latents),
+            (f"generate{layer}", settings.latents, below),
         ):
-            if linear:
-                # Of two maps in a row only the first: the hidden layer is the output.
-                both = two_layer_weights(rng, inputs, outputs, 1)
-                made[name] = {"w1": both["w1"], "b1": both["b1"]}
-            else:
-                made[name] = two_layer_weights(rng, inputs, LATENTS, outputs)
+            widths = [inputs, *[settings.hidden] * (settings.hidden > 0), outputs]
+            weights: Weights = {}
+            for index, (rows, columns) in enumerate(pairwise(widths), 1):
+                bound = 1.0 / np.sqrt(rows)
+                drawn = rng.uniform(-bound, bound, (rows, columns))
+                weights[f"w{index}"] = drawn.astype(np.float32)
+                weights[f"b{index}"] = np.zeros(columns, np.float32)
+            made[name] = weights
+        if layer == 1:
+            made["generate1"][f"b{len(widths) - 1}"] = pixel_bias
     return made
+
+
+def own_numbers(params: Mapping[str, Any]) -> dict[str, float]:
+    """Of everything that training moved, the numbers that say what an estimator learned."""
+    ends = (".temperature", ".eta", ".average")
+    return {name: float(value) for name, value in params.items() if name.endswith(ends)}
+
+
+def variance_of_sums(total: Any, squares: Any, count: int) -> Any:
+    """Unbiased variance of each element from sums of values and of squares over `count` draws."""
+    return (squares - total**2 / count) / (count - 1)
