@@ -26,6 +26,7 @@ class Variable:
     :param shape: of the draws: the site's shape without the event of one draw.
     :param plates: the dimensions of its plates, counted from the right of the batch, and their
         names.
+    :param relaxable: whether a relaxation of its distribution is registered.
     :param event_dim: how many rightmost dimensions of ``shape`` are not batch dimensions.
     """
 
@@ -35,6 +36,7 @@ class Variable:
     shape: tuple[int, ...]
     plates: Mapping[str, int]
     event_dim: int
+    relaxable: bool = False
 
     @property
     def draws(self) -> int:

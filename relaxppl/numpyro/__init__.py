@@ -5,6 +5,8 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
+from relaxppl.arviz import pareto_k
+from relaxppl.numpyro.arviz import to_arviz
 from relaxppl.numpyro.auto import AutoDiscrete
 from relaxppl.numpyro.bound import discrete_elbo
 from relaxppl.numpyro.diagnostics import compare_estimators, gradient_stats
@@ -37,7 +39,9 @@ from relaxppl.numpyro.elbo import (
     ScoreFunction_ELBO,
 )
 from relaxppl.numpyro.finite_count import FiniteCount
+from relaxppl.numpyro.fit import fit
 from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
+from relaxppl.numpyro.recommend import recommend
 from relaxppl.numpyro.registry import register_relaxation, relaxation_of
 from relaxppl.numpyro.relax import RelaxReparam, relax
 from relaxppl.numpyro.step import count_steps, current_step
@@ -86,12 +90,16 @@ __all__ = [
     "count_steps",
     "current_step",
     "discrete_elbo",
+    "fit",
     "gradient_stats",
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",
+    "pareto_k",
+    "recommend",
     "register_relaxation",
     "relax",
     "relaxation_of",
+    "to_arviz",
     "truncate",
 ]

@@ -15,7 +15,6 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_uniform
-from numpyro.primitives import Messenger
 
 from relaxppl import meanfield
 from relaxppl.numpyro.distributions import OneHotCategorical
@@ -23,6 +22,7 @@ from relaxppl.numpyro.elbo.laws import base_of
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.shell import RelaxedDistribution
 from relaxppl.numpyro.sites import classes_of, count_log_probs, count_size, kind_of
+from relaxppl.numpyro.without_sites import without_sites
 from relaxppl.relaxing import is_discrete
 
 Values = dict[str, jax.Array]
@@ -142,18 +142,19 @@ class AutoDiscrete(AutoGuide):
         if isinstance(self._continuous, AutoGuide):
             part = self._continuous
         else:
-            model = _WithoutSites(self.model, hidden)
+            model = without_sites(self.model, hidden)
             if self._continuous is None:
                 part = AutoNormal(model, prefix=self.prefix, init_loc_fn=self.init_loc_fn)
             else:
                 part = self._continuous(model)
         if part.create_plates is None:
-            # The subsample is one for all parts of the guide.
-            part.create_plates = self._present_plates
+            # The subsample is one for all parts of the guide. (The host's check of what the public
+            # create_plates returns fails on the plates of its own TraceEnum_ELBO.)
+            part._create_plates = self._present_plates
         return part
 
-    def _present_plates(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return list(self._plates.values())
+    def _present_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self._plates
 
     def _variable(self, name: str, site: dict[str, Any], seed: int) -> _Site:
         fn, kind = site["fn"], kind_of(site["fn"])
@@ -361,17 +362,3 @@ class AutoDiscrete(AutoGuide):
 
 def _is_relaxed(fn: Any) -> bool:
     return isinstance(base_of(fn), RelaxedDistribution)
-
-
-class _WithoutSites(Messenger):
-    """Runs a model with some sites drawn out of sight of every handler outside."""
-
-    def __init__(self, fn: Callable[..., Any], names: frozenset[str]) -> None:
-        super().__init__(fn)
-        self.names = names
-
-    def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and msg["name"] in self.names and not msg["is_observed"]:
-            if msg["value"] is None:
-                msg["value"] = msg["fn"].sample(numpyro.prng_key(), msg["kwargs"]["sample_shape"])
-            msg["stop"] = True

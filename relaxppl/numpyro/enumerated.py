@@ -39,10 +39,11 @@ class Inspected:
         params: dict[str, Any],
     ) -> None:
         self.structure: Structure = analyse(model, guide, args, kwargs, params)
+        self.candidates = list(self.structure.discrete.values())
         self.variables: dict[str, Variable] = {}
         self.random = False
         """Whether the program draws more than these sites: continuous values or subsamples."""
-        frames: list[tuple[str, bool, frozenset[Any]]] = []
+        frames: list[tuple[str, bool, Frames]] = []
 
         def run(fn: Callable[..., Any]) -> dict[str, Any]:
             seeded = handlers.seed(handlers.substitute(fn, data=params), rng_seed=0)
@@ -62,22 +63,31 @@ class Inspected:
                             self.random = True
 
         jax.eval_shape(look)
-        self.by_plate = self._apart(frames)
+        self.model_latents = {n for n, of_guide, _ in frames if not of_guide}
+        self.coupled = self._coupled(frames)
+        """Pairs of a discrete site and a site that sees several elements of its plates."""
+        shared = {own for n, of_guide, own in frames if of_guide and n in self.variables}
+        self.by_plate = len(shared) == 1 and any(shared) and not self.coupled
 
-    def _apart(self, frames: list[tuple[str, bool, frozenset[Any]]]) -> bool:
-        """Returns whether all that depends on the sites lies in the plates that they share."""
-        shared = {
-            plates for name, of_guide, plates in frames if of_guide and name in self.variables
-        }
-        if len(shared) != 1:
-            return False
-        (plates,) = shared
-        structure, names = self.structure, self.variables.keys()
+    def _coupled(self, frames: list[tuple[str, bool, Frames]]) -> list[tuple[str, str]]:
+        plates = {n: own for n, of_guide, own in frames if of_guide and n in self.variables}
+        found = []
         for name, of_guide, own in frames:
-            deps = structure.guide_terms[name] if of_guide else structure.model_terms[name]
-            if deps & names and not plates <= own:
-                return False
-        return bool(plates)
+            terms = self.structure.guide_terms if of_guide else self.structure.model_terms
+            found += [(s, name) for s in terms[name] & plates.keys() if not plates[s] <= own]
+        return found
+
+    @property
+    def upstream(self) -> dict[str, frozenset[str]]:
+        """By site, the discrete sites that its parameters depend on in the guide."""
+        laws = self.structure.guide_laws
+        return {n: laws[n] & self.variables.keys() - {n} for n in self.variables}
+
+    @property
+    def dependent(self) -> list[str]:
+        """The guide's other sites that are drawn given discrete values."""
+        laws = self.structure.guide_laws
+        return [n for n in laws if n not in self.variables and laws[n] & self.variables.keys()]
 
     @property
     def states(self) -> float:

@@ -13,6 +13,7 @@ from relaxppl.enumerating import Variable
 from relaxppl.estimators import laws
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 from relaxppl.numpyro.finite_count import FiniteCount
+from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.truncate import truncate
 
 _KINDS = {laws.Bernoulli: "binary", laws.OneHotCategorical: "one-hot", laws.Categorical: "integer"}
@@ -97,4 +98,5 @@ def variable_of(site: dict[str, Any]) -> Variable:
         shape=tuple(shape),
         plates={frame.name: frame.dim for frame in site["cond_indep_stack"]},
         event_dim=rank,
+        relaxable=HOST.registry.find(type(base)) is not None,
     )

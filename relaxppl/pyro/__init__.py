@@ -5,6 +5,8 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
+from relaxppl.arviz import pareto_k
+from relaxppl.pyro.arviz import to_arviz
 from relaxppl.pyro.auto import AutoDiscrete
 from relaxppl.pyro.bound import discrete_elbo
 from relaxppl.pyro.diagnostics import compare_estimators, gradient_stats
@@ -37,7 +39,9 @@ from relaxppl.pyro.elbo import (
     ScoreFunction_ELBO,
 )
 from relaxppl.pyro.finite_count import FiniteCount
+from relaxppl.pyro.fit import fit
 from relaxppl.pyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
+from relaxppl.pyro.recommend import recommend
 from relaxppl.pyro.registry import register_relaxation, relaxation_of
 from relaxppl.pyro.relax import RelaxReparam, relax
 from relaxppl.pyro.step import count_steps, current_step
@@ -86,12 +90,16 @@ __all__ = [
     "count_steps",
     "current_step",
     "discrete_elbo",
+    "fit",
     "gradient_stats",
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",
+    "pareto_k",
+    "recommend",
     "register_relaxation",
     "relax",
     "relaxation_of",
+    "to_arviz",
     "truncate",
 ]

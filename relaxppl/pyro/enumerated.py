@@ -41,6 +41,7 @@ class Inspected:
             program = Program(model, guide, args, kwargs)
             program.run()
         self.sites = program.sites
+        self.candidates = [site.candidate for site in self.sites.values()]
         self.variables: dict[str, Variable] = {n: variable_of(s) for n, s in self.sites.items()}
         self.deps = {(term.name, term.guide): term.deps for term in program.terms}
         latent = {
@@ -57,11 +58,25 @@ class Inspected:
         )
         self.random = bool(latent - self.sites.keys()) or subsampled
         """Whether the program draws more than these sites: continuous values or subsamples."""
+        self.model_latents = {
+            n
+            for n, node in program.model_trace.nodes.items()
+            if node["type"] == "sample" and not node["is_observed"]
+        }
+        self.coupled = [
+            (name, term.name)
+            for term in program.terms
+            for name in term.deps
+            if not self.sites[name].frames <= term.frames
+        ]
+        """Pairs of a discrete site and a site that sees several elements of its plates."""
+        self.upstream = {n: s.upstream for n, s in self.sites.items()}
+        """By site, the discrete sites that its parameters depend on in the guide."""
+        others = latent - self.sites.keys()
+        self.dependent = sorted(n for n in others if self.deps.get((n, True)))
+        """The guide's other sites that are drawn given discrete values."""
         shared = {site.frames for site in self.sites.values()}
-        self.by_plate = len(shared) == 1 and bool(plates := next(iter(shared)))
-        if self.by_plate:
-            dependent = [term for term in program.terms if term.deps]
-            self.by_plate = all(plates <= term.frames for term in dependent)
+        self.by_plate = len(shared) == 1 and any(shared) and not self.coupled
 
     @property
     def states(self) -> float:

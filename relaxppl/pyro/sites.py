@@ -14,6 +14,7 @@ from relaxppl.estimators import laws
 from relaxppl.pyro.elbo.laws import base_of, law_type
 from relaxppl.pyro.elbo.structure import Site
 from relaxppl.pyro.finite_count import FiniteCount
+from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.truncate import truncate
 
 _KINDS = {laws.Bernoulli: "binary", laws.OneHotCategorical: "one-hot", laws.Categorical: "integer"}
@@ -100,4 +101,5 @@ def variable_of(site: Site) -> Variable:
         shape=tuple(fn.batch_shape) + tuple(fn.event_shape[:rank]),
         plates={frame.name: frame.dim for frame in site.frames},
         event_dim=rank,
+        relaxable=HOST.registry.find(type(base)) is not None,
     )

@@ -1,0 +1,89 @@
+"""Which loss to fit a program with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pyro.poutine as poutine
+from pyro.infer import TraceEnum_ELBO, config_enumerate
+
+from relaxppl import diagnosing, recommending
+from relaxppl.pyro import elbo as elbos
+from relaxppl.pyro.enumerated import Inspected
+from relaxppl.pyro.gradients import GradientSampler, borrowed
+from relaxppl.recommending import ENUMERATION, Option, Recommendation
+
+
+def recommend(
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    *args: Any,
+    params: dict[str, Any] | None = None,
+    seconds: float = 30.0,
+    num_draws: int = 1000,
+    tune: int = 100,
+    seed: int = 0,
+    **kwargs: Any,
+) -> Recommendation:
+    """Returns which loss to fit a program with: what applies, why, and how they measure up.
+
+    Where the sites can be summed out of the model cheaply, that is tried with the host's
+    ``TraceEnum_ELBO`` and comes first. The estimators that apply are ranked by variance times time.
+    The parameter store and the state of the random numbers are left as they were.
+
+    :param model: the model.
+    :param guide: the guide, with at least one discrete latent site.
+    :param args: the arguments of model and guide.
+    :param params: constrained values by name of where to measure; None for those of the store.
+    :param seconds: the time to spend, about.
+    :param num_draws: how many gradients to draw of each loss at most, at least 2.
+    :param tune: for how many steps each ELBO first learns its own parameters, at most.
+    :param seed: of the draws.
+    :param kwargs: the keyword arguments of model and guide.
+    :returns: to be printed; its ``loss``, ``model`` and ``guide`` are for SVI.
+    :raises ValueError: for a guide without discrete sites, params that do not fit, num_draws below
+        2 or seconds that are not positive.
+    """
+    diagnosing.check_draws(num_draws)
+    budget = recommending.Budget(seconds, time.perf_counter)
+    with borrowed(model, guide, params, args, kwargs, seed) as lent:
+        if not lent.discrete:
+            raise diagnosing.no_discrete_site(guide)
+        inspected = Inspected(model, guide, args, kwargs)
+        entries: dict[str, tuple[Any, Any, Any]] = {}
+        reasons: dict[str, str] = {}
+        obstacle = recommending.enumeration_obstacle(
+            inspected.variables, inspected.model_latents, inspected.dependent, inspected.coupled
+        )
+        if obstacle is None:
+            names = list(inspected.variables)
+            hidden = poutine.block(guide, hide=names)
+            entries[ENUMERATION] = (TraceEnum_ELBO(), config_enumerate(model), hidden)
+        else:
+            reasons[ENUMERATION] = obstacle
+        for name, (class_name, options) in recommending.CANDIDATES.items():
+            loss = getattr(elbos, class_name)(**options)
+            obstacle = recommending.unsupported(loss, inspected.candidates)
+            if obstacle is None:
+                entries[name] = (loss, model, guide)
+            else:
+                reasons[name] = obstacle
+        makers = {
+            name: partial(GradientSampler, *entry, lent, args, kwargs)
+            for name, entry in entries.items()
+        }
+        return recommending.conclude(
+            entries,
+            reasons,
+            *recommending.prepared(makers, budget, tune),
+            budget,
+            num_draws,
+            inspected.variables,
+            inspected.upstream,
+        )
+
+
+__all__ = ["Option", "Recommendation", "recommend"]
