@@ -44,7 +44,7 @@ def attributes(
         kinds[name] = type(fn).__name__
         if getattr(fn, "temperature", None) is not None:
             temperatures[name] = _numbers(fn.temperature)
-    options = getattr(loss, "options", None)
+    options: Any = getattr(loss, "options", None)
     if getattr(options, "estimator", None) in ("rebar", "relax"):
         temperatures.update(dict.fromkeys(discrete, _numbers(options.temperature)))
     for name, value in params.items():

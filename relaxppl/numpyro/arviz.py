@@ -96,7 +96,7 @@ def to_arviz(
     groups = _draws(run.draw, draw_key, request.num_draws, request.batch_size, parallel)
     if request.prior_draws:
         groups |= _draws(run.draw_prior, prior_key, request.prior_draws, batch_size, parallel)
-    groups["observed_data"] = first.observed
+    groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
         groups["constant_data"] = constants_of(
             _innermost(model), args, kwargs, first.observed, _array

@@ -1,0 +1,158 @@
+"""A training loop with a progress bar, compiled once."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpyro.infer import SVI
+from numpyro.infer.svi import SVIRunResult, SVIState
+from numpyro.optim import _NumPyroOptim
+
+from relaxppl import progress as bars
+from relaxppl.numpyro.step import NAME
+from relaxppl.watching import watched
+
+
+def fit(
+    svi: SVI,
+    rng_key: jax.Array,
+    num_steps: int,
+    *args: Any,
+    progress: bool | None = None,
+    stable_update: bool = False,
+    init_state: SVIState | None = None,
+    init_params: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> SVIRunResult:
+    """Trains as ``svi.run`` does, to the same result, with a bar that says how it goes.
+
+    The bar shows the bound and the gradient's variance, both over the steps since it last moved,
+    and the temperature of ``relax`` or of the ELBO. The variance is the sum over all parameters
+    of half the mean squared difference between one step's gradient and the next one's.
+
+    :param svi: the host's SVI.
+    :param rng_key: a PRNG key.
+    :param num_steps: how many steps, at least 1.
+    :param args: the arguments of model and guide.
+    :param progress: whether to show the bar; None shows it in terminals and notebooks only.
+    :param stable_update: as of ``svi.run``.
+    :param init_state: as of ``svi.run``.
+    :param init_params: as of ``svi.run``.
+    :param kwargs: the keyword arguments of model and guide.
+    :returns: the parameters, the state and the losses (num_steps,), as of ``svi.run``.
+    :raises TypeError: if num_steps is no whole number, or progress none of its values.
+    :raises ValueError: if num_steps is below 1.
+    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
+    """
+    bars.check(num_steps, progress)
+    cls = bars.bar_class(progress)
+    state = init_state
+    if state is None:
+        state = svi.init(rng_key, *args, init_params=init_params, **kwargs)
+    # An optimiser with a search of its own does not say what gradients it saw.
+    plain = type(svi.optim).eval_and_update is _NumPyroOptim.eval_and_update
+    watcher = _Gradients(svi.optim) if cls is not None and plain else None
+    run = copy.copy(svi)
+    if watcher is not None:
+        run.optim = watcher
+        state = state._replace(optim_state=watcher.begin(state.optim_state))
+    step = run.stable_update if stable_update else run.update
+
+    @jax.jit
+    def take(state: SVIState, losses: jax.Array, start: Any, stop: Any) -> Any:
+        def body(index: Any, carried: tuple[SVIState, jax.Array]) -> tuple[SVIState, jax.Array]:
+            state, losses = carried
+            state, loss = step(state, *args, **kwargs)
+            return state, losses.at[index].set(loss)
+
+        return lax.fori_loop(start, stop, body, (state, losses))
+
+    dtype = jax.eval_shape(lambda s: step(s, *args, **kwargs)[1], state).dtype
+    losses = jnp.zeros(num_steps, dtype)
+    if cls is None:
+        state, losses = take(state, losses, 0, num_steps)
+        return SVIRunResult(svi.get_params(state), state, losses)
+    with bars.Bar(cls, num_steps) as bar:
+        size = 1
+        # The first chunk traces the programs, and so shows their temperatures.
+        with watched(hardened=False) as sites:
+            state, losses = take(state, losses, 0, size)
+        while True:
+            params = run.get_params(state)
+            bound = -float(np.mean(losses[bar.done : bar.done + size]))
+            variance = None
+            if watcher is not None:
+                variance, optim_state = watcher.read(state.optim_state)
+                state = state._replace(optim_state=optim_state)
+            shown = bars.temperatures(sites, params, svi.loss, params.get(NAME))
+            chunk = size
+            size = bar.next_chunk(chunk)
+            bar.show(chunk, bound, variance, shown)
+            if bar.done == num_steps:
+                break
+            size = min(size, num_steps - bar.done)
+            state, losses = take(state, losses, bar.done, bar.done + size)
+            losses.block_until_ready()
+    if watcher is not None:
+        state = state._replace(optim_state=watcher.end(state.optim_state))
+    return SVIRunResult(svi.get_params(state), state, losses)
+
+
+class _Gradients(_NumPyroOptim):
+    """An optimiser that adds up how much the gradient differs from one step to the next.
+
+    The mean gradient changes slowly, so that half the squared difference of two steps is the
+    variance of one: the estimate of von Neumann, 1941, for a mean that drifts.
+
+    :param optim: the optimiser that does the work.
+    """
+
+    def __init__(self, optim: Any) -> None:
+        self.optim = optim
+
+    def begin(self, state: Any) -> Any:
+        """Returns this optimiser's state, given the other's."""
+        iteration, inner = state
+        seen = _observed(self.optim.get_params(state))
+        zeros = jax.tree.map(jnp.zeros_like, seen)
+        return iteration, (inner, (zeros, jnp.zeros(()), jnp.zeros((), int), jnp.zeros((), int)))
+
+    def end(self, state: Any) -> Any:
+        """Returns the other optimiser's state."""
+        iteration, (inner, _) = state
+        return iteration, inner
+
+    def read(self, state: Any) -> tuple[float | None, Any]:
+        """Returns the variance since the last reading, and the state to go on with."""
+        iteration, (inner, (last, total, pairs, steps)) = state
+        variance = float(total) / int(pairs) if int(pairs) else None
+        again = (last, jnp.zeros_like(total), jnp.zeros_like(pairs), steps)
+        return variance, (iteration, (inner, again))
+
+    def update(self, g: Any, state: Any, value: Any = None) -> Any:
+        iteration, (inner, (last, total, pairs, steps)) = state
+        seen = _observed(g)
+        squares = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), seen, last)
+        half = 0.5 * sum(jax.tree.leaves(squares), start=jnp.zeros(()))
+        known = steps > 0
+        total = total + jnp.where(known, half, 0.0).astype(total.dtype)
+        iteration, inner = self.optim.update(g, (iteration, inner), value=value)
+        counts = (pairs + known.astype(pairs.dtype), steps + 1)
+        return iteration, (inner, (seen, total, *counts))
+
+    def get_params(self, state: Any) -> Any:
+        return self.optim.get_params(self.end(state))
+
+
+def _observed(gradient: dict[str, Any]) -> dict[str, Any]:
+    """Returns the gradient without the count of steps and the parameters of estimators."""
+    return {
+        name: value
+        for name, value in gradient.items()
+        if name != NAME and not any(own in name for own in bars.OWN)
+    }

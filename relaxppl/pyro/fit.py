@@ -1,0 +1,119 @@
+"""A training loop with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer import SVI
+
+from relaxppl import progress as bars
+from relaxppl.pyro.step import NAME
+from relaxppl.watching import watched
+
+
+class FitResult(NamedTuple):
+    """What a fit leaves behind.
+
+    :param params: the constrained values of all parameters in the store, by name; copies.
+    :param losses: the loss of every step, (num_steps,).
+    """
+
+    params: dict[str, torch.Tensor]
+    losses: torch.Tensor
+
+
+def fit(
+    svi: SVI, num_steps: int, *args: Any, progress: bool | None = None, **kwargs: Any
+) -> FitResult:
+    """Takes steps of SVI, with a bar that says how it goes.
+
+    The bar shows the bound and the gradient's variance, both over the steps since it last moved,
+    and the temperature of ``relax`` or of the ELBO. The variance is the sum over all parameters
+    of half the mean squared difference between one step's gradient and the next one's.
+
+    :param svi: the host's SVI.
+    :param num_steps: how many steps, at least 1.
+    :param args: the arguments of model and guide.
+    :param progress: whether to show the bar; None shows it in terminals and notebooks only.
+    :param kwargs: the keyword arguments of model and guide.
+    :returns: the parameters and the losses.
+    :raises TypeError: if num_steps is no whole number, or progress none of its values.
+    :raises ValueError: if num_steps is below 1.
+    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
+    """
+    bars.check(num_steps, progress)
+    cls = bars.bar_class(progress)
+    losses: list[float] = []
+    if cls is None:
+        losses.extend(svi.step(*args, **kwargs) for _ in range(num_steps))
+        return _result(losses)
+    loss = getattr(svi.loss, "__self__", svi.loss)
+    optim, watcher = svi.optim, _Gradients(svi.optim)
+    svi.optim = watcher
+    try:
+        with bars.Bar(cls, num_steps) as bar:
+            sites: Any = {}
+            for index in range(num_steps):
+                # The first step shows which sites are relaxed.
+                with nullcontext(sites) if index else watched(hardened=False) as sites:
+                    losses.append(svi.step(*args, **kwargs))
+                if index and index + 1 < num_steps and not bar.due():
+                    continue
+                store = pyro.get_param_store()
+                params = {name: store[name].detach() for name in store.keys()}  # noqa: SIM118
+                shown = bars.temperatures(sites, params, loss, params.get(NAME))
+                bound = -float(np.mean(losses[bar.done :]))
+                bar.show(len(losses) - bar.done, bound, watcher.read(), shown)
+    finally:
+        svi.optim = optim
+    return _result(losses)
+
+
+def _result(losses: list[float]) -> FitResult:
+    store = pyro.get_param_store()
+    params = {name: store[name].detach().clone() for name in store.keys()}  # noqa: SIM118
+    return FitResult(params, torch.tensor(losses))
+
+
+class _Gradients:
+    """An optimiser that adds up how much the gradient differs from one step to the next.
+
+    The mean gradient changes slowly, so that half the squared difference of two steps is the
+    variance of one: the estimate of von Neumann, 1941, for a mean that drifts.
+
+    :param optim: the optimiser that does the work.
+    """
+
+    def __init__(self, optim: Any) -> None:
+        self.optim = optim
+        self._last: dict[str, torch.Tensor] = {}
+        self._total = torch.zeros(())
+        self._pairs = 0
+
+    def __call__(self, params: Iterable[torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        params = list(params)
+        store = pyro.get_param_store()
+        seen = {}
+        for param in params:
+            name = store.param_name(param)
+            if name is None or name == NAME or any(own in name for own in bars.OWN):
+                continue
+            if param.grad is not None:
+                seen[name] = param.grad.detach().clone()
+        if self._last.keys() == seen.keys():
+            squares = ((seen[name] - last).square().sum() for name, last in self._last.items())
+            self._total = self._total + 0.5 * sum(squares)
+            self._pairs += 1
+        self._last = seen
+        self.optim(params, *args, **kwargs)
+
+    def read(self) -> float | None:
+        """Returns the variance since the last reading, or None if there were no two steps."""
+        variance = float(self._total) / self._pairs if self._pairs else None
+        self._total, self._pairs = torch.zeros(()), 0
+        return variance
