@@ -185,7 +185,7 @@ def write(out: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Draw each algorithm's mean curve over the seeds with the 95 % interval of that mean.
+    """Draw each algorithm's mean curve over the seeds, in a band from the lowest to the highest.
 
     Args:
         path: the PNG to write.
@@ -201,17 +201,14 @@ def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
         mean = np.mean(curves, axis=0)
         axis.plot(at, mean, color=COLOURS[name], label=name, linewidth=1.5)
         if len(curves) > 1:
-            half = student.ppf(0.975, len(curves) - 1) * np.std(curves, axis=0, ddof=1)
-            half = half / np.sqrt(len(curves))
-            axis.fill_between(
-                at, mean - half, mean + half, color=COLOURS[name], alpha=0.18, linewidth=0
-            )
+            low, high = np.min(curves, axis=0), np.max(curves, axis=0)
+            axis.fill_between(at, low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
     if metrics["solved_from"] is not None:
         axis.axhline(metrics["solved_from"], color="black", linestyle=":", linewidth=1.0)
     axis.set_xlabel("environment steps")
     axis.set_ylabel("return of training episodes")
     seeds = len(metrics["seeds"])
-    band = "; mean and its 95 % interval" if seeds > 1 else ""
+    band = "; mean, and lowest to highest" if seeds > 1 else ""
     axis.set_title(f"{metrics['env']}, {seeds} seed(s){band}", fontsize=11)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=9)
