@@ -95,51 +95,6 @@ def network_control(
     return draw.pull(unconditional, conditional) - value * draw.score()
 
 
-def network_gradients(
-    draw: Draw,
-    network: Callable[[dict[str, Array], Array], Array],
-    parameters: dict[str, Array],
-    local: Array,
-    free: Array | None = None,
-) -> dict[str, Array]:
-    """Returns the gradient of V = |h|^2 in the parameters of the network inside h.
-
-    :param network: as of :func:`network_control`, with its parameters as the first argument.
-    :param parameters: the network's parameters by name.
-    :param local: h.
-    :param free: as in :func:`control`.
-    """
-    law = draw.law
-    weight = ops.cast(2.0 * ops.stop_gradient(local), law.logits)
-
-    def value(parameters: dict[str, Array], latent: Array) -> Array:
-        return network(parameters, law.soft(latent, 0.0 * total(latent) + 1.0))
-
-    def paths(logits: Array) -> tuple[Array, Array]:
-        moved = type(law)(logits)
-        given = moved.latent_given_hard(draw.hard, draw.noise)
-        return moved.latent(draw.fixed_noise), given
-
-    _, (along, along_given) = ops.jvp(paths, law.logits, weight)
-
-    def slope(latent: Array, tangent: Array) -> dict[str, Array]:
-        # The derivative along the latent of the gradient in the parameters: forward over reverse.
-        def gradient(z: Array) -> dict[str, Array]:
-            return ops.value_and_grad(lambda p: (total(value(p, z)), ()), parameters)[1]
-
-        return ops.jvp(gradient, latent, tangent)[1]
-
-    if free is None:
-        slopes = [slope(draw.latent, along - along_given)]
-    else:
-        slopes = [slope(free, along), slope(draw.latent, -along_given)]
-    weighted = weight * draw.score()
-    level = ops.value_and_grad(lambda p: (total(value(p, draw.latent) * weighted), ()), parameters)[
-        1
-    ]
-    return {name: sum(s[name] for s in slopes) - level[name] for name in parameters}
-
-
 def variance_gradients(
     local: Mapping[str, Array],
     etas: Mapping[str, Array],

@@ -203,12 +203,18 @@ def make_step(
     learning_rate: float = 1e-3,
     draws: int = 4,
 ) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """One step of Adam on a random batch, a function for lax.scan over keys."""
+    """One step of Adam on a random batch, a function for lax.scan over keys.
 
-    def step(state: Any, key: Any) -> tuple[Any, Any]:
+    Without images the scan is over keys and the batches to take.
+    """
+
+    def step(state: Any, given: Any) -> tuple[Any, Any]:
         params, m, s, count, average = state
-        key_batch, key = random.split(key)
-        x = images[random.choice(key_batch, len(images), (batch_size,), replace=False)]
+        if images is None:
+            key, x = given
+        else:
+            key_batch, key = random.split(given)
+            x = images[random.choice(key_batch, len(images), (batch_size,), replace=False)]
         gradient, (bound, reward) = jax.grad(objective, has_aux=True)(
             params, key, x, estimator, exact_kl, draws, average
         )

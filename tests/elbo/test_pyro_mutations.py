@@ -22,9 +22,9 @@ def assert_biased(case, **options):
 
 @pytest.mark.parametrize("coupled", COUPLED)
 def test_detached_conditional_latent(monkeypatch, coupled):
-    given = laws.Law.latent_given_hard
-    detached = lambda self, hard, noise: given(self, hard, noise).detach()  # noqa: E731
-    monkeypatch.setattr(laws.Law, "latent_given_hard", detached)
+    pull = laws.Draw.pull
+    detached = lambda self, free, conditional: pull(self, free, 0.0 * conditional)  # noqa: E731
+    monkeypatch.setattr(laws.Draw, "pull", detached)
     assert_biased(VECTOR, coupled=coupled)
 
 

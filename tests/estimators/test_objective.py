@@ -60,13 +60,11 @@ def test_gradients_of_the_variance(backend, law, coupled):
     controls, tangents = rebar.control_and_tangents(draws, cost, temperatures, free)
     controls, tangents = _detached(controls), _detached(tangents)
     in_eta, in_temperature = rebar.variance_gradients(h, etas, controls, tangents)
-    in_weights = rebar.network_gradients(
-        draws["a"],
-        lambda w, x: network.on_site(w, 1)(x),
-        weights,
-        h["a"],
-        None if free is None else free["a"],
+    own = None if free is None else free["a"]
+    _, pullback = ops.vjp(
+        lambda w: rebar.network_control(draws["a"], network.on_site(w, 1), own), weights
     )
+    in_weights = pullback(2.0 * h["a"])
 
     def shifted(which, key, step):
         moved = {"eta": dict(etas), "temperature": dict(temperatures), "weights": dict(weights)}
@@ -103,6 +101,28 @@ def test_latents_lie_where_the_draw_says(backend):
         np.testing.assert_array_equal(made.hard(draw.latent), hard)
         np.testing.assert_allclose(made.latent(draw.fixed_noise), draw.latent, atol=1e-12)
         assert np.all((np.asarray(draw.soft(make(np.array(0.5)))) > 0.5) <= np.asarray(hard > 0.5))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pulled_paths_are_those_of_the_latents(backend):
+    """The closed forms of the derivatives in the logits, against those of the latents' formulas."""
+    make = BACKENDS[backend]
+    rng = np.random.default_rng(4)
+    for law in (laws.Bernoulli, laws.OneHotCategorical):
+        made = law(make(2.0 * rng.normal(size=(50, 4))))
+        sample = getattr(rng, law.noise)
+        hard = made.hard(made.latent(make(sample(size=(50, 4)))))
+        draw = laws.Draw(made, hard, make(sample(size=(50, 4))))
+        free, conditional = (make(rng.normal(size=(50, 4))) for _ in range(2))
+
+        def paths(logits, law=law, draw=draw, free=free, conditional=conditional):
+            moved = law(logits)
+            path = moved.latent(draw.fixed_noise) * free
+            path = path - moved.latent_given_hard(draw.hard, draw.noise) * conditional
+            return laws.total(path), ()
+
+        expected = ops.value_and_grad(paths, made.logits)[1]
+        np.testing.assert_allclose(draw.pull(free, conditional), expected, atol=1e-12)
 
 
 def _detached(tree):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from relaxppl import ops
 from relaxppl.estimators import disarm, network, rebar
 from relaxppl.estimators.laws import Draw, Law
 from relaxppl.estimators.plan import Options, Plan
@@ -181,7 +182,7 @@ class LocalGradients:
         tangents: dict[str, dict[str, jax.Array]],
     ) -> dict[str, jax.Array]:
         """Returns h = R score + e control + network's, and what its square teaches."""
-        found, etas = {}, {}
+        found, etas, pullbacks = {}, {}, {}
         for name in names:
             draw = self._draw(name)
             h = self.rewards[name] * draw.score()
@@ -190,39 +191,31 @@ class LocalGradients:
                 etas[name] = jnp.asarray(self.options.eta) if eta is None else stop_gradient(eta)
                 h = h + etas[name] * controls[name]
             if name in self.plan.networks:
-                h = h + self._network(name, h)
+                more, pullbacks[name] = self._network(name)
+                h = h + more
             found[name] = stop_gradient(h)
         in_eta, in_temperature = rebar.variance_gradients(found, etas, controls, tangents)
         for which, gradients in (("eta", in_eta), ("temperature", in_temperature)):
             for name, gradient in gradients.items():
                 if self._parameter(name, which) is not None:
                     self.taught[f"{name}.estimator.{which}"] = gradient
-        for name in names:
-            if name in self.plan.networks:
-                self._learn_network(name, found[name])
+        for name, pullback in pullbacks.items():
+            for key, gradient in pullback(2.0 * found[name]).items():
+                self.taught[f"{name}.estimator.{key}"] = gradient
         return found
 
-    def _network_of(self, name: str) -> tuple[dict[str, jax.Array], Any, jax.Array | None]:
-        site = self.program.guide_trace[name]
-        parameters = network_parameters(self.params, f"{name}.estimator.")
-        assert parameters is not None
-        rank, side = network_rank(site), side_input(site)
+    def _network(self, name: str) -> tuple[jax.Array, Any]:
+        """Returns the network's part of h, and its pullback to the network's parameters."""
+        site, draw = self.program.guide_trace[name], self._draw(name)
+        weights = network_parameters(self.params, f"{name}.estimator.")
+        assert weights is not None
+        side, rank = side_input(site), network_rank(site)
+        free = None if self.options.coupled else self._free(name)
 
-        def function(weights: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-            return network.on_site(weights, rank, side)(x)
+        def control(given: dict[str, jax.Array]) -> jax.Array:
+            return rebar.network_control(draw, network.on_site(given, rank, side), free)
 
-        return parameters, function, None if self.options.coupled else self._free(name)
-
-    def _network(self, name: str, h: jax.Array) -> jax.Array:
-        parameters, function, free = self._network_of(name)
-        weights = jax.tree.map(stop_gradient, parameters)
-        return rebar.network_control(self._draw(name), lambda x: function(weights, x), free)
-
-    def _learn_network(self, name: str, h: jax.Array) -> None:
-        parameters, function, free = self._network_of(name)
-        weights = jax.tree.map(stop_gradient, parameters)
-        gradients = rebar.network_gradients(self._draw(name), function, weights, h, free)
-        self.taught.update({f"{name}.estimator.{key}": g for key, g in gradients.items()})
+        return ops.vjp(control, jax.tree.map(stop_gradient, weights))
 
     def _antithetic(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
         pairs, values = {}, {}
