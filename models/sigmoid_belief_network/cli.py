@@ -90,6 +90,12 @@ def build_parser() -> OneLineParser:
     add("--batch-size", type=positive_int, default=100, help="images in a step")
     add("--learning-rate", type=positive_float, default=1e-3, help="of Adam")
     add("--passes", type=positive_int, default=None, help="draws for a bound; left out: 20")
+    add(
+        "--variance-draws",
+        type=count_int,
+        default=None,
+        help="gradients for a variance; 0 leaves it out; left out: 200",
+    )
     add("--held-out", type=count_int, default=500, help="images to hold out; 0 trains on all")
     add(
         "--mnist",
@@ -135,6 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if len(set(options.seed)) < len(options.seed):
             raise BadArgumentError("--seed", "a seed is repeated; give each once")
+        if options.variance_draws == 1:
+            raise BadArgumentError(
+                "--variance-draws", "1 has no variance; give 2 or more, or 0 for none"
+            )
         if options.equal_time and len(choices) < 2:
             raise BadArgumentError(
                 "--equal-time", "not allowed with one --estimator; give several, or all"
@@ -167,6 +177,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
             passes=options.passes or sizes.passes,
+            variance_draws=sizes.variance_draws
+            if options.variance_draws is None
+            else options.variance_draws,
             progress=not options.quiet,
         )
         host = importlib.import_module(f"models.sigmoid_belief_network.{options.backend}_model")

@@ -177,11 +177,12 @@ def bars(path: Path, table: Mapping[str, Mapping[str, Any]], title: str) -> None
         table: as `summarise` made it.
         title: stands above.
     """
-    names = sorted(table, key=lambda name: -table[name]["gradient_variance"])
+    variances = {name: row["gradient_variance"] or float("nan") for name, row in table.items()}
+    names = sorted(table, key=lambda name: (-variances[name], name))
     figure = new_figure(9.0, 0.9 + 0.3 * len(names))
     variance, step = figure.subplots(1, 2, sharey=True)
     colours = [_style(name)["color"] for name in names]
-    variance.barh(names, [table[n]["gradient_variance"] for n in names], color=colours)
+    variance.barh(names, [variances[n] for n in names], color=colours)
     variance.set_xscale("log")
     variance.set_xlabel("gradient variance per image, at one point")
     step.barh(names, [table[n]["median_step_ms"] for n in names], color=colours)

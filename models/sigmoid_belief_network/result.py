@@ -29,7 +29,7 @@ class Settings:
         learning_rate: of Adam.
         passes: draws per image for a bound.
         variance_images: images that the gradient's variance is averaged over.
-        variance_draws: gradients at each of them.
+        variance_draws: gradients at each of them; 0 measures no variance.
         variance_steps: how long what an estimator learns adapts to the point of the comparison.
         progress: whether to draw a progress bar.
     """
@@ -104,7 +104,7 @@ class Row:
         at_seconds: after the seconds asked for; None if none were.
         step_seconds: median time of a step, compilation left out.
         variance: sum over an image's logits of the variance of the gradient, mean over images;
-            None for the seeds after the first.
+            None for the seeds after the first, and if not asked for.
         learned: the estimator's learned numbers, at the end.
     """
 

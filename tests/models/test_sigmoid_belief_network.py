@@ -1,5 +1,6 @@
 """The sigmoid belief network: runs on both hosts, files, bounds and variances by enumeration."""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -21,7 +22,7 @@ HOSTS = {"numpyro": numpyro_model, "pyro": pyro_model}
 TINY = Settings(
     latents=3,
     steps=4,
-    batch_size=5,
+    batch_size=1,
     learning_rate=1e-2,
     variance_images=5,
     variance_draws=1000,
@@ -313,6 +314,8 @@ def test_seeds_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Clockwork, "__init__", seeded)
     settings = Settings(steps=12, progress=False)
+    unmeasured = dataclasses.replace(settings, variance_draws=0)
+    assert table.run_table(digits, choices, [1], unmeasured, Clockwork, 2)[0].variance is None
     rows = table.run_table(digits, choices, [1, 4], settings, Clockwork, 2)
     (found,) = report.summarise({}, digits, choices, rows)["table"].values()
     assert found["at_steps"]["training_bound"] == -6.5

@@ -33,6 +33,7 @@ BAD = {
         "--temperature",
         "rloo, disarm: no temperature here",
     ),
+    "one gradient": (["--variance-draws", "1"], "--variance-draws", "give 2 or more, or 0"),
     "temperature": (["--temperature", "0"], "--temperature", "a finite number above 0"),
     "batch": (["--batch-size", "4501"], "--batch-size", "4501 is not allowed; 1 to 4500"),
     "rate": (["--learning-rate", "inf"], "--learning-rate", "a finite number above 0"),
