@@ -1,0 +1,1 @@
+"""Straight-through Gumbel-softmax with one temperature for each direction."""

@@ -1,0 +1,68 @@
+"""The training task: an autoencoder of scikit-learn's digits with a discrete code."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PIXELS, LATENTS, CLASSES = 64, 8, 8
+CODE = LATENTS * CLASSES
+BATCH = 100
+
+Pair = tuple[float, float]
+"""Forward and backward temperature."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Binary images, (n, PIXELS) each."""
+
+    train: NDArray[np.float32]
+    validation: NDArray[np.float32]
+    test: NDArray[np.float32]
+
+
+def load() -> Images:
+    """The digits, cut at half grey and split the same way every time."""
+    from sklearn.datasets import load_digits
+
+    binary = (load_digits().data > 7.5).astype(np.float32)
+    binary = binary[np.random.default_rng(0).permutation(len(binary))]
+    return Images(binary[:1000], binary[1000:1400], binary[1400:])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Trainings side by side: every pair of temperatures with every seed.
+
+    Attributes:
+        pairs: the temperatures.
+        seeds: of the initial weights.
+    """
+
+    pairs: list[Pair]
+    seeds: list[int]
+
+    def __len__(self) -> int:
+        return len(self.pairs) * len(self.seeds)
+
+    def temperatures(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Forward and backward temperature of each run, (runs, 1, 1)."""
+        each = np.repeat(np.array(self.pairs, np.float32), len(self.seeds), axis=0)
+        return each[:, 0, None, None], each[:, 1, None, None]
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """Initial weights; runs of one seed begin alike."""
+
+        def glorot(seed: int, part: int, rows: int, columns: int) -> NDArray[np.floating]:
+            bound = np.sqrt(6.0 / (rows + columns))
+            return np.random.default_rng([seed, part]).uniform(-bound, bound, (rows, columns))
+
+        encoder = np.array([glorot(seed, 0, PIXELS, CODE) for seed in self.seeds], np.float32)
+        decoder = np.array([glorot(seed, 1, CODE, PIXELS) for seed in self.seeds], np.float32)
+        copies = (len(self.pairs), 1, 1)
+        return {
+            "encoder": np.tile(encoder, copies),
+            "decoder": np.tile(decoder, copies),
+            "bias": np.zeros((len(self), PIXELS), np.float32),
+        }

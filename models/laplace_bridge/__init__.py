@@ -1,0 +1,1 @@
+"""The Laplace bridge: Dirichlet to logistic-normal and back, and a use in classification."""

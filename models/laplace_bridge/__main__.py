@@ -1,0 +1,5 @@
+import sys
+
+from models.laplace_bridge.cli import main
+
+sys.exit(main())

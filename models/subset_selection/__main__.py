@@ -1,0 +1,5 @@
+import sys
+
+from models.subset_selection.cli import main
+
+sys.exit(main())
