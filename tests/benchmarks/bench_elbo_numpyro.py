@@ -4,9 +4,9 @@ Run by hand, on one thread: ``python -m tests.benchmarks.bench_elbo_numpyro``. T
 784-200-784 with a uniform prior, batch 100, Adam, jitted; beside each ELBO stands the same
 estimator written by hand in JAX (``reference_sbn_jax``). Times are the processor's, of one thread,
 and the steps take turns, so that a busy machine slows them little and alike; a ratio is that of two
-neighbours in time: median, least and largest over the turns. Peak memory is that of one compiled
-step: arguments, results and scratch together (``compiled.memory_analysis()``); the scratch alone
-stands beside it. ``--gradient`` times the loss and its gradient without the optimiser.
+neighbours in time: median, least and largest over the turns. Compile time is the less of two. Peak
+memory is that of one compiled step: arguments, results and scratch together
+(``compiled.memory_analysis()``); the scratch alone stands beside it. ``--gradient`` times the loss and its gradient without the optimiser.
 """
 
 import os
@@ -90,9 +90,11 @@ def svi_step(elbo: Any, batch: Any, gradient: bool) -> tuple[Callable[..., Any],
 def compiled(step: Callable[..., Any], state: Any, inputs: Any) -> Any:
     """Returns a function that takes ten steps, the seconds to compile one, and its memory."""
     rows = [jax.tree.map(lambda x, i=i: x[i], inputs) for i in range(10)]
-    begin = time.process_time()
-    run = jax.jit(step).lower(state, rows[0]).compile()
-    seconds = time.process_time() - begin
+    seconds = []
+    for _ in range(2):
+        begin = time.process_time()
+        run = jax.jit(lambda *given: step(*given)).lower(state, rows[0]).compile()
+        seconds.append(time.process_time() - begin)
     memory = run.memory_analysis()
     scratch = memory.temp_size_in_bytes
     peak = scratch + memory.argument_size_in_bytes + memory.output_size_in_bytes
@@ -103,7 +105,7 @@ def compiled(step: Callable[..., Any], state: Any, inputs: Any) -> Any:
             after = run(after, row)[0]
         jax.block_until_ready(after)
 
-    return ten, seconds, peak, scratch
+    return ten, min(seconds), peak, scratch
 
 
 def main() -> None:

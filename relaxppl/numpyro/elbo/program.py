@@ -205,7 +205,10 @@ def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
     elif site["intermediates"]:
         log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
     else:
-        log_prob = site["fn"].log_prob(site["value"])
+        # A known law's own form has the shorter derivatives: this run differentiates it.
+        log_prob = soft_log_prob(site["fn"], site["value"])
+        if log_prob is None:
+            log_prob = site["fn"].log_prob(site["value"])
     return log_prob if site["scale"] is None else site["scale"] * log_prob
 
 
