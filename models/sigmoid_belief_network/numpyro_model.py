@@ -44,7 +44,6 @@ class SigmoidBeliefNetwork:
         temperature: of straight-through codes; None for the discrete model.
         show_image: whether the estimator's networks read the image.
         frozen: whether the weights are constants, not parameters.
-        scale: of every term; what learns from costs has to find them as large as it knows them.
         probed: whether the guide adds parameters "probe{k}", zeros, to the logits of each image.
     """
 
@@ -55,7 +54,6 @@ class SigmoidBeliefNetwork:
     temperature: float | None = None
     show_image: bool = False
     frozen: bool = False
-    scale: float = 1.0
     probed: bool = False
 
     def law(self, logits: Any) -> Any:
@@ -72,10 +70,18 @@ class SigmoidBeliefNetwork:
         """The plate of images, from which a step draws some."""
         return numpyro.plate("images", len(images), subsample_size=self.batch_size)
 
+    def unscaled(self, images: Any) -> Any:
+        """Undoes the plate's scale, so that each image drawn counts once.
+
+        The networks of estimators learn costs, by steps of Adam's size; costs that stood for all
+        images would be out of their reach.
+        """
+        return handlers.scale(scale=(self.batch_size or len(images)) / len(images))
+
     def model(self, images: Any) -> None:
         """Codes from the top layer, uniform, down to the pixels; images (n, D)."""
         maps = {k: self.map(f"generate{k}") for k in range(1, self.layers + 1)}
-        with handlers.scale(scale=self.scale), self.plate(images) as index:
+        with self.unscaled(images), self.plate(images) as index:
             logits = jnp.zeros((len(index), self.latents))
             for layer in range(self.layers, 0, -1):
                 code = numpyro.sample(f"code{layer}", self.law(logits)).astype(jnp.float32)
@@ -85,7 +91,7 @@ class SigmoidBeliefNetwork:
     def guide(self, images: Any) -> None:
         """Codes from the pixels up; images (n, D)."""
         maps = {k: self.map(f"infer{k}") for k in range(1, self.layers + 1)}
-        with handlers.scale(scale=self.scale), self.plate(images) as index:
+        with self.unscaled(images), self.plate(images) as index:
             batch = code = images[index]
             for layer in range(1, self.layers + 1):
                 logits = network(maps[layer], code)
@@ -151,7 +157,7 @@ class Trainer:
         if steps not in self.compiled:
             self.compiled[steps] = jax.jit(several(self.svi, steps))
         self.state, losses = self.compiled[steps](self.state, self.images)
-        return np.asarray(losses) / len(self.images)
+        return np.asarray(losses) / self.settings.batch_size
 
     def bound(self, images: NDArray[np.float32], passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
@@ -181,8 +187,7 @@ class Trainer:
             state = svi.init(key, self.images, init_params=params)
             state, _ = jax.jit(several(svi, self.settings.variance_steps))(state, self.images)
             params = svi.get_params(state) | (state.mutable_state or {})
-        scale = len(self.images) / self.settings.batch_size if params else 1.0
-        network = self.network(weights, scale=scale, probed=True)
+        network = self.network(weights, probed=True)
         images = self.images[: self.settings.variance_images]
         shape = (len(images), self.settings.latents)
         probes = {f"probe{k}": jnp.zeros(shape) for k in range(1, self.settings.layers + 1)}
@@ -202,7 +207,7 @@ class Trainer:
         keys = random.split(random.fold_in(key, 1), count)
         total, squares = jax.jit(sums)(keys, params, images)
         each = [variance_of_sums(total[name], squares[name], count) for name in probes]
-        return float(sum(v.sum() for v in each)) / len(images) / scale**2
+        return float(sum(v.sum() for v in each)) / len(images)
 
     def learned(self) -> dict[str, float]:
         """The estimator's own learned numbers, by parameter name."""

@@ -56,7 +56,6 @@ class SigmoidBeliefNetwork(nn.Module):
         temperature: of straight-through codes; None for the discrete model.
         show_image: whether the estimator's networks read the image.
         frozen: whether the weights are constants, not parameters.
-        scale: of every term; what learns from costs has to find them as large as it knows them.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class SigmoidBeliefNetwork(nn.Module):
         temperature: float | None = None,
         show_image: bool = False,
         frozen: bool = False,
-        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.maps = nn.ModuleDict({name: Network(value) for name, value in weights.items()})
@@ -79,7 +77,6 @@ class SigmoidBeliefNetwork(nn.Module):
         self.temperature = temperature
         self.show_image = show_image
         self.frozen = frozen
-        self.scale = scale
         self.probes: list[torch.Tensor] | None = None
         """Added to the logits of each layer, for gradients in them."""
 
@@ -97,10 +94,18 @@ class SigmoidBeliefNetwork(nn.Module):
         """The plate of images, from which a step draws some."""
         return pyro.plate("images", len(images), subsample_size=self.batch_size)
 
+    def unscaled(self, images: Any) -> Any:
+        """Undoes the plate's scale, so that each image drawn counts once.
+
+        The networks of estimators learn costs, by steps of Adam's size; costs that stood for all
+        images would be out of their reach.
+        """
+        return pyro.poutine.scale(scale=(self.batch_size or len(images)) / len(images))
+
     def model(self, images: Any) -> None:
         """Codes from the top layer, uniform, down to the pixels; images (n, D)."""
         maps = {k: self.map(f"generate{k}") for k in range(1, self.layers + 1)}
-        with pyro.poutine.scale(scale=self.scale), self.plate(images) as index:
+        with self.unscaled(images), self.plate(images) as index:
             logits = images.new_zeros((len(index), self.latents))
             for layer in range(self.layers, 0, -1):
                 logits = maps[layer](pyro.sample(f"code{layer}", self.law(logits)))
@@ -109,7 +114,7 @@ class SigmoidBeliefNetwork(nn.Module):
     def guide(self, images: Any) -> None:
         """Codes from the pixels up; images (n, D)."""
         maps = {k: self.map(f"infer{k}") for k in range(1, self.layers + 1)}
-        with pyro.poutine.scale(scale=self.scale), self.plate(images) as index:
+        with self.unscaled(images), self.plate(images) as index:
             batch = code = images[index]
             for layer in range(1, self.layers + 1):
                 logits = maps[layer](code)
@@ -184,7 +189,7 @@ class Trainer:
         """Take steps; returns their losses, the negative ELBO per training image."""
         with self.own_state():
             losses = [step(self.svi, self.images) for _ in range(steps)]
-        return np.array(losses) / len(self.images)
+        return np.array(losses) / self.settings.batch_size
 
     def bound(self, images: NDArray[np.float32], passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
@@ -216,9 +221,7 @@ class Trainer:
                 svi = self.inference(net)
                 for _ in range(settings.variance_steps):
                     step(svi, self.images)
-            prepared = self.choice.row.prepared
-            scale = len(self.images) / settings.batch_size if prepared else 1.0
-            net.batch_size, net.scale = None, scale
+            net.batch_size = None
             net.probes = [
                 torch.zeros(len(images), net.latents, requires_grad=True) for _ in range(net.layers)
             ]
@@ -236,7 +239,7 @@ class Trainer:
             variance_of_sums(total, square, count)
             for total, square in zip(totals, squares, strict=True)
         ]
-        return float(sum(v.sum() for v in each)) / len(images) / scale**2
+        return float(sum(v.sum() for v in each)) / len(images)
 
     def learned(self) -> dict[str, float]:
         """The estimator's own learned numbers, by parameter name."""

@@ -25,7 +25,7 @@ TINY = Settings(
     batch_size=1,
     learning_rate=1e-2,
     variance_images=5,
-    variance_draws=1000,
+    variance_draws=300,
     variance_steps=60,
     progress=False,
 )
@@ -52,7 +52,7 @@ def run(out: Path, *options: str) -> dict[str, Any]:
 def test_numpyro_run_at_equal_steps_and_equal_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["score-average", "rebar"]
+    names = ["score-average", "disarm"]
     options = ["--estimator", *names, "--steps", "100", "--latents", "6", "--equal-time"]
     metrics = run(tmp_path / "out", *options, "--learning-rate", "0.01")
     assert list(metrics["table"]) == names
@@ -67,11 +67,11 @@ def test_numpyro_run_at_equal_steps_and_equal_time(
     # The slowest decides, so that one of them has no steps to add.
     assert min(row["at_seconds"]["steps"] for row in metrics["rows"]) == 100
     learned = {row["estimator"]: row["learned"] for row in metrics["rows"]}
-    assert set(learned["rebar"]) == {"code1.estimator.temperature", "code1.estimator.eta"}
+    assert learned["disarm"] == {}
     assert list(learned["score-average"]) == ["code1.baseline.average"]
     variance = {name: row["gradient_variance"] for name, row in metrics["table"].items()}
-    assert 0 < variance["rebar"] < variance["score-average"]
-    assert "--estimator score-average rebar --steps 100" in metrics["command"]
+    assert 0 < variance["disarm"] < variance["score-average"]
+    assert "--estimator score-average disarm --steps 100" in metrics["command"]
     printed = capsys.readouterr().out
     for name in names:
         bound = metrics["table"][name]["at_steps"]["training_bound"]
@@ -85,6 +85,7 @@ def test_pyro_run_of_every_estimator_on_two_layers(
 ) -> None:
     options = ["--backend", "pyro", "--estimator", "all", "--layers", "2", "--hidden", "7"]
     options += ["--steps", "4", "--latents", "5", "--seconds", "0.001", "--passes", "1"]
+    options += ["--variance-draws", "3"]
     metrics = run(tmp_path / "out", *options, "--seed", "3")
     assert set(metrics["table"]) == set(ALL)
     assert metrics["seeds"] == [3]
@@ -93,6 +94,9 @@ def test_pyro_run_of_every_estimator_on_two_layers(
         assert np.isfinite(row["at_steps"]["training_bound"])
         assert row["at_seconds"]["steps"] < 10
         assert row["gradient_variance"] > 0
+    learned = {row["estimator"]: set(row["learned"]) for row in metrics["rows"]}
+    ends = ("temperature", "eta")
+    assert learned["rebar"] == {f"code{k}.estimator.{end}" for k in (1, 2) for end in ends}
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(ALL) + 1
     bounds = [float(line.split()[2]) for line in lines[2:-1]]
@@ -172,11 +176,11 @@ def test_bound_is_the_enumerated_one(
     weights = grown(initial_weights(1, images, settings))
     q, value, _ = enumerated(weights, layers, images)
     exact = (q * value).sum(1).mean()
-    passes = 1500
+    passes = 600
     # Of a pass: draws are independent between images.
     error = np.sqrt((q * value**2).sum(1) - (q * value).sum(1) ** 2).mean()
     error /= np.sqrt(len(images) * passes)
-    assert error < 0.02
+    assert error < 0.03
     trainer = trainer_at(host, name, weights, settings, monkeypatch)
     assert abs(trainer.bound(images, passes) - exact) < 4.5 * error
 
@@ -196,7 +200,7 @@ def test_variance_is_the_enumerated_one(host: str, monkeypatch: pytest.MonkeyPat
         return ((q[..., None] * gradient**2).sum(1) - mean**2).sum(-1).mean()
 
     found = trainer_at(host, "score", weights, TINY, monkeypatch).variance(weights)
-    assert found == pytest.approx(variance(0.0), rel=0.1)
+    assert found == pytest.approx(variance(0.0), rel=0.15)
     # The average settles at the costs' mean, however large a plate's scale makes them.
     trainer = trainer_at(host, "score-average", weights, TINY, monkeypatch)
     everything = enumerated(weights, 1, tiny_images())
@@ -204,7 +208,7 @@ def test_variance_is_the_enumerated_one(host: str, monkeypatch: pytest.MonkeyPat
     expected = variance((everything[0] * all_rewards).sum(1).mean())
     before = trainer.trained(), trainer.learned()
     assert expected < 0.5 * variance(0.0)
-    assert trainer.variance(weights) == pytest.approx(expected, rel=0.2)
+    assert trainer.variance(weights) == pytest.approx(expected, rel=0.25)
     jax.tree.map(np.testing.assert_array_equal, (trainer.trained(), trainer.learned()), before)
 
 
