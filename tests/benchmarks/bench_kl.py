@@ -69,7 +69,8 @@ def programs(lib: Any, rx: Any, tanh: Any, code: tuple[int, int], start: Any) ->
     def model(x: Any) -> None:
         d1, d2 = lib.param("d1", start["d1"]), lib.param("d2", start["d2"])
         with lib.plate("batch", BATCH):
-            z = lib.sample("z", law(x[:, :1] @ (0.0 * d1[:, :1].T)))
+            uniform = x[:, :1] * (0.0 * x[:1, : code[0] * code[1]])
+            z = lib.sample("z", law(uniform))
             logits = tanh(z.reshape(BATCH, -1) @ d1) @ d2
             lib.sample("x", lib.distributions.Bernoulli(logits=logits).to_event(1), obs=x)
 
@@ -103,6 +104,7 @@ def numpyro_runs(code: tuple[int, int]) -> dict[str, Run]:
 
 def pyro_runs(code: tuple[int, int]) -> dict[str, Run]:
     """Ten steps with each ELBO."""
+    pyro.clear_param_store()
     x = torch.tensor(images())
     start = {n: torch.tensor(w) for n, w in weights(code).items()}
     pair = programs(pyro, rp, torch.tanh, code, start)

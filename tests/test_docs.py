@@ -1,0 +1,68 @@
+"""Every Python block of README.md and of the pages in docs/ runs, a page's in one namespace."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyro
+import pytest
+from scipy import stats
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = sorted(
+    page
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    if BLOCK.search(page.read_text(encoding="utf-8"))
+)
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Runs a page's blocks as a user's program would run: in float32."""
+    text = page.read_text(encoding="utf-8")
+    scope: dict[str, Any] = {"__name__": page.stem}
+    pyro.clear_param_store()
+    with jax.enable_x64(False):
+        for block in BLOCK.finditer(text):
+            # Line numbers of a traceback are then those of the page.
+            lines = "\n" * text[: block.start(1)].count("\n")
+            exec(compile(lines + block[1], str(page), "exec"), scope)
+    return scope
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    yield
+    pyro.clear_param_store()
+    pyro.enable_validation(True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_blocks_of_a_page_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scope = run(page)
+    if page == ROOT / "README.md":
+        the_first_example_is_right(scope, capsys.readouterr().out)
+
+
+def the_first_example_is_right(scope: dict[str, Any], printed: str) -> None:
+    """It finds what the exact posterior finds, in ten lines."""
+    (block,) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(block.splitlines()) <= 11
+    numbers = re.findall(r"[0-9.]+", printed.splitlines()[-1])
+    found = np.array([float(number) for number in numbers])
+    y = np.asarray(scope["y"])
+    outlier = 0.1 * stats.norm.pdf(y, 0.0, 10.0)
+    inlier = 0.9 * stats.norm.pdf(y, 0.0, 1.0)
+    np.testing.assert_allclose(found, outlier / (outlier + inlier), atol=0.05)
+
+
+def test_there_are_pages() -> None:
+    """Were the pattern wrong, nothing would run."""
+    assert {"README.md", "relax.md", "kl_rules.md", "schedules.md"} <= {p.name for p in PAGES}
+    fences = sum(p.read_text(encoding="utf-8").count("```python") for p in PAGES)
+    assert fences == sum(len(BLOCK.findall(p.read_text(encoding="utf-8"))) for p in PAGES)
