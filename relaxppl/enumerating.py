@@ -59,7 +59,9 @@ def states(variables: Mapping[str, Variable], by_plate: bool) -> float:
         if variable.support is None:
             return math.inf
         log_total += math.prod(variable.free(by_plate)) * math.log(len(variable.support))
-    return math.exp(log_total) if log_total < 700 else math.inf
+    if log_total < 30.0:
+        return round(math.exp(log_total))
+    return math.exp(log_total) if log_total < 700.0 else math.inf
 
 
 def assignments(variables: Mapping[str, Variable], by_plate: bool) -> dict[str, np.ndarray]:

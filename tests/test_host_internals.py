@@ -51,6 +51,11 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
         pyro.distributions.Normal(0.0, 1.0).mask(torch.tensor(False)),
     ),
     "_process_message": (pyro.poutine.messenger.Messenger(),),
+    "_prototype_frame_full_sizes": (numpyro.infer.autoguide.AutoNormal(lambda: None),),
+    "_prototype_frames": (
+        numpyro.infer.autoguide.AutoNormal(lambda: None),
+        pyro.infer.autoguide.AutoNormal(lambda: None),
+    ),
     "_vectorized_num_particles": (pyro.infer.Trace_ELBO(),),
 }
 

@@ -69,7 +69,9 @@ class GradientStats:
     def worst_bias(self) -> float | None:
         """The largest absolute bias in standard errors; None without the exact gradient."""
         bias = self.bias
-        return None if bias is None else max(float(np.abs(x).max(initial=0)) for x in bias.values())
+        if bias is None:
+            return None
+        return max((float(np.abs(x).max(initial=0)) for x in bias.values()), default=0.0)
 
     @property
     def biased(self) -> bool | None:

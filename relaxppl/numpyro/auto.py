@@ -231,12 +231,13 @@ class AutoDiscrete(AutoGuide):
 
     def _rows(self, name: str, site: _Site, logits: Any, plates: dict[str, Any]) -> jax.Array:
         """Returns amortised logits, those of the subsample if all were given."""
-        logits = numpyro.subsample(jnp.asarray(logits), event_dim=len(site.event))
+        logits = jnp.asarray(logits)
         batch = list(site.init.shape[: site.init.ndim - len(site.event)])
         for frame in site.frames:
             batch[frame.dim] = plates[frame.name].subsample_size
         try:
-            return jnp.broadcast_to(logits, (*batch, *site.event))
+            rows = numpyro.subsample(logits, event_dim=len(site.event))
+            return jnp.broadcast_to(rows, (*batch, *site.event))
         except ValueError:
             raise meanfield.wrong_logits(name, logits.shape, tuple(batch), site.event) from None
 

@@ -72,7 +72,7 @@ class Declared:
         }
         values = {n: s["value"] for n, s in declared.items()}
         free = {
-            n: x if _is_tree(x) else self.transforms[n]._inverse(jnp.asarray(x))
+            n: x if _is_tree(x) else self.transforms[n].inv(jnp.asarray(x))
             for n, x in values.items()
         }
         self.params = {n: x for n, x in values.items() if not is_own(n)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import jax
@@ -66,7 +67,8 @@ def count_size(fn: Any, tail: float) -> int | None:
 
 def count_log_probs(fn: Any, size: int) -> Any:
     """Returns log P(k) for k < size of a count law with its batch and events, (*shape, size)."""
-    base = base_of(fn)
+    base = copy.copy(base_of(fn))
+    base._validate_args = False  # It is minus infinity outside the support.
     k = jnp.arange(size).reshape((size,) + (1,) * len(base.batch_shape))
     log_p = jnp.moveaxis(base.log_prob(jnp.broadcast_to(k, (size, *base.batch_shape))), 0, -1)
     return jnp.broadcast_to(log_p, (*fn.batch_shape, *fn.event_shape, size))

@@ -219,13 +219,13 @@ class AutoDiscrete(AutoGuide):
 
     def _rows(self, name: str, site: _Site, logits: Any, plates: Any) -> torch.Tensor:
         """Returns amortised logits, those of the subsample if all were given."""
-        logits = pyro.subsample(logits, event_dim=len(site.event))
         batch = list(site.batch)
         for frame in site.frames:
             batch[frame.dim] = plates[frame.name].subsample_size
         try:
-            return logits.expand((*batch, *site.event))
-        except RuntimeError:
+            rows = pyro.subsample(logits, event_dim=len(site.event))
+            return rows.expand((*batch, *site.event))
+        except (RuntimeError, ValueError):
             shape = tuple(logits.shape)
             raise meanfield.wrong_logits(name, shape, tuple(batch), site.event) from None
 

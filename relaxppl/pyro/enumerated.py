@@ -109,7 +109,8 @@ class EnumeratedELBO(pyro.infer.ELBO):
                 for name, x in values.items()
             }
             value = self._at(at, i == 0, model, guide, args, kwargs)
-            value.backward()
+            if value.requires_grad:
+                value.backward()
             loss += float(value.detach())
         return loss
 

@@ -67,6 +67,8 @@ def borrowed(
             )
         leaves = {n: s["value"].unconstrained() for n, s in nodes.items()}
         before = {n: (x.detach().clone(), x.grad) for n, x in leaves.items()}
+        for leaf in leaves.values():
+            leaf.grad = None  # Or the caller's would be added to in place.
         discrete = [
             n
             for n, s in guide_trace.nodes.items()
@@ -77,9 +79,10 @@ def borrowed(
         ]
         try:
             with torch.no_grad():
+                constraints = store.get_state()["constraints"]
                 for name, value in (params or {}).items():
                     if name in leaves:
-                        _set(leaves[name], value, store._constraints[name])
+                        _set(leaves[name], value, constraints[name])
             state = store.get_state()
             for name, value in (params or {}).items():
                 if is_own(name) and name not in nodes:
