@@ -6,7 +6,8 @@ estimator written by hand in JAX (``reference_sbn_jax``). Times are the processo
 and the steps take turns, so that a busy machine slows them little and alike; a ratio is that of two
 neighbours in time: median, least and largest over the turns. Compile time is the less of two. Peak
 memory is that of one compiled step: arguments, results and scratch together
-(``compiled.memory_analysis()``); the scratch alone stands beside it. ``--gradient`` times the loss and its gradient without the optimiser.
+(``compiled.memory_analysis()``); the scratch alone stands beside it. ``--gradient`` times the loss
+and its gradient without the optimiser.
 """
 
 import os

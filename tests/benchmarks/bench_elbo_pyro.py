@@ -5,7 +5,7 @@ uniform prior, batch 100, Adam, one thread. Times are the processor's, and the e
 turns, so that a busy machine slows them little and alike; a ratio is that of two neighbours in
 time: median, least and largest over the rounds. Peak memory is the largest sum of live tensors
 during a step beyond what lives before it, by ``torch.profiler``'s record of every allocation and
-release; the parameters, their gradients and Adam's moments are added.
+release; the parameters and Adam's moments are added.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> None:
         for step in steps.values():
             step()
     table = {name: np.array(step.seconds[5:]) for name, step in steps.items()}
-    base, held = table["TraceGraph"], 4 * 4 * sum(p.numel() for p in Network().parameters())
+    base, held = table["TraceGraph"], 3 * 4 * sum(p.numel() for p in Network().parameters())
     peaks = {name: held + peak_memory(step) for name, step in steps.items()}
     print(f"{'':24s} {'ms':>7s} {'ratio':>6s} {'least':>6s} {'most':>6s} {'bar':>4s} {'peak':>6s}")
     for name, seconds in table.items():

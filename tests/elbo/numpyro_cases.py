@@ -312,18 +312,16 @@ def counts_guide(infer: Any = ()) -> None:
 
 
 def counts_exact(p: Params) -> jax.Array:
-    def binomial(logits: Any, n: int) -> Any:
-        return np.log((1, 3, 3, 1)[n]) + n * logits - 3 * softplus(logits)
+    def binomial(logits: Any, n: Any) -> Any:
+        return np.log([[1], [3], [3], [1]]) + n * logits - 3 * softplus(logits)
 
-    def poisson(log_rate: Any, k: int) -> Any:
-        return k * log_rate - jnp.exp(log_rate) - np.sum(np.log(np.arange(1, k + 1)))
+    def poisson(log_rate: Any, k: Any) -> Any:
+        return k * log_rate - jnp.exp(log_rate) - np.cumsum(np.log(np.maximum(k, 1.0)))
 
-    rows = []
-    for n, k in itertools.product(range(4), range(30)):
-        log_q = binomial(p["q"], n) + poisson(p["rate"] + 0.2 * n, k)
-        log_p = binomial(p["prior"], n) + poisson(np.log(1.5), k)
-        rows.append((log_q, log_p + normal(0.8, 0.6 * n - 0.4 * k, 1.0)))
-    return expectation(rows)
+    n, k = np.arange(4.0)[:, None], np.arange(30.0)
+    log_q = binomial(p["q"], n) + poisson(p["rate"] + 0.2 * n, k)
+    log_p = binomial(p["prior"], n) + poisson(np.log(1.5), k)
+    return jnp.sum(expectation([(log_q, log_p + normal(0.8, 0.6 * n - 0.4 * k, 1.0))]))
 
 
 COUNTS = Case("counts", COUNTS_PARAMS, counts_model, counts_guide, counts_exact)

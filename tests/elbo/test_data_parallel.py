@@ -49,7 +49,7 @@ SHARDED = """
         elbo = getattr(rx, name)()
         prepared = elbo.prepare(guide)
         svi = numpyro.infer.SVI(model, prepared, numpyro.optim.Adam(0.1), elbo)
-        state = svi.init(jax.random.key(0), data)
+        state = jax.jit(svi.init)(jax.random.key(0), data)
         params, mutable = svi.get_params(state), state.mutable_state or {}
 
         @jax.jit
@@ -74,7 +74,9 @@ CLASSES = ["ScoreFunction_ELBO", "RLOO_ELBO", "DisARM_ELBO", "REBAR_ELBO", "RELA
 
 
 def test_numpyro_batch_sharded_over_four_devices(tmp_path: Path) -> None:
-    flags = "--xla_force_host_platform_device_count=4"
+    # Compiled without optimisation, as the other tests are.
+    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    flags += " --xla_cpu_use_fusion_emitters=false"
     printed = run(SHARDED, tmp_path, *CLASSES, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     assert [line.split()[0] for line in printed.splitlines()] == CLASSES
 
@@ -129,7 +131,8 @@ DISTRIBUTED = """
         group.destroy_process_group()
 
     if __name__ == "__main__":
-        mp.spawn(worker, args=(sys.argv[1],), nprocs=2)
+        # Forked before any thread of autograd starts: three imports of torch would take longer.
+        mp.start_processes(worker, args=(sys.argv[1],), nprocs=2, start_method="fork")
 """
 
 

@@ -111,7 +111,8 @@ class REBAR_ELBO(DiscreteELBO):
         that of the factor costs nothing and is taken at every step.
     :param variance_fraction: the temperature's gradient is computed on a new draw for so large a
         random part of the batch. The batch is the plate around the sites; its rows are those of
-        the arguments whose first axis has the plate's length.
+        the arguments whose first axis has the plate's length. It runs the program once more: worth
+        it where the arithmetic of a large batch outweighs running Python.
     :param exact_kl: whether to integrate exact KL divergences.
 
     Tucker et al., 2017 (arXiv:1703.07370).
