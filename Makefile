@@ -1,5 +1,6 @@
 # make demo   a discrete VAE on real digits, on both hosts
 # make test   lint, types, tests
+# make test-arviz1  what goes to ArviZ, with ArviZ 1.x on Python 3.13, NumPyro's half
 # make docs   the documentation, in out/docs/index.html
 # make bench  the benchmarks, a table each
 # make wheel  build the wheel, install it somewhere clean, run the tests there
@@ -8,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench wheel install clean
+.PHONY: help demo test test-arviz1 lint docs bench wheel install clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,10 +22,15 @@ DOCS_STAMP := $(VENV)/.relaxppl-docs-installed
 BENCHMARKS = $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/bench_*.py))
 WHEEL_FILES := tests models docs README.md CHANGELOG.md CITATION.cff LICENSE Makefile pyproject.toml \
 	constraints.txt
+ARVIZ1 := .venv-arviz1
+ARVIZ1_TESTS = $(wildcard tests/inspect/test_to_arviz*.py) tests/inspect/test_progress.py
+# A shim of pyenv answers only where its version is chosen: each candidate is tried.
+PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python; do \
+	"$$p" -c '' >/dev/null 2>&1 && echo "$$p" && break; done)
 EXTRAS := pyro,numpyro,arviz,models,test
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -50,6 +56,21 @@ lint: $(STAMP)
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS)
 
+# ArviZ 1.x needs a newer Python than the rest is tested with. Torch is left out, so that it is
+# also shown that NumPyro's half does without.
+$(ARVIZ1)/.relaxppl-installed: pyproject.toml constraints-arviz1.txt
+	@[ -n "$(PYTHON313)" ] || \
+		{ echo "make: test-arviz1 needs Python 3.13, found neither on PATH nor in pyenv (set PYTHON313=...)" >&2; \
+		  exit 1; }
+	$(PYTHON313) -m venv --clear $(ARVIZ1)
+	$(ARVIZ1)/bin/pip install --disable-pip-version-check -q -c constraints-arviz1.txt \
+		-e ".[numpyro,arviz,progress]" matplotlib pytest scipy
+	@touch $@
+
+test-arviz1: $(ARVIZ1)/.relaxppl-installed
+	OMP_NUM_THREADS=1 RELAXPPL_TEST_HOSTS=numpyro XLA_FLAGS=--xla_backend_optimization_level=0 \
+		$(ARVIZ1)/bin/python -m pytest $(ARVIZ1_TESTS)
+
 $(DOCS_STAMP): $(STAMP)
 	$(PY) -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[docs]"
 	@touch $@
@@ -73,4 +94,4 @@ wheel: $(STAMP)
 	cd out/wheel && OMP_NUM_THREADS=1 ../../$(VENV)-wheel/bin/python -m pytest -n $(PYTEST_WORKERS)
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info
+	rm -rf $(VENV) $(ARVIZ1) out build dist *.egg-info

@@ -1,5 +1,7 @@
 """Settings of every test: float64 on both hosts, one thread, fixed seeds.
 
+``RELAXPPL_TEST_HOSTS`` names the hosts of an environment without both; its make target sets it.
+
 float64 is a property of a JAX process. Tests that are about float32 say so in the arrays that they
 make; processes that a test starts begin with JAX's own default.
 """
@@ -18,16 +20,22 @@ os.environ.setdefault("XLA_FLAGS", _QUICK)
 import jax
 import numpy as np
 import pytest
-import torch
+
+if "pyro" in os.environ.get("RELAXPPL_TEST_HOSTS", "numpyro,pyro").split(","):
+    import torch
+else:
+    torch = None
 
 jax.config.update("jax_enable_x64", True)
 jax.devices()  # Reads the flags; the processes that tests start are to have the defaults again.
 if os.environ["XLA_FLAGS"] == _QUICK:
     del os.environ["XLA_FLAGS"]
-torch.set_num_threads(1)
+if torch is not None:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def _seeds():
     np.random.seed(0)  # noqa: NPY002
-    torch.manual_seed(0)
+    if torch is not None:
+        torch.manual_seed(0)

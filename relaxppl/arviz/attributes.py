@@ -70,4 +70,6 @@ def attributes(
 
 def _numbers(value: Any) -> Any:
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    return array.astype(np.float64).round(9).tolist()
+    array = array.astype(np.float64).round(6)
+    equal = array.size > 0 and bool(np.all(array == array.flat[0]))
+    return array.flat[0].item() if equal else array.tolist()
