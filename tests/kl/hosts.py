@@ -28,6 +28,9 @@ class NumPyro:
     def numpy(self, value: Any) -> np.ndarray:
         return np.asarray(value)
 
+    def compiled(self, fn: Callable) -> Callable:
+        return jax.jit(fn)
+
     def grad(self, fn: Callable, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         return {name: np.asarray(g) for name, g in jax.grad(fn)(inputs).items()}
 
@@ -42,6 +45,9 @@ class Pyro:
 
     def numpy(self, value: Any) -> np.ndarray:
         return value.detach().numpy()
+
+    def compiled(self, fn: Callable) -> Callable:
+        return fn
 
     def grad(self, fn: Callable, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         leaves = {name: value.clone().requires_grad_() for name, value in inputs.items()}

@@ -8,6 +8,7 @@ import numpy as np
 import numpyro
 import pyro
 import pytest
+import scipy.stats
 import torch
 
 import relaxppl.numpyro as rn
@@ -105,6 +106,81 @@ def test_invertible_gaussian_is_exact_at_unequal_temperatures(host):
     guide, prior = pair(host, "InvertibleGaussian", temperature=1.7, delta=2.0)
     found = losses(host, program(host, guide), program(host, prior))
     assert np.ptp(found) == 0.0
+
+
+def test_numpyro_trace_enum_takes_the_rules():
+    """With infer={"kl": "analytic"} in the guide, whose infer dict the model's site is replayed by.
+
+    The third site is enumerated; its exact bound is the same at every seed.
+    """
+
+    def model():
+        with numpyro.plate("two", 2):
+            numpyro.sample("z", numpyro.distributions.Bernoulli(logits=PRIOR[:2]))
+            numpyro.sample("k", rn.OneHotCategorical(logits=PRIOR))
+            c = numpyro.sample(
+                "c", numpyro.distributions.Bernoulli(0.3), infer={"enumerate": "parallel"}
+            )
+            numpyro.sample("x", numpyro.distributions.Normal(c, 1.0), obs=jnp.array([0.2, 0.9]))
+
+    def guide(infer):
+        with numpyro.plate("two", 2):
+            numpyro.sample("z", numpyro.distributions.Bernoulli(logits=LOGITS[:, 0]), infer=infer)
+            numpyro.sample("k", rn.OneHotCategorical(logits=LOGITS), infer=infer)
+
+    relaxed = rn.relax(model, temperature=0.4, config={"c": None})
+    elbo = numpyro.infer.TraceEnum_ELBO(max_plate_nesting=1)
+
+    def losses_with(infer):
+        relaxed_guide = rn.relax(lambda: guide(infer), temperature=0.4)
+        loss = jax.jit(lambda key: elbo.loss(key, {}, relaxed, relaxed_guide))
+        return [float(loss(jax.random.key(seed))) for seed in range(4)]
+
+    assert np.ptp(losses_with({})) > 0.1
+    found = losses_with({"kl": "analytic"})
+    of = rn.RelaxedBernoulli, rn.RelaxedOneHotCategorical
+    kl = rn.kl_divergence(of[0](0.4, logits=LOGITS[:, 0]), of[0](0.4, logits=PRIOR[:2])).sum()
+    kl += rn.kl_divergence(of[1](0.4, logits=LOGITS), of[1](0.4, logits=PRIOR)).sum()
+    x = np.array([0.2, 0.9])
+    log_x = np.log(0.3 * scipy.stats.norm.pdf(x, 1.0) + 0.7 * scipy.stats.norm.pdf(x, 0.0)).sum()
+    np.testing.assert_allclose(found, float(kl) - log_x, rtol=1e-12)
+
+
+@both
+def test_an_annealed_pair_has_no_variance_either(host):
+    """A schedule of the optimiser's step gives model and guide one temperature."""
+    lib = numpyro if host.name == "numpyro" else pyro
+
+    def program(logits):
+        with lib.plate("two", 2):
+            lib.sample("z", host.dist.Bernoulli(logits=logits))
+
+    def guide():
+        program(lib.param("logits", host.array(LOGITS[:, 0])))
+
+    schedule = host.rx.LinearSchedule(1.0, 0.5, 5)
+    programs = (lambda: program(host.array(PRIOR[:2])), guide)
+    pair = [host.rx.relax(f, temperature=schedule) for f in programs]
+    runs = []
+    if host.name == "numpyro":
+        elbo = numpyro.infer.TraceMeanField_ELBO()
+        svi = numpyro.infer.SVI(*pair, host.rx.count_steps(numpyro.optim.Adam(0.1)), elbo)
+        update = jax.jit(svi.update)
+    for seed in range(2):
+        if host.name == "numpyro":
+            state, losses = svi.init(jax.random.key(seed)), []
+            for _ in range(4):
+                state, loss = update(state)
+                losses.append(float(loss))
+        else:
+            pyro.clear_param_store()
+            torch.manual_seed(seed)
+            optim = host.rx.count_steps(pyro.optim.Adam({"lr": 0.1}))
+            svi = pyro.infer.SVI(*pair, optim, pyro.infer.TraceMeanField_ELBO())
+            losses = [svi.step() for _ in range(4)]
+        runs.append(losses)
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.all(np.diff(runs[0]) < 0)
 
 
 @both

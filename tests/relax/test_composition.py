@@ -273,6 +273,37 @@ def test_numpyro_under_jit_and_vmap():
     assert len(np.unique(values)) == 3
 
 
+@both
+def test_a_relaxed_simplex_has_a_bijection(host):
+    """Relaxed sites are continuous: the hosts' autoguides and MCMC ask how to move on them."""
+    relaxed = host.rx.relax(chain_of_classes(host), temperature=0.5)
+    support = host.trace(relaxed)["k"]["fn"].support
+    transforms = host.dist.transforms if host.name == "numpyro" else torch.distributions
+    value = host.numpy(transforms.biject_to(support)(host.array([0.3, -2.0])))
+    assert value.shape == (3,)
+    assert np.all(value > 0)
+    assert value.sum() == pytest.approx(1.0, rel=1e-12)
+
+
+def chain_of_classes(host):
+    return lambda: host.sample("k", host.rx.OneHotCategorical(logits=host.array(np.zeros(3))))
+
+
+def test_pyro_autoguide_of_a_relaxed_model():
+    def model():
+        k = pyro.sample("k", rp.OneHotCategorical(logits=torch.zeros(3)))
+        pyro.sample("x", pyro.distributions.Normal(k[..., 0], 0.3), obs=torch.tensor(1.0))
+
+    pyro.clear_param_store()
+    relaxed = rp.relax(model, temperature=0.5)
+    guide = pyro.infer.autoguide.AutoNormal(relaxed)
+    elbo = pyro.infer.Trace_ELBO(8, vectorize_particles=True, max_plate_nesting=0)
+    svi = pyro.infer.SVI(relaxed, guide, pyro.optim.Adam({"lr": 0.05}), elbo)
+    for _ in range(60):
+        svi.step()
+    assert guide.median()["k"][0] > 0.5
+
+
 def test_pyro_markov_loop():
     def model():
         z = torch.tensor(0.0)

@@ -28,14 +28,6 @@ def stands(host, distribution, **options):
     return host.trace(program)["z"]
 
 
-def value_of(host, program, seed=0):
-    """What the program returns."""
-    if host.name == "numpyro":
-        return np.asarray(numpyro.handlers.seed(program, seed)())
-    torch.manual_seed(seed)
-    return program().detach().numpy()
-
-
 @both
 def test_config_of_names(host):
     def model():
@@ -123,6 +115,12 @@ def test_relaxation_of_keeps_the_wrappers(host):
     relaxed = host.rx.relaxation_of(discrete, 0.5)
     assert tuple(relaxed.batch_shape) == (4,)
     assert tuple(relaxed.event_shape) == (2,)
+    flags = host.array([1.0, 0.0]) > 0.5
+    masked = host.dist.Bernoulli(host.array([0.3, 0.4])).mask(flags).expand([3, 2])
+    site = stands(host, masked.to_event(1))
+    assert law(site) == "RelaxedBernoulli"
+    one = host.rx.RelaxedBernoulli(0.5, probs=host.array(0.3)).log_prob(site["value"][..., 0])
+    np.testing.assert_allclose(host.log_prob(site), host.numpy(one), rtol=1e-12)
 
 
 @both
@@ -216,35 +214,108 @@ def counts(host):
             if host.name == "numpyro"
             else host.dist.NegativeBinomial(array(3.0), probs=array([0.3, 0.2]))
         ),
+        "gamma": host.dist.GammaPoisson(array(3.0), array([2.0, 4.0])),
     }
 
 
 @both
-@pytest.mark.parametrize("kind", ["poisson", "binomial", "geometric", "negative binomial"])
-def test_counts_hold_their_weights(host, kind):
-    discrete = counts(host)[kind].expand([3, 2]).to_event(1)
-    program = host.rx.relax(one_site(host, discrete), temperature=0.3)
-    site = host.trace(program)["z"]
+@pytest.mark.parametrize("kind", ["poisson", "binomial", "geometric", "negative binomial", "gamma"])
+def test_counts_are_relaxed_on_their_values(host, kind):
+    number = host.rx.relaxation_of(counts(host)[kind].expand([3, 2]).to_event(1), 0.3)
+    assert law({"fn": number}) == "GeneralizedGumbelSoftmax"
+    assert tuple(number.batch_shape) == (3,)
+    discrete, inner = counts(host)[kind], number
+    while not hasattr(inner, "values"):
+        inner = inner.base_dist
+    values, probs = host.numpy(inner.values), host.numpy(inner.values_probs)
+    size = values.shape[-1]
+    np.testing.assert_array_equal(values, np.broadcast_to(np.arange(size), values.shape))
+    wanted = host.numpy(discrete.log_prob(host.array(np.ones(2))))
+    np.testing.assert_allclose(np.log(probs.reshape(-1, 2, size)[0, :, 1]), wanted, rtol=1e-9)
+
+
+@both
+def test_counts_hold_their_weights(host):
+    discrete = counts(host)["poisson"].expand([3, 2]).to_event(1)
+    program = host.rx.relax(
+        lambda: host.lib.deterministic("n", one_site(host, discrete)()), temperature=0.3
+    )
+    trace = host.trace(program)
+    site = trace["z"]
     assert law(site) == "RelaxedOneHotCategorical"
     weights = host.numpy(site["value"])
     assert weights.shape[:-1] == (3, 2)
     assert tuple(site["fn"].batch_shape) == (3,)
     assert np.all(np.isfinite(host.log_prob(site)))
     # The program sees the number that the weights make.
-    np.testing.assert_allclose(value_of(host, program), value_of(host, program), rtol=0)
-    number = value_of(host, program)
-    assert number.shape == (3, 2)
-    trace = host.trace(
-        host.rx.relax(
-            lambda: host.lib.deterministic("n", one_site(host, discrete)()), temperature=0.3
-        )
-    )
-    made = host.numpy(trace["z"]["value"]) @ np.arange(weights.shape[-1])
+    made = weights @ np.arange(weights.shape[-1])
     np.testing.assert_allclose(host.numpy(trace["n"]["value"]), made, rtol=1e-9, atol=1e-12)
-    hard = host.trace(host.rx.relax(one_site(host, discrete), temperature=0.3, hard=True))["z"]
-    number = host.numpy(hard["value"])
-    np.testing.assert_array_equal(number, np.round(number))
-    assert number.shape == (3, 2)
+
+
+@both
+@pytest.mark.parametrize("registered", [True, False])
+def test_hard_counts(host, registered):
+    """Drawn, they are counts; weights that are substituted give the number of the largest one."""
+    discrete = counts(host)["poisson"]
+    config = None if registered else {"z": functools.partial(host.rx.truncate, size=5)}
+
+    def model():
+        return host.lib.deterministic("n", one_site(host, discrete)() + host.array(0.0))
+
+    program = host.rx.relax(model, temperature=0.3, config=config, hard=True)
+    trace = host.trace(program)
+    drawn = host.numpy(trace["n"]["value"])
+    np.testing.assert_array_equal(drawn, np.round(drawn))
+    np.testing.assert_array_equal(drawn, host.numpy(trace["z"]["value"]))
+    size = host.rx.truncate(discrete, 0.3).values.shape[-1] if registered else 5
+    weights = np.full((2, size), 0.01)
+    weights[0, 3] = weights[1, 1] = 1.0 - 0.01 * (size - 1)
+    if host.name == "numpyro":
+        seen = host.trace(host.substitute(program, {"z": host.array(weights)}))["n"]["value"]
+    else:
+        given = pyro.poutine.trace(model).get_trace()
+        given.nodes["z"]["value"] = host.array(weights)
+        seen = pyro.poutine.trace(pyro.poutine.replay(program, trace=given)).get_trace()
+        seen = seen.nodes["n"]["value"]
+    np.testing.assert_array_equal(host.numpy(seen), [3.0, 1.0])
+
+
+@both
+def test_predictive_of_a_guide_and_a_model(host):
+    """Counts too, whose relaxation cannot be made where their rates are traced."""
+
+    def model():
+        with host.plate("two", 2):
+            z = host.sample("z", host.dist.Bernoulli(host.array(0.5)))
+            k = host.sample("k", host.dist.Poisson(host.array(3.0)))
+            host.sample("x", host.dist.Delta(z + 10.0 * k))
+
+    def guide():
+        rate = host.lib.param("rate", host.array(np.ones(2)))
+        with host.plate("two", 2):
+            host.sample("z", host.dist.Bernoulli(host.array(0.9)))
+            host.sample("k", host.dist.Poisson(rate))
+
+    pair = [host.rx.relax(f, temperature=0.5, hard=True) for f in (model, guide)]
+    if host.name == "numpyro":
+        import jax
+
+        params = {"rate": host.array([1.0, 2.0])}
+        predictive = numpyro.infer.Predictive(pair[0], guide=pair[1], params=params, num_samples=9)
+        ways = [predictive(jax.random.key(0))]
+    else:
+        pyro.clear_param_store()
+        ways = [
+            pyro.infer.Predictive(pair[0], guide=pair[1], num_samples=9, parallel=flag)()
+            for flag in (False, True)
+        ]
+    for samples in ways:
+        x = host.numpy(samples["x"])
+        assert x.shape == (9, 2)
+        np.testing.assert_array_equal(x % 10, np.round(x % 10))
+        if "z" in samples:
+            wanted = host.numpy(samples["z"]) + 10.0 * host.numpy(samples["k"])
+            np.testing.assert_array_equal(x, wanted)
 
 
 @both
