@@ -23,7 +23,7 @@ BENCHMARKS = $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/benc
 WHEEL_FILES := tests models docs README.md CHANGELOG.md CITATION.cff LICENSE Makefile pyproject.toml \
 	constraints.txt
 ARVIZ1 := .venv-arviz1
-ARVIZ1_TESTS = $(wildcard tests/inspect/test_to_arviz*.py) tests/inspect/test_progress.py
+ARVIZ1_TESTS := $(patsubst %,tests/inspect/test_%.py,to_arviz to_arviz_input progress)
 # A shim of pyenv answers only where its version is chosen: each candidate is tried.
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python; do \
 	"$$p" -c '' >/dev/null 2>&1 && echo "$$p" && break; done)

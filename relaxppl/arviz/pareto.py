@@ -16,7 +16,8 @@ def pareto_k(data: Any) -> float:
     trusted, weighted or not.
 
     :param data: what ``to_arviz`` returned.
-    :returns: k-hat; negative infinity where all weights are equal, as those of an exact guide.
+    :returns: k-hat; negative infinity where the largest weight is so common that it fills the tail,
+        as with an exact guide; infinity where too few draws lie in the tail to fit it.
     :raises ImportError: if ArviZ is not installed.
     :raises ValueError: if the weights are absent; the message says why.
 
@@ -27,10 +28,22 @@ def pareto_k(data: Any) -> float:
     if "log_weight" not in stats:
         reason = stats.attrs.get("no_log_weight", "it was not made by to_arviz")
         raise ValueError(f"pareto_k: sample_stats has no log_weight: {reason}")
-    weights = stats["log_weight"]
-    if np.ptp(weights.values) <= 1e-5 * max(1.0, np.abs(weights.values).max()):
+    weights = stats["log_weight"].astype(np.float64)
+    if _largest_is_common(weights.values.reshape(-1)):
         return float("-inf")
     if is_inference_data(arviz):
-        return float(arviz.psislw(weights.values.reshape(-1).astype(np.float64))[1])
+        return float(arviz.psislw(weights.values.reshape(-1))[1])
     # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods.
-    return float((-weights.astype(np.float64)).azstats.psislw()[1])
+    return float((-weights).azstats.psislw()[1])
+
+
+def _largest_is_common(log_weights: np.ndarray) -> bool:
+    """Returns whether the largest weight fills the whole tail that is to be fitted.
+
+    Few values of a discrete guide have few weights; then the tail has no spread, and ArviZ says
+    infinity where in truth the weights are bounded by one that is often drawn.
+    """
+    count = len(log_weights)
+    tail = int(np.ceil(min(0.2 * count, 3.0 * count**0.5)))
+    cutoff = np.sort(log_weights)[max(0, count - tail - 1)]
+    return bool(log_weights.max() - cutoff < 1e-4)
