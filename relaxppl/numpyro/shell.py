@@ -62,12 +62,12 @@ class RelaxedDistribution(Shell, Distribution):
         """
         law = self.law
         shape = tuple(sample_shape) + law.batch_shape + law.noise_shape
-        if law.noise == "logistic":
-            # jax.random.logistic puts an atom of 2^-23 at -87 in float32: its uniform draws are 0
-            # for a whole cell. Here a point inside that cell stands for it.
+        if law.noise in ("uniform", "logistic"):
+            # jax.random.uniform is 0 for a whole cell of the line, and jax.random.logistic has an
+            # atom of 2^-23 at -87 of it in float32. Here a point inside that cell stands for it.
             low = float(jnp.finfo(self.dtype).eps) / 4
             u = jax.random.uniform(key, shape, self.dtype, minval=low)
-            return jnp.log(u) - jnp.log1p(-u)
+            return u if law.noise == "uniform" else jnp.log(u) - jnp.log1p(-u)
         return getattr(jax.random, law.noise)(key, shape, self.dtype)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:

@@ -15,7 +15,7 @@ from typing import Any
 
 _ELEMENTWISE = (
     "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
-    "gammaln where clip"
+    "gammaln where clip at_least"
 )
 _ALONG_ONE_AXIS = "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp"
 _SHAPE = "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot"

@@ -29,6 +29,10 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     return x if high is None else jnp.where(x > high, high, x)
 
 
+def at_least(x: Any, low: float) -> Any:
+    return clip(x, low)
+
+
 def log_ndtr(x: Any) -> Any:
     # The derivative of the host's own is wrong below -1000 in float32.
     far = x < FAR_TAIL

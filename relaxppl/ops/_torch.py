@@ -52,6 +52,12 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
     return torch.clamp(x, low, high)
 
 
+def at_least(x: Any, low: float) -> Any:
+    """Raises what is below a number to it; the gradient there, and at the number, is zero."""
+    # The derivative of clamp takes several times as long.
+    return functional.threshold(x, low, low)
+
+
 def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
     return torch.sum(x, dim=axis, keepdim=keepdims)
 
@@ -68,12 +74,22 @@ def logsumexp(x: Any, axis: int, keepdims: bool = False) -> Any:
     return torch.logsumexp(x, dim=axis, keepdim=keepdims)
 
 
+_SHORT_ROW = 64
+"""Below this many classes the host's softmax kernels take several times what their parts take."""
+
+
 def softmax(x: Any, axis: int) -> Any:
-    return torch.softmax(x, dim=axis)
+    if not 0 < x.shape[axis] < _SHORT_ROW:
+        return torch.softmax(x, dim=axis)
+    weights = torch.exp(x - torch.amax(x.detach(), dim=axis, keepdim=True))
+    return weights / torch.sum(weights, dim=axis, keepdim=True)
 
 
 def log_softmax(x: Any, axis: int) -> Any:
-    return torch.log_softmax(x, dim=axis)
+    if not 0 < x.shape[axis] < _SHORT_ROW:
+        return torch.log_softmax(x, dim=axis)
+    x = x - torch.amax(x.detach(), dim=axis, keepdim=True)
+    return x - torch.log(torch.sum(torch.exp(x), dim=axis, keepdim=True))
 
 
 def cumsum(x: Any, axis: int) -> Any:
@@ -121,6 +137,8 @@ def matmul(a: Any, b: Any) -> Any:
 
 def matvec(matrix: Any, vector: Any) -> Any:
     """Products of matrices with one vector each, batched by broadcasting."""
+    if matrix.ndim == 2:
+        return torch.matmul(vector, matrix.mT)
     return torch.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
 
 

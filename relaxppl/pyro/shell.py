@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from pyro.distributions import TorchDistribution
 from torch._C import _functorch
-from torch.distributions import constraints
 from torch.distributions.utils import lazy_property
 
-from relaxppl.pyro.constraints import constraint
+from relaxppl.pyro.constraints import constraint, satisfied
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
 
@@ -51,10 +50,9 @@ class RelaxedDistribution(Shell, TorchDistribution):
         # The host's message does not say what is allowed.
         for name, requirement in self.arg_constraints.items():
             value = self.__dict__.get(name)
-            while isinstance(requirement, constraints.independent):
-                # All of it is asked for below; by rows first is slower.
-                requirement = requirement.base_constraint
-            if value is not None and not _inside_vmap(value) and not requirement.check(value).all():
+            if value is None or _inside_vmap(value):
+                continue
+            if not satisfied(requirement, value):
                 raise self.refusal(name, value)
 
     def _validate_sample(self, value: torch.Tensor) -> None:

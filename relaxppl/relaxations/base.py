@@ -110,6 +110,20 @@ class Relaxation:
 
     @classmethod
     @functools.cache
+    def static_names(cls) -> frozenset[str]:
+        """Returns the names of the parameters that are plain Python values."""
+        return frozenset(p.name for p in cls.flat_parameters() if p.static)
+
+    @classmethod
+    @functools.cache
+    def argument_names(cls) -> tuple[str, ...]:
+        """Returns the names of the arguments that :meth:`signature` takes by position."""
+        both = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        found = cls.signature().parameters.values()
+        return tuple(p.name for p in found if p.kind is both)[1:]
+
+    @classmethod
+    @functools.cache
     def signature(cls) -> inspect.Signature:
         """Returns the signature of the hosts' constructors, ``self`` first.
 
@@ -132,7 +146,11 @@ class Relaxation:
         :raises TypeError: for an unknown or a repeated argument.
         :raises ValueError: when a parameter is missing, or two alternatives are given.
         """
-        bound = cls.signature().bind_partial(None, *args, **kwargs).arguments
+        names = cls.argument_names()
+        if len(args) > len(names) or not kwargs.keys() <= set(names[len(args) :]):
+            # Its message says which argument is unknown or comes twice.
+            cls.signature().bind_partial(None, *args, **kwargs)
+        bound = dict(zip(names, args, strict=False)) | kwargs
         given = {name: value for name, value in bound.items() if value is not None}
         for entry in cls.parameters:
             if isinstance(entry, OneOf):
@@ -171,10 +189,10 @@ class Relaxation:
     @staticmethod
     def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         """Returns the shape that these broadcast to."""
-        first = shapes[0]
-        if all(shape == first for shape in shapes):
-            return tuple(first)
-        return np.broadcast_shapes(*shapes)
+        distinct = {tuple(shape) for shape in shapes if shape}
+        if len(distinct) > 1:
+            return np.broadcast_shapes(*distinct)
+        return distinct.pop() if distinct else ()
 
     def check_shapes(self) -> None:
         """Checks that every parameter has its event dimensions, and that the rest broadcast.

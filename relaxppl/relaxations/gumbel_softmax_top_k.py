@@ -88,11 +88,12 @@ class GumbelSoftmaxTopK(OneHot):
         # A drawn item falls this far below all others, and not as far as 1 / T^k would throw it.
         floor = -ops.max(-latent, axis=-1, keepdims=True) - 100.0 * ops.clip(temperature, 1.0)
         floor = ops.stop_gradient(floor)
-        total = drawn = ops.softmax(latent / temperature, axis=-1)
+        scores = latent / temperature
+        total = drawn = ops.softmax(scores, axis=-1)
         for _ in range(int(self.k) - 1):
-            fallen = latent + _log_one_minus_softmax(latent / temperature, drawn)
-            latent = ops.where(fallen > floor, fallen, floor)
-            drawn = ops.softmax(latent / temperature, axis=-1)
+            latent = ops.clip(latent + _log_one_minus_softmax(scores, drawn), floor)
+            scores = latent / temperature
+            drawn = ops.softmax(scores, axis=-1)
             total = total + drawn
         return total
 
@@ -197,9 +198,9 @@ class GumbelSoftmaxTopK(OneHot):
 
 def _log_one_minus_softmax(scores: Array, probs: Array) -> Array:
     """Returns log(1 - softmax(scores)), exact where the softmax rounds to one."""
-    size = scores.shape[-1]
-    top = ops.one_hot(ops.argmax(scores, axis=-1), size, scores) > 0.5
-    # Only the largest can be near one: for it, from the log odds against all others.
-    others = ops.logsumexp(ops.where(top, _NEVER + 0.0 * scores, scores), axis=-1, keepdims=True)
-    of_top = -ops.softplus(scores - others)
-    return ops.where(top, of_top, ops.log1p(-ops.where(top, 0.0 * probs, probs)))
+    # At most one exceeds a half. For it, from the log odds against all others.
+    large = probs > 0.5
+    never, zero = ops.like(scores, _NEVER), ops.like(scores, 0.0)
+    others = ops.logsumexp(ops.where(large, never, scores), axis=-1, keepdims=True)
+    of_large = -ops.softplus(ops.max(scores, axis=-1, keepdims=True) - others)
+    return ops.where(large, of_large, ops.log1p(-ops.where(large, zero, probs)))

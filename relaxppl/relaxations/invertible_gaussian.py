@@ -71,10 +71,12 @@ class InvertibleGaussian(Relaxation):
         :returns: (..., K).
         """
         log_delta = ops.log(self.delta)[..., None]
-        scaled = latent / self.temperature[..., None] + 0.0 * log_delta
-        rest = log_delta + 0.0 * scaled[..., :1]
+        scaled = latent / self.temperature[..., None]
+        batch = self.broadcast_shapes(scaled.shape[:-1], self.delta.shape)
+        scaled = ops.broadcast_to(scaled, batch + tuple(scaled.shape[-1:]))
+        rest = ops.broadcast_to(log_delta, (*batch, 1))
         inside = ops.softmax(ops.concatenate([scaled, rest], axis=-1), axis=-1)
-        return ops.clip(inside, smallest(inside), 1.0)
+        return ops.at_least(inside, smallest(inside))
 
     def latent_of(self, value: Array) -> Array:
         """Returns the Gaussian y of z, the inverse of :meth:`soft`.

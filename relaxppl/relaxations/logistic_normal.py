@@ -152,7 +152,7 @@ class LogisticNormalSoftmax(Relaxation):
     def soft(self, latent: Array) -> Array:
         """Returns softmax(y), no coordinate of which is rounded to zero."""
         inside = ops.softmax(latent, axis=-1)
-        return ops.clip(inside, smallest(inside), 1.0)
+        return ops.at_least(inside, smallest(inside))
 
     def sample(self, noise: Array) -> Array:
         return self.soft(self.latent(noise))

@@ -40,7 +40,7 @@ class Concrete(OneHot):
     def soft(self, latent: Array) -> Array:
         """Returns softmax(z / T), no coordinate of which is rounded to zero."""
         inside = ops.softmax(latent / self.temperature[..., None], axis=-1)
-        return ops.clip(inside, smallest(inside), 1.0)
+        return ops.at_least(inside, smallest(inside))
 
     def latent_given_hard(self, hard: Array, noise: Array) -> Array:
         """Returns z given the class, differentiable in the logits.

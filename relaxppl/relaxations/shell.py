@@ -84,7 +84,7 @@ class Shell:
         :raises ValueError: for a missing or a surplus one, or for shapes that do not fit.
         """
         given = self.relaxation.bind(args, kwargs)
-        static = {p.name for p in self.relaxation.flat_parameters() if p.static}
+        static = self.relaxation.static_names()
         given |= self._arrays({n: v for n, v in given.items() if n not in static})
         self.__dict__.update(given)
         law = self.relaxation(**given)

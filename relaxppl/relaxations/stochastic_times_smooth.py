@@ -43,7 +43,7 @@ class StochasticTimesSmooth(Binary):
     @property
     def _root(self) -> Array:
         # At the least float the root still has a gradient.
-        return ops.sqrt(ops.clip(self.probs, ops.tiny(self.probs), None))
+        return ops.sqrt(self.probs + ops.tiny(self.probs))
 
     def _log_masses(self) -> tuple[Array, Array]:
         """Returns log(1 - sqrt(p)) and log sqrt(p), neither by a difference from 1."""

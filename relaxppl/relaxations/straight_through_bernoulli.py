@@ -11,7 +11,7 @@ from relaxppl.relaxations.binary import PROBS_OR_LOGITS, BernoulliLaw, straight_
 
 
 class StraightThroughBernoulli(BernoulliLaw):
-    """b = [a + l > 0] forward with l standard logistic, p = s(a) backward.
+    """b = [u < p] forward with u uniform on (0, 1), p = s(a) backward.
 
     Its values are exactly 0 and 1, its law is that of Bernoulli(p), and the gradient of a sample is
     that of p itself.
@@ -25,8 +25,8 @@ class StraightThroughBernoulli(BernoulliLaw):
     """
 
     parameters = (PROBS_OR_LOGITS,)
-    noise = "logistic"
+    noise = "uniform"
 
     def sample(self, noise: Array) -> Array:
-        latent = self.logits + noise
-        return straight_through(ops.cast(latent > 0, latent), self.probs)
+        probs = self.probs
+        return straight_through(ops.cast(noise < probs, probs), probs)
