@@ -32,10 +32,8 @@ def draws(
     key = jax.random.key(seed)
     value = rx.DecoupledStraightThroughGumbelSoftmax(*pair, logits=logits, scale_logits=scaled)
     soft = rx.RelaxedOneHotCategorical(pair[1], logits=logits / pair[0] if scaled else logits)
-    return tuple(
-        np.asarray(found, float)
-        for found in (value.sample(key, (count,)), soft.sample(key, (count,)), value.class_probs)
-    )
+    hard, weights = value.sample(key, (count,)), soft.sample(key, (count,))
+    return np.asarray(hard), np.asarray(weights, float), np.asarray(value.class_probs, float)
 
 
 class Autoencoder:
@@ -116,11 +114,13 @@ def train(
     net = Autoencoder(runs, images)
     params, _, _ = fit(net.model, net.guide, steps, learning_rate=rate, seed=seed, show=show)
 
+    # The arrays are arguments: what a compiled function closes over, XLA folds for minutes.
     @jax.jit
-    def loss(key: Any) -> Any:
-        code = net.code(net.encode(held, params["encoder"])).sample(key)
+    def loss(params: Any, images: Any, key: Any) -> Any:
+        code = net.code(net.encode(images, params["encoder"])).sample(key)
         logits = net.decode(code, params["decoder"], params["bias"])
-        return -dist.Bernoulli(logits=logits).log_prob(held).sum(-1).mean(-1)
+        return -dist.Bernoulli(logits=logits).log_prob(images).sum(-1).mean(-1)
 
-    found = [np.asarray(loss(key)) for key in jax.random.split(jax.random.key(seed + 1), 20)]
+    keys = jax.random.split(jax.random.key(seed + 1), 20)
+    found = [np.asarray(loss(params, jnp.asarray(held), key)) for key in keys]
     return np.mean(found, 0, dtype=float).reshape(len(runs.pairs), len(runs.seeds))

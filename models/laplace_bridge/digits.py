@@ -158,7 +158,9 @@ def draw(path: Path, curves: Mapping[str, Any], table: Mapping[str, Any]) -> Non
     for name, row in table[last].items():
         if "mean_error" in row:
             axis.loglog(row["milliseconds"], row["mean_error"], "o")
-            axis.annotate(name, (row["milliseconds"], row["mean_error"]), fontsize=8)
+            place = row["milliseconds"], row["mean_error"]
+            axis.annotate(name, place, (4, 4), textcoords="offset points", fontsize=8)
+    axis.margins(0.25)
     axis.set_xlabel(f"milliseconds for the {last} digits")
-    axis.set_ylabel("total variation from the exact predictive, mean")
+    axis.set_ylabel("mean distance from exact (total variation)")
     figure.savefig(path, dpi=130)

@@ -1,6 +1,7 @@
 """The bridge and the last layer's Gaussian in Pyro; numpyro_model.py mirrors this file."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ def there_and_back(concentration: list[float]) -> dict[str, Density]:
     dirichlet = dist.Dirichlet(torch.tensor(concentration, dtype=torch.float64))
     bridge = rx.laplace_bridge(dirichlet)
     laws = (dirichlet, bridge, rx.laplace_bridge_inverse(bridge))
-    return {
-        name: lambda x, law=law: law.log_prob(torch.tensor(x)).numpy()
-        for name, law in zip(NAMES, laws, strict=True)
-    }
+
+    def log_density(law: Any, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return law.log_prob(torch.tensor(x)).numpy()
+
+    return {name: partial(log_density, law) for name, law in zip(NAMES, laws, strict=True)}
 
 
 def last_layer_gaussian(

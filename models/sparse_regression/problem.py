@@ -1,4 +1,4 @@
-"""Simulated regressions whose features correlate, the lasso's answer, and how answers are scored."""
+"""Simulated regressions with correlated features, what the lasso finds, and how it is scored."""
 
 import warnings
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Problems:
 
     def correlation_factor(self) -> NDArray[np.float32]:
         """Cholesky factors of the features' correlation, shrunk by a tenth to be definite."""
-        runs, count, size = self.shape
+        _, count, size = self.shape
         correlation = np.swapaxes(self.features, 1, 2) @ self.features / count
         shrunk = 0.9 * correlation.astype(float) + 0.1 * np.eye(size)
         spread = np.sqrt(np.diagonal(shrunk, axis1=1, axis2=2))

@@ -1,0 +1,1 @@
+"""A mixture small enough to enumerate: every method's answer beside the truth."""

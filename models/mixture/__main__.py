@@ -1,0 +1,5 @@
+import sys
+
+from models.mixture.cli import main
+
+sys.exit(main())
