@@ -47,8 +47,9 @@ class Network(torch.nn.Module):
             pyro.sample("b", dist.Bernoulli(logits=self.encoder(x)).to_event(1))
 
 
-@pytest.mark.parametrize("exact_kl", [False, True])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("estimator", "exact_kl"), [*((name, False) for name in ESTIMATORS), ("rebar", True)]
+)
 def test_stock_svi_trains_a_network(estimator, exact_kl):
     make, options = ESTIMATORS[estimator]
     elbo, network = make(**options, exact_kl=exact_kl), Network()
@@ -95,8 +96,10 @@ def test_integer_and_one_hot_laws_by_probs(make):
     assert torch.isfinite(pyro.param("q").unconstrained().grad).all()
 
 
-@pytest.mark.parametrize("temperature", [0.05, 1.0, 10.0])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("estimator", "temperature"),
+    [*((name, 0.05) for name in ESTIMATORS), ("rebar", 10.0), ("relax", 10.0)],
+)
 def test_float32_extremes(estimator, temperature):
     make, options = ESTIMATORS[estimator]
     if "learn" in options:

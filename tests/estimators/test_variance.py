@@ -8,7 +8,7 @@ import pytest
 from relaxppl.estimators import local_gradient
 from tests.estimators.noise import BACKENDS, noise
 
-REPEATS = 1_000_000
+REPEATS = 300_000
 POINTS = [(0.3, 0.45), (-1.1, 0.3)]
 
 
