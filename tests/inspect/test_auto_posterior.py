@@ -41,7 +41,7 @@ def fitted(host: Any, model: Any, steps: int) -> tuple[Any, Any]:
 
 @both
 def test_mixture_assignment(host: Any) -> None:
-    steps = 600 if host.name == "numpyro" else 250
+    steps = 500 if host.name == "numpyro" else 220
     posterior, probs = fitted(host, mixture(host), steps)
     drawn = posterior["z"].mean(("chain", "draw")).values
     np.testing.assert_allclose(drawn, mixture_posterior(), atol=0.02)
@@ -50,7 +50,7 @@ def test_mixture_assignment(host: Any) -> None:
 
 @both
 def test_network(host: Any) -> None:
-    steps = 600 if host.name == "numpyro" else 250
+    steps = 500 if host.name == "numpyro" else 220
     posterior, _ = fitted(host, network(host), steps)
     drawn = [float(posterior[name].mean()) for name in "bac"]
     np.testing.assert_allclose(drawn, network_mean_field(), atol=0.02)

@@ -55,15 +55,15 @@ def params_of(host: Any) -> dict[str, Any]:
 @both
 def test_against_closed_forms(host: Any) -> None:
     pyro.clear_param_store()
-    draws = 20_000 if host.name == "numpyro" else 1200
+    draws = 20_000 if host.name == "numpyro" else 500
     elbo = host.rx.ScoreFunction_ELBO()
     s = host.rx.gradient_stats(elbo, *toy(host), params_of(host), num_draws=draws)
     mean, variance = toy_gradient()
     assert s.exact is not None
     np.testing.assert_allclose(s.exact["logit"], mean, rtol=1e-6)
     np.testing.assert_allclose(s.mean["logit"], mean, atol=5 * (variance / draws) ** 0.5)
-    np.testing.assert_allclose(s.variance["logit"], variance, rtol=0.1)
-    np.testing.assert_allclose(s.snr["logit"], abs(mean) / variance**0.5, rtol=0.3)
+    np.testing.assert_allclose(s.variance["logit"], variance, rtol=0.2)
+    np.testing.assert_allclose(s.snr["logit"], abs(mean) / variance**0.5, rtol=0.4)
     np.testing.assert_allclose(s.loss, exact_loss(), atol=0.1)
     assert s.bias is not None
     assert abs(s.bias["logit"]) < 5
@@ -81,17 +81,14 @@ def exact_loss() -> float:
     return float(-q @ (b * PRIOR - np.logaddexp(0, PRIOR) + REWARD - np.log(q)))
 
 
-@pytest.mark.parametrize(
-    "case", [numpyro_cases.VECTOR, numpyro_cases.PLATE], ids=lambda case: case.name
-)
-def test_exact_gradient_on_numpyro(case: Any) -> None:
-    draws = 1500
+def test_exact_gradient_with_a_subsample_on_numpyro() -> None:
+    case, draws = numpyro_cases.PLATE, 1000
     found = diagnostics.exact_gradient(case.model, case.guide, case.values(), (), {}, draws)
     _, truth = case.gradient()
     assert found is not None
-    assert found.num_draws == (draws if case is numpyro_cases.PLATE else 1)
+    assert found.num_draws == draws
     for name, expected in truth.items():
-        error = np.sqrt(found.variance[name] / found.num_draws)
+        error = np.sqrt(found.variance[name] / draws)
         gap = np.abs(found.mean[name] - np.asarray(expected))
         assert np.all(gap <= 5 * error + 1e-10), name
 
@@ -129,14 +126,11 @@ def test_too_many_values_have_no_exact_gradient() -> None:
 def test_biased_losses_are_found_and_not_best() -> None:
     rx = relaxppl.numpyro
     model, guide = toy(both.args[1][0])
-    relaxed = [rx.relax(fn, temperature=0.5) for fn in (model, guide)]
     host = both.args[1][0]
     found = rx.compare_estimators(
         {
             "rebar": rx.REBAR_ELBO(),
             "host": numpyro.infer.Trace_ELBO(),
-            "relaxed": (numpyro.infer.Trace_ELBO(), *relaxed),
-            "no": rx.RLOO_ELBO(num_particles=2),
         },
         model,
         guide,
@@ -144,14 +138,13 @@ def test_biased_losses_are_found_and_not_best() -> None:
         num_draws=4000,
         tune=20,
     )
-    assert found.unbiased == {"rebar": True, "host": False, "relaxed": False, "no": True}
-    assert found.best in ("rebar", "no")
+    assert found.unbiased == {"rebar": True, "host": False}
+    assert found.best == "rebar"
     assert next(iter(found.stats)) == found.best
     assert found.stats["rebar"].evaluations == 2
-    assert found.stats["no"].evaluations == 2
     assert "best at equal time" in str(found)
     data = found.to_dataset()
-    assert set(data.coords["loss"].values) == {"rebar", "host", "relaxed", "no"}
+    assert set(data.coords["loss"].values) == {"rebar", "host"}
     first = found.stats["rebar"]
     assert float(data["total_variance"].sel(loss="rebar")) == first.total_variance
 
