@@ -2,6 +2,7 @@
 # make test   lint, types, tests
 # make test-arviz1  what goes to ArviZ, with ArviZ 1.x on Python 3.13, NumPyro's half
 # make docs   the documentation, in out/docs/index.html
+# make gallery  the full runs behind the pages in docs/gallery
 # make bench  the benchmarks, a table each
 # make wheel  build the wheel, install it somewhere clean, run the tests there
 # They create .venv in this checkout when it is missing or older than the files it is built from.
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-arviz1 lint docs bench wheel install clean
+.PHONY: help demo test test-arviz1 lint docs gallery bench wheel install clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -30,7 +31,7 @@ PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 EXTRAS := pyro,numpyro,arviz,models,test
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -47,6 +48,13 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(PY) -m models.discrete_vae.demo --out $(DEMO_OUT)
+
+GALLERY ?= laplace_bridge decoupled_straight_through sparse_regression subset_selection mixture
+
+gallery: $(STAMP)
+	for name in $(GALLERY); do \
+		OMP_NUM_THREADS=1 $(PY) -m models.$$name --out docs/gallery/images/$$name; \
+	done
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -90,7 +90,7 @@ def draw(path: Path, answers: Mapping[str, truth.Answer], data: Mapping[str, Any
         hdi_prob=0.9,
         ax=left,
         textsize=8,
-        legend=True,
+        legend=False,
     )
     left.set_title("means of the components: median, quartiles, 90 % interval", fontsize=10)
     for row, name in enumerate(names):
@@ -100,6 +100,9 @@ def draw(path: Path, answers: Mapping[str, truth.Answer], data: Mapping[str, Any
             right.bar(np.arange(len(y)), share, 0.9, row + edge - 0.4, color=f"C{component}")
             edge = edge + share
     right.set_yticks(range(len(names)), names, fontsize=8)
+    # ArviZ takes the colours in the order of the answers.
+    for index, label in enumerate(right.get_yticklabels()):
+        label.set_color(f"C{index}")
     right.invert_yaxis()
     right.set_xticks(range(len(y)), [f"{value:g}" for value in y], fontsize=8)
     right.set_xlabel("petal length of each flower (cm)")
