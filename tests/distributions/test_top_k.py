@@ -9,6 +9,7 @@ import pytest
 from scipy import special
 
 from tests.distributions.hosts import HOSTS, Host
+from tests.distributions.references import relaxed_top_k
 
 LOGITS = np.array([0.4, -0.3, 0.0, 1.1, -2.0])
 SKEWED = np.array([0.0, -12.0, -25.0, -3.0, -40.0])
@@ -161,6 +162,15 @@ def test_a_cold_relaxation_draws_no_item_twice(host: Host):
     dist = host.make("GumbelSoftmaxTopK", params, "float32")
     soft = host.from_noise(dist, np.zeros(4), "float32")
     np.testing.assert_allclose(soft, [1.0, 0.0, 1.0, 1.0], atol=1e-6)
+
+
+@host_pairs
+def test_what_is_left_of_a_nearly_certain_item_is_kept_in_float32(host: Host):
+    # 1 - x is 4e-9 here, and rounds to 0: the item then falls level with the others, no further.
+    params = {"k": 2, "temperature": 1.0, "logits": np.array([20.0, 0.0, 0.0])}
+    dist = host.make("GumbelSoftmaxTopK", params, "float32")
+    soft = host.from_noise(dist, np.zeros(3), "float32")
+    np.testing.assert_allclose(soft, relaxed_top_k(params["logits"], 2, 1.0), atol=1e-5)
 
 
 @host_pairs
