@@ -88,6 +88,7 @@ def private_attributes() -> set[str]:
             own.update(t.id for t in node.targets if isinstance(t, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             own.add(node.target.id)
+    own.add("_replace")  # A named tuple's, and public.
     return {n for n in used - own if n.startswith("_") and not n.startswith("__")}
 
 
