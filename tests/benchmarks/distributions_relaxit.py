@@ -1,7 +1,7 @@
 """What bench_distributions times of relaxit 1.2: a sample of each class that it has.
 
 Its parameters are given in the form it takes; what it lacks (a density that is the law, noise of
-its own for every row) is not made up for. Two of its classes cannot be made with validation on.
+its own for every row) is not made up for. Its top-k cannot be made with validation on.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import pytest
 import torch
 from scipy import special, stats
 
+import relaxppl.pyro
 from relaxppl import meanfield
 from tests.relax.hosts import both, law
 
@@ -226,6 +227,21 @@ def test_with_every_elbo(host: Any) -> None:
             assert np.isfinite(svi.step())
             assert not torch.equal(before, guide.logits.b.detach())
     assert params is not None
+
+
+def test_a_mirrored_count_has_the_type_of_the_one_drawn() -> None:
+    pyro.clear_param_store()
+
+    def model() -> None:
+        count = pyro.sample("count", pyro.distributions.Poisson(2.0))
+        # Of whole numbers torch takes no such product.
+        rate = torch.nn.functional.linear(count[..., None], torch.ones(1, 1))[..., 0]
+        pyro.sample("x", pyro.distributions.Normal(rate, 1.0), obs=torch.tensor(1.0))
+
+    guide = relaxppl.pyro.AutoDiscrete(model)
+    elbo = relaxppl.pyro.DisARM_ELBO()
+    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), elbo)
+    assert np.isfinite(svi.step())
 
 
 @both

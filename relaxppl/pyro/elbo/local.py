@@ -60,7 +60,10 @@ def antithetic(program: Program, names: Iterable[str]) -> Tensors:
             assert law is not None
             logistic = noise("logistic", disarm.noise_shape(law), law.logits)
             pairs[name] = disarm.Antithetic(law, law.encode(program.sites[name].value), logistic)
-        at = {name: pair.law.decode(pair.value) for name, pair in pairs.items()}
+        at = {
+            name: pair.law.decode(pair.value).to(program.sites[name].value.dtype)
+            for name, pair in pairs.items()
+        }
         with torch.no_grad():
             terms = program.evaluate(at)
         for name, pair in pairs.items():
