@@ -51,6 +51,7 @@ def on_site(
     parameters: Mapping[str, Array],
     event_rank: int,
     side: Array | None = None,
+    scale: Array | float = 1.0,
     function: Callable[..., Any] = apply,
 ) -> Callable[[Array], Array]:
     """Returns the network as a function of a site's relaxed value.
@@ -58,6 +59,8 @@ def on_site(
     :param event_rank: how many rightmost dimensions of the value the network sees together; its
         output keeps them with size one.
     :param side: further inputs that lie upstream of the site, (*batch, features), or None.
+    :param scale: multiplies the output, (*batch): of a site whose costs a subsampled plate scales,
+        that scale, or the network would have to grow to it by the optimiser's small steps.
     """
 
     def network(x: Array) -> Array:
@@ -68,6 +71,6 @@ def on_site(
             flat = ops.concatenate(
                 [flat, ops.broadcast_to(side, (*batch, side.shape[-1]))], axis=-1
             )
-        return function(parameters, flat).reshape(batch + (1,) * event_rank)
+        return (scale * function(parameters, flat)).reshape(batch + (1,) * event_rank)
 
     return network

@@ -15,7 +15,7 @@ from numpyro.infer import SVI
 
 import relaxppl.numpyro as rx
 from tests.elbo.numpyro_cases import PLATE, TWO_LEVELS, VECTOR, counts_guide, counts_model
-from tests.elbo.unbiased import measure
+from tests.elbo.unbiased import measure, own_parameters
 
 
 def gradient(elbo, case, infer=()):
@@ -188,3 +188,23 @@ def test_elbo_and_prepared_guide_survive_copies():
     elbo = pickle.loads(pickle.dumps(rx.REBAR_ELBO(temperature=0.3)))
     assert elbo.options.temperature == 0.3
     assert elbo.prepare(VECTOR.guide).__name__ == "vector_guide"
+
+
+@pytest.mark.parametrize("estimator", ["relax", "score"])
+def test_networks_follow_the_scale_of_their_site(estimator):
+    """A subsampled plate multiplies the costs; all of the gradient is multiplied with them."""
+    network = {
+        "relax": rx.RELAX_ELBO(control_variate="network", hidden=3),
+        "score": rx.ScoreFunction_ELBO(baseline="network", hidden=3),
+    }
+    elbo = network[estimator]
+    guide = partial(VECTOR.guide, {"b": {"estimator_input": jnp.array([0.3, -1.0])}})
+    params = {**VECTOR.values(), **own_parameters(elbo, guide)}
+
+    @jax.jit
+    def gradient(factor):
+        scaled = [numpyro.handlers.scale(f, scale=factor) for f in (VECTOR.model, guide)]
+        loss = lambda q: elbo.loss(jax.random.key(0), {**params, "q": q}, *scaled)  # noqa: E731
+        return jax.grad(loss)(params["q"])
+
+    np.testing.assert_allclose(gradient(50.0), 50.0 * gradient(1.0), rtol=1e-6)

@@ -199,3 +199,25 @@ def test_elbo_pickles():
     again = pickle.loads(pickle.dumps(elbo))
     assert again.options == elbo.options
     assert again.learning
+
+
+@pytest.mark.parametrize("estimator", ["relax", "score"])
+def test_networks_follow_the_scale_of_their_site(estimator):
+    """A subsampled plate multiplies the costs; all of the gradient is multiplied with them."""
+    elbo = {
+        "relax": rx.RELAX_ELBO(learn=True, control_variate="network", hidden=3),
+        "score": rx.ScoreFunction_ELBO(baseline="network", hidden=3),
+    }[estimator]
+    infer = {"b": {"estimator_input": torch.tensor([0.3, -1.0], dtype=torch.float64)}}
+    programs = VECTOR.build(1, infer)
+    gradients(elbo, programs)
+    store = pyro.get_param_store()
+    with torch.no_grad():
+        for name in store:
+            if name.startswith("b."):
+                store[name].unconstrained().add_(0.3)
+
+    def scaled(factor):
+        return gradients(elbo, [pyro.poutine.scale(f, factor) for f in programs])["q"]
+
+    torch.testing.assert_close(scaled(50.0), 50.0 * scaled(1.0))

@@ -14,7 +14,12 @@ from relaxppl.estimators import disarm, network, rebar
 from relaxppl.estimators.laws import Draw, Law
 from relaxppl.estimators.plan import Options, Plan
 from relaxppl.numpyro.elbo.laws import law_of, stopped
-from relaxppl.numpyro.elbo.parameters import network_parameters, network_rank, side_input
+from relaxppl.numpyro.elbo.parameters import (
+    network_parameters,
+    network_rank,
+    scale_of,
+    side_input,
+)
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Term, frames_of, reduce_to
 
@@ -209,11 +214,11 @@ class LocalGradients:
         site, draw = self.program.guide_trace[name], self._draw(name)
         weights = network_parameters(self.params, f"{name}.estimator.")
         assert weights is not None
-        side, rank = side_input(site), network_rank(site)
+        side, rank, scale = side_input(site), network_rank(site), scale_of(site)
         free = None if self.options.coupled else self._free(name)
 
         def control(given: dict[str, jax.Array]) -> jax.Array:
-            return rebar.network_control(draw, network.on_site(given, rank, side), free)
+            return rebar.network_control(draw, network.on_site(given, rank, side, scale), free)
 
         return ops.vjp(control, jax.tree.map(stop_gradient, weights))
 

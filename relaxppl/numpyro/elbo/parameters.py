@@ -120,6 +120,11 @@ def is_discrete(site: dict[str, Any]) -> bool:
     return not site["fn"].has_rsample
 
 
+def scale_of(site: dict[str, Any]) -> Any:
+    """Returns what a site's costs are multiplied by, for its networks to be too."""
+    return 1.0 if site["scale"] is None else stop_gradient(site["scale"])
+
+
 def network_baseline(
     site: dict[str, Any], reward: jax.Array, params: dict[str, Any]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -133,7 +138,7 @@ def network_baseline(
     assert weights is not None
 
     def error(weights: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        predicted = network.apply(weights, side)
+        predicted = scale_of(site) * network.apply(weights, side)
         # The inputs may be broadcast over plates; the reward has their full shape.
         shape = jnp.broadcast_shapes(predicted.shape, reward.shape)
         return jnp.sum((jnp.broadcast_to(predicted, shape) - reward) ** 2), predicted

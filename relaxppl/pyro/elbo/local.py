@@ -214,7 +214,9 @@ class Pathwise:
         free = None if self.options.coupled else self._second(drawn)
 
         def variance(given: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-            control = rebar.network_control(drawn, network.on_site(given, rank, side), free)
+            control = rebar.network_control(
+                drawn, network.on_site(given, rank, side, site.scale), free
+            )
             return ((rest + control) ** 2).sum(), control
 
         _, gradients, control = ops.value_and_grad(variance, parameters)

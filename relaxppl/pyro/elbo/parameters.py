@@ -100,7 +100,7 @@ def network_baseline(own: Own, site: Site, rewards: torch.Tensor, hidden: int) -
     parameters = own.network(prefix, side.shape[-1], hidden, rewards)
     leaves = {key: value.clone().requires_grad_() for key, value in parameters.items()}
     with torch.enable_grad():
-        baseline = network.apply(leaves, side)
+        baseline = site.scale * network.apply(leaves, side)
         error = ((rewards.detach() - baseline) ** 2).sum()
         gradients = torch.autograd.grad(error, list(leaves.values()))
     for key, gradient in zip(leaves, gradients, strict=True):

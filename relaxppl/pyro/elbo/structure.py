@@ -36,6 +36,8 @@ class Site:
     """The discrete sites that the parameters depend on."""
     law: Law | None
     """The law by its logits, which carry the guide's graph; None for a law with no logits."""
+    scale: torch.Tensor
+    """What its costs are multiplied by, for its networks to be too."""
 
     @property
     def candidate(self) -> Candidate:
@@ -97,7 +99,14 @@ class Record(Messenger):
             upstream = upstream | get_provenance(inputs)
             discrete = frozenset(self.sites)
             self.sites[name] = Site(
-                name, fn, msg["infer"], frames_of(msg), value, upstream & discrete, law
+                name,
+                fn,
+                msg["infer"],
+                frames_of(msg),
+                value,
+                upstream & discrete,
+                law,
+                torch.as_tensor(msg["scale"]).detach(),
             )
         elif not self.continuous:
             return
