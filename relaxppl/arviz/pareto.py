@@ -33,8 +33,10 @@ def pareto_k(data: Any) -> float:
         return float("-inf")
     if is_inference_data(arviz):
         return float(arviz.psislw(weights.values.reshape(-1))[1])
-    # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods.
-    return float((-weights).azstats.psislw()[1])
+    # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods. Where too
+    # few draws lie in the tail it says NaN.
+    found = float((-weights).azstats.psislw()[1])
+    return float("inf") if np.isnan(found) and np.isfinite(weights).all() else found
 
 
 def _largest_is_common(log_weights: np.ndarray) -> bool:
