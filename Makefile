@@ -55,6 +55,7 @@ gallery: $(STAMP)
 	for name in $(GALLERY); do \
 		OMP_NUM_THREADS=1 $(PY) -m models.$$name --out docs/gallery/images/$$name; \
 	done
+	OMP_NUM_THREADS=1 $(PY) -m models.discrete_vae.table --out docs/gallery/images/discrete_vae
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

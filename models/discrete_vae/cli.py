@@ -37,7 +37,8 @@ def build_parser() -> OneLineParser:
         "--latent",
         choices=tuple(KINDS),
         default="bernoulli",
-        help="200 binary latents, or 20 of ten categories",
+        help="200 binary latents, 20 of ten categories, 40 subsets of two of five items, or 100 "
+        "counts",
     )
     add(
         "--distribution",
@@ -45,7 +46,7 @@ def build_parser() -> OneLineParser:
         default=None,
         help="what stands for the latent while training: "
         + ", ".join(f"{name} ({law.kind})" for name, law in LAWS.items())
-        + "; left out: the straight-through relaxation",
+        + "; left out: the straight-through one",
     )
     add(
         "--temperature",

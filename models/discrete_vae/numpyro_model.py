@@ -1,5 +1,6 @@
 """The model, its guide and their training in NumPyro; pyro_model.py mirrors this file."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -48,23 +49,30 @@ class DiscreteVAE:
         discrete: bool = False,
     ) -> None:
         self.latents = latents
-        self.weights = weights
+        self.weights = jax.tree.map(jnp.asarray, weights)
         self.batch_size = batch_size
-        self.law = self.discrete_law if discrete else latents.training
+        self.discrete = discrete
+        self.exact = latents.exact and not discrete
         self.link = None if discrete else INVERSE_LINKS.get(latents.law.inverse_link)
 
     def discrete_law(self, logits: Any) -> Any:
-        """The true law of codes with these logits."""
+        """The true law of codes that train with these logits: that of the hard values."""
+        return self.hard_law(self.latents.hard_logits(logits))
+
+    def hard_law(self, logits: Any) -> Any:
+        """The discrete law with these logits; at zero that of the model, for every latent."""
+        if self.latents.law.kl is not None:
+            return self.latents.training(logits)
         if self.latents.kind.event_dim:
             return rx.OneHotCategorical(logits=logits).to_event(1)
         return dist.Bernoulli(logits=logits).to_event(1)
 
     def model(self, images: Any) -> None:
-        """A uniform code for each image, and its pixels given the code; images (n, D)."""
+        """A code for each image from the prior, and its pixels given the code; images (n, D)."""
         decoder = numpyro.param("decoder", self.weights["decoder"])
         with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
             uniform = jnp.zeros((len(index), *self.latents.kind.shape))
-            code = numpyro.sample("code", self.law(uniform))
+            code = self.draw(uniform)
             pixels = two_layers(decoder, self.flat(code))
             numpyro.sample("pixels", dist.Bernoulli(logits=pixels).to_event(1), obs=images[index])
 
@@ -72,18 +80,40 @@ class DiscreteVAE:
         """The code of each image, given its pixels; images (n, D)."""
         encoder = numpyro.param("encoder", self.weights["encoder"])
         with numpyro.plate("images", len(images), subsample_size=self.batch_size) as index:
-            numpyro.sample("code", self.law(self.code_logits(encoder, images[index])))
+            logits = self.code_logits(encoder, images[index])
+            if self.discrete:
+                logits = self.latents.hard_logits(logits)
+            self.draw(logits, encoder.get("factors"))
+            if self.exact:
+                numpyro.factor("kl", self.kl_from_prior(logits))
+
+    def draw(self, logits: Any, factors: Any = None) -> Any:
+        """The site of the codes; its density counts unless the KL is taken exactly."""
+        law = self.hard_law(logits) if self.discrete else self.latents.training(logits, factors)
+        with numpyro.handlers.mask(mask=False) if self.exact else nullcontext():
+            return numpyro.sample("code", law)
+
+    def kl_from_prior(self, logits: Any) -> Any:
+        """The KL of the codes' discrete laws, (n,)."""
+        if self.latents.law.kl is not None:
+            return self.latents.kl_from_prior(logits).reshape(len(logits), -1).sum(1)
+        return rx.kl_divergence(self.discrete_law(logits), self.hard_law(0.0 * logits))
 
     def code_logits(self, encoder: Weights, images: Any) -> Any:
         """Logits of the codes, (n, *shape)."""
         return two_layers(encoder, images).reshape(len(images), *self.latents.kind.shape)
 
+    def hard_logits(self, encoder: Weights, images: Any) -> Any:
+        """Logits of the codes' discrete laws, (n, *shape)."""
+        return self.latents.hard_logits(self.code_logits(encoder, images))
+
     def flat(self, code: Any) -> Any:
-        """A code as one row of numbers between 0 and 1, (..., width)."""
+        """A code as one row of numbers of order 1, (..., width)."""
         if self.link is not None:
             code = self.link(code)
         batch = code.shape[: code.ndim - len(self.latents.kind.shape)]
-        return code.reshape(*batch, self.latents.kind.width).astype(jnp.float32)
+        flat = code.reshape(*batch, self.latents.kind.width).astype(jnp.float32)
+        return flat / self.latents.kind.unit
 
 
 def fit_and_evaluate(
@@ -105,7 +135,7 @@ def fit_and_evaluate(
         RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
-    weights = initial_weights(settings.seed, digits.train, latents.kind)
+    weights = initial_weights(settings.seed, digits.train, latents.kind, latents.law.rank)
     start_key, bound_key, draw_key = random.split(random.key(settings.seed), 3)
 
     train_images = jnp.asarray(digits.train)
@@ -165,9 +195,15 @@ def discrete_bounds(
     """
     elbo = Trace_ELBO()
     test_images = jnp.asarray(images)
+    # Once for all passes: for some distributions it is a quadrature.
+    logits = jax.jit(vae.hard_logits)(params["encoder"], test_images)
+
+    def guide(images: Any) -> None:
+        with numpyro.plate("images", len(images)):
+            vae.draw(logits)
 
     def one(key: Any) -> Any:
-        return -elbo.loss(key, params, vae.model, vae.guide, test_images) / len(images)
+        return -elbo.loss(key, params, vae.model, guide, test_images) / len(images)
 
     return np.asarray(jax.jit(lambda keys: lax.map(one, keys))(random.split(key, count)), float)
 
@@ -178,8 +214,9 @@ def pictures(
     """Probabilities and draws of held-out images' codes, their reconstructions, and new images."""
     shape = vae.latents.kind.shape
     shown_key, prior_key = random.split(key)
-    posterior = vae.discrete_law(vae.code_logits(params["encoder"], jnp.asarray(images[: s.shown])))
-    prior = vae.discrete_law(jnp.zeros((s.prior_samples, *shape)))
+    shown = jnp.asarray(images[: s.shown])
+    posterior = vae.hard_law(jax.jit(vae.hard_logits)(params["encoder"], shown))
+    prior = vae.hard_law(jnp.zeros((s.prior_samples, *shape)))
 
     def decode(code: Any) -> Any:
         return jax.nn.sigmoid(two_layers(params["decoder"], vae.flat(code)))

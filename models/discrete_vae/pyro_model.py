@@ -1,5 +1,6 @@
 """The model, its guide and their training in Pyro; numpyro_model.py mirrors this file."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -54,27 +55,35 @@ class DiscreteVAE(nn.Module):
         self.encoder = TwoLayers(weights["encoder"])
         self.decoder = TwoLayers(weights["decoder"])
         self.batch_size = batch_size
-        self.law = latents.training
+        self.discrete = False
+        self.exact = latents.exact
         self.link = INVERSE_LINKS.get(latents.law.inverse_link)
 
     def make_discrete(self) -> None:
         """Become the model proper, whose code is 0 or 1, of all images at once."""
-        self.law = self.discrete_law
+        self.discrete = True
+        self.exact = False
         self.link = None
         self.batch_size = None
 
     def discrete_law(self, logits: Any) -> Any:
-        """The true law of codes with these logits."""
+        """The true law of codes that train with these logits: that of the hard values."""
+        return self.hard_law(self.latents.hard_logits(logits))
+
+    def hard_law(self, logits: Any) -> Any:
+        """The discrete law with these logits; at zero that of the model, for every latent."""
+        if self.latents.law.kl is not None:
+            return self.latents.training(logits)
         if self.latents.kind.event_dim:
             return rx.OneHotCategorical(logits=logits).to_event(1)
         return dist.Bernoulli(logits=logits).to_event(1)
 
     def model(self, images: Any) -> None:
-        """A uniform code for each image, and its pixels given the code; images (n, D)."""
+        """A code for each image from the prior, and its pixels given the code; images (n, D)."""
         pyro.module("decoder", self.decoder)
         with pyro.plate("images", len(images), subsample_size=self.batch_size) as index:
             uniform = images.new_zeros((len(index), *self.latents.kind.shape))
-            code = pyro.sample("code", self.law(uniform))
+            code = self.draw(uniform)
             pixels = self.decoder(self.flat(code))
             pyro.sample("pixels", dist.Bernoulli(logits=pixels).to_event(1), obs=images[index])
 
@@ -82,18 +91,39 @@ class DiscreteVAE(nn.Module):
         """The code of each image, given its pixels; images (n, D)."""
         pyro.module("encoder", self.encoder)
         with pyro.plate("images", len(images), subsample_size=self.batch_size) as index:
-            pyro.sample("code", self.law(self.code_logits(images[index])))
+            logits = self.code_logits(images[index])
+            if self.discrete:
+                logits = self.latents.hard_logits(logits)
+            self.draw(logits, getattr(self.encoder, "factors", None))
+            if self.exact:
+                pyro.factor("kl", self.kl_from_prior(logits), has_rsample=True)
+
+    def draw(self, logits: Any, factors: Any = None) -> Any:
+        """The site of the codes; its density counts unless the KL is taken exactly."""
+        law = self.hard_law(logits) if self.discrete else self.latents.training(logits, factors)
+        with pyro.poutine.mask(mask=False) if self.exact else nullcontext():
+            return pyro.sample("code", law)
+
+    def kl_from_prior(self, logits: Any) -> Any:
+        """The KL of the codes' discrete laws, (n,)."""
+        if self.latents.law.kl is not None:
+            return self.latents.kl_from_prior(logits).reshape(len(logits), -1).sum(1)
+        return rx.kl_divergence(self.discrete_law(logits), self.hard_law(0.0 * logits))
 
     def code_logits(self, images: Any) -> Any:
         """Logits of the codes, (n, *shape)."""
         return self.encoder(images).reshape(len(images), *self.latents.kind.shape)
 
+    def hard_logits(self, images: Any) -> Any:
+        """Logits of the codes' discrete laws, (n, *shape)."""
+        return self.latents.hard_logits(self.code_logits(images))
+
     def flat(self, code: Any) -> Any:
-        """A code as one row of numbers between 0 and 1, (..., width)."""
+        """A code as one row of numbers of order 1, (..., width)."""
         if self.link is not None:
             code = self.link(code)
         batch = code.shape[: code.ndim - len(self.latents.kind.shape)]
-        return code.reshape(*batch, self.latents.kind.width)
+        return code.reshape(*batch, self.latents.kind.width) / self.latents.kind.unit
 
 
 def fit_and_evaluate(
@@ -115,7 +145,7 @@ def fit_and_evaluate(
         RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
-    weights = initial_weights(settings.seed, digits.train, latents.kind)
+    weights = initial_weights(settings.seed, digits.train, latents.kind, latents.law.rank)
     pyro.clear_param_store()
     pyro.set_rng_seed(settings.seed)
 
@@ -171,9 +201,14 @@ def discrete_bounds(
     """
     elbo = Trace_ELBO()
     test_images = torch.tensor(images)
-    return np.array(
-        [-elbo.loss(vae.model, vae.guide, test_images) / len(images) for _ in range(count)]
-    )
+    # Once for all passes: for some distributions it is a quadrature.
+    logits = vae.hard_logits(test_images)
+
+    def guide(images: Any) -> None:
+        with pyro.plate("images", len(images)):
+            vae.draw(logits)
+
+    return np.array([-elbo.loss(vae.model, guide, test_images) / len(images) for _ in range(count)])
 
 
 def pictures(
@@ -181,8 +216,8 @@ def pictures(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Probabilities and draws of held-out images' codes, their reconstructions, and new images."""
     shape = vae.latents.kind.shape
-    posterior = vae.discrete_law(vae.code_logits(torch.tensor(images[: s.shown])))
-    prior = vae.discrete_law(torch.zeros((s.prior_samples, *shape)))
+    posterior = vae.hard_law(vae.hard_logits(torch.tensor(images[: s.shown])))
+    prior = vae.hard_law(torch.zeros((s.prior_samples, *shape)))
 
     def decode(code: Any) -> Any:
         return torch.sigmoid(vae.decoder(vae.flat(code)))

@@ -97,7 +97,7 @@ class Result:
 
 
 def initial_weights(
-    seed: int, images: NDArray[np.floating], kind: LatentKind
+    seed: int, images: NDArray[np.floating], kind: LatentKind, rank: int = 0
 ) -> dict[str, Weights]:
     """The weights at which both hosts begin.
 
@@ -105,18 +105,25 @@ def initial_weights(
         seed: of the draws.
         images: training images (n, D); their mean sets the bias of the pixels.
         kind: the latent code.
+        rank: of the factors of the code's correlation.
 
     Returns:
-        The weights of "encoder" and "decoder", as two_layer_weights returns them.
+        The weights of "encoder" and "decoder", as two_layer_weights returns them; with a rank the
+        encoder has "factors" (kind.width, rank) besides.
     """
     rng = np.random.default_rng(seed)
     pixels = images.shape[1]
     mean = pixel_means(images)
     bias = np.clip(np.log(mean) - np.log1p(-mean), -4.0, 4.0)
-    return {
+    weights = {
         "encoder": two_layer_weights(rng, pixels, HIDDEN, kind.width),
         "decoder": two_layer_weights(rng, kind.width, HIDDEN, pixels, bias),
     }
+    if rank:
+        # Not zero, where the correlation would have no gradient.
+        factors = 0.05 * rng.standard_normal((kind.width, rank))
+        weights["encoder"]["factors"] = factors.astype(np.float32)
+    return weights
 
 
 def pixel_means(images: NDArray[np.floating]) -> NDArray[np.float64]:
