@@ -12,6 +12,7 @@ import pytest
 import relaxppl
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(relaxppl.__file__).parent
 HOST = {"numpyro": ("jax", "jaxlib", "numpyro"), "pyro": ("torch", "pyro")}
 OTHER = {"numpyro": "pyro", "pyro": "numpyro"}
 BLOCK = """
@@ -125,9 +126,7 @@ def imported(path: Path) -> set[str]:
 
 def test_shared_mathematics_imports_no_host() -> None:
     files = [
-        path
-        for part in ("relaxations", "estimators")
-        for path in (ROOT / "relaxppl" / part).rglob("*.py")
+        path for part in ("relaxations", "estimators") for path in (PACKAGE / part).rglob("*.py")
     ]
     assert len(files) > 5
     for path in files:
@@ -136,7 +135,7 @@ def test_shared_mathematics_imports_no_host() -> None:
 
 @pytest.mark.parametrize("host", HOST)
 def test_a_shell_imports_its_own_host_only(host: str) -> None:
-    files = list((ROOT / "relaxppl" / host).rglob("*.py"))
+    files = list((PACKAGE / host).rglob("*.py"))
     assert files
     for path in files:
         assert not imported(path) & set(HOST[OTHER[host]]), path
@@ -155,7 +154,7 @@ def test_metadata() -> None:
     everything = re.search(r"\[(.*)\]", extras["all"][0])
     assert everything
     assert set(everything.group(1).split(",")) == set(extras) - {"all"}
-    assert (ROOT / "relaxppl" / "py.typed").exists()
+    assert (PACKAGE / "py.typed").exists()
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", relaxppl.__version__)
 
 
