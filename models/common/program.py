@@ -1,6 +1,5 @@
 """What the smaller programs of the gallery share: their options, their start and their end."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +9,11 @@ import numpy as np
 
 from models.common.cli import (
     OneLineParser,
+    add_out,
     command_line,
+    launch,
     load_host,
-    output_folder,
     require,
-    run,
     seed_int,
 )
 from models.common.outputs import versions, write_metrics, written_together
@@ -36,13 +35,7 @@ def build_parser(name: str, description: str) -> OneLineParser:
     add = parser.add_argument
     add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
     add("--seed", type=seed_int, default=0, help="of the data and of every draw")
-    add(
-        "--out",
-        type=output_folder,
-        default=Path("out") / name,
-        metavar="DIR",
-        help="folder for the pictures and the metrics",
-    )
+    add_out(parser, name, "folder for the pictures and the metrics")
     add("--quick", action="store_true", help="a small run that shows that everything works")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
@@ -66,18 +59,13 @@ def start(
     Returns:
         0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options = parser.parse_args(given)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
-    def checked() -> None:
+    def checked(options: Any, given: list[str]) -> None:
         require(("matplotlib", "tqdm", *needs), "models", "this program")
         host = load_host(options.backend)
         body(options, host, command_line(f"models.{parser.prog}", given))
 
-    return run(parser.prog, checked)
+    return launch(parser, argv, checked)
 
 
 def finish(

