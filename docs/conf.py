@@ -21,7 +21,7 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks"]  # Fragments that benchmarks.md includes.
 
 autodoc_typehints = "none"  # The docstrings say shapes, which types do not.
 autodoc_default_options = {"members": True, "imported-members": True}
