@@ -1,17 +1,17 @@
 """One step of each Pyro ELBO on a linear sigmoid belief network, against TraceGraph_ELBO's.
 
 Run by hand: ``python -m tests.benchmarks.bench_elbo_pyro``. The network is 784-200-784 with a
-uniform prior, batch 100, Adam, one thread. Times are the processor's, and the estimators take
-turns, so that a busy machine slows them little and alike; a ratio is that of two neighbours in
-time: median, least and largest over the rounds. Peak memory is the largest sum of live tensors
-during a step beyond what lives before it, by ``torch.profiler``'s record of every allocation and
-release; the parameters and Adam's moments are added.
+uniform prior, batch 100, Adam, one thread; beside an ELBO stands the same estimator written by hand
+in torch (``reference_sbn_torch``). Times are the processor's, of five steps each, in turns; a ratio
+is that of two neighbours in time: median, least and largest over the turns. Peak memory is the
+largest sum of live tensors during a step beyond what lives before it, by ``torch.profiler``'s
+record of every allocation and release; the parameters and Adam's moments are added.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import relaxppl.pyro.elbo as rx
+from tests.benchmarks import reference_sbn_torch as reference
+from tests.benchmarks import table, turns
 
-PIXELS, LATENTS, BATCH = 784, 200, 100
+PIXELS, LATENTS, BATCH, STEPS = reference.PIXELS, reference.LATENTS, 100, 5
 
 
 class Network(torch.nn.Module):
@@ -47,74 +49,101 @@ class Network(torch.nn.Module):
             pyro.sample("b", dist.Bernoulli(logits=self.encoder(x)).to_event(1))
 
 
-ELBOS: dict[str, Any] = {
-    "TraceGraph": lambda: pyro.infer.TraceGraph_ELBO(),
-    "score": lambda: rx.ScoreFunction_ELBO(),
-    "average": lambda: rx.ScoreFunction_ELBO(baseline="average"),
-    "RLOO-2": lambda: rx.RLOO_ELBO(),
-    "DisARM": lambda: rx.DisARM_ELBO(),
-    "REBAR fixed": lambda: rx.REBAR_ELBO(),
-    "REBAR learned": lambda: rx.REBAR_ELBO(learn=True),
-    "REBAR learned, every 4": lambda: rx.REBAR_ELBO(learn=True, variance_every=4),
-    "REBAR learned, tenth": lambda: rx.REBAR_ELBO(learn=True, variance_fraction=0.1),
-    "RELAX": lambda: rx.RELAX_ELBO(learn=True),
+# Each with the estimator of reference_sbn_torch that is its twin. With one site the host's own is
+# the score function.
+ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
+    "TraceGraph": (pyro.infer.TraceGraph_ELBO, "score"),
+    "score": (rx.ScoreFunction_ELBO, "score"),
+    "average": (lambda: rx.ScoreFunction_ELBO(baseline="average"), None),
+    "RLOO-4": (lambda: rx.RLOO_ELBO(num_particles=4), "rloo"),
+    "RLOO-4, vectorised": (
+        lambda: rx.RLOO_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=1),
+        "rloo",
+    ),
+    "DisARM": (rx.DisARM_ELBO, "disarm"),
+    "REBAR fixed": (rx.REBAR_ELBO, "rebar-fixed"),
+    "REBAR learned": (lambda: rx.REBAR_ELBO(learn=True), "rebar"),
+    "REBAR learned, every 4": (lambda: rx.REBAR_ELBO(learn=True, variance_every=4), None),
+    "REBAR learned, tenth": (lambda: rx.REBAR_ELBO(learn=True, variance_fraction=0.1), None),
+    "RELAX": (lambda: rx.RELAX_ELBO(learn=True), "relax"),
 }
 
 
-BARS = {"REBAR learned": 2.2}
+def batches() -> torch.Tensor:
+    """Twenty batches of random bits."""
+    return (torch.rand(20, BATCH, PIXELS, generator=torch.Generator().manual_seed(0)) < 0.2).float()
 
 
-def stepper(name: str) -> Any:
-    """Returns a function that takes one SVI step on a new batch of random bits."""
+def svi_steps(elbo: Any, data: torch.Tensor) -> turns.Run:
+    """Returns a function that takes some steps of stock SVI."""
     torch.manual_seed(0)
-    network = Network()
-    data = (torch.rand(20, BATCH, PIXELS) < 0.2).float()
-    store = pyro.get_param_store()
-    saved: dict[str, Any] = {}
-    svi = pyro.infer.SVI(
-        network.model, network.guide, pyro.optim.Adam({"lr": 1e-3}), loss=ELBOS[name]()
-    )
+    pyro.clear_param_store()
+    network, store = Network(), pyro.get_param_store()
+    svi = pyro.infer.SVI(network.model, network.guide, pyro.optim.Adam({"lr": 1e-3}), loss=elbo)
+    saved: dict[str, Any] = {"params": {}, "constraints": {}}
     count = 0
 
-    def step() -> None:
+    def run() -> None:
         nonlocal saved, count
         # Each network's parameters live in the store under the same names: swap them in.
-        store.set_state(saved) if saved else store.clear()
-        start = time.process_time()
-        svi.step(data[count % 20])
-        step.seconds.append(time.process_time() - start)
-        count += 1
+        store.set_state(saved)
+        for _ in range(STEPS):
+            svi.step(data[count % len(data)])
+            count += 1
         saved = {"params": dict(store._params), "constraints": dict(store._constraints)}
 
-    step.seconds = []
-    return step
+    return run
+
+
+def by_hand(estimator: str, data: torch.Tensor) -> turns.Run:
+    """Returns a function that takes as many steps without a probabilistic program."""
+    step, count = reference.make_step(estimator), 0
+
+    def run() -> None:
+        nonlocal count
+        for _ in range(STEPS):
+            step(data[count % len(data)])
+            count += 1
+
+    return run
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--only", nargs="*", default=list(ELBOS))
-    given = parser.parse_args()
+    """Print a table of times relative to TraceGraph_ELBO's."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=25)
+    parser.add_argument("--only", nargs="+", choices=ELBOS, default=list(ELBOS))
+    parser.add_argument("--write", action="store_true", help="keep the table in docs/benchmarks")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    names = dict.fromkeys(["TraceGraph", *given.only])
-    steps = {}
+    data = batches()
+    names = list(dict.fromkeys(["TraceGraph", *options.only]))
+    runs = {name: svi_steps(ELBOS[name][0](), data) for name in names}
+    twins = dict.fromkeys(ELBOS[name][1] for name in names if ELBOS[name][1])
+    runs |= {f"{twin} by hand": by_hand(twin, data) for twin in twins}
+    times = dict(
+        zip(runs, turns.seconds(list(runs.values()), options.turns).T / STEPS, strict=True)
+    )
+    held = 3 * 4 * sum(p.numel() for p in Network().parameters())
+    peaks = {name: held + peak_memory(run) for name, run in runs.items()}
+    rows = []
     for name in names:
-        pyro.clear_param_store()
-        steps[name] = stepper(name)
-    for _ in range(given.rounds):
-        for step in steps.values():
-            step()
-    table = {name: np.array(step.seconds[5:]) for name, step in steps.items()}
-    base, held = table["TraceGraph"], 3 * 4 * sum(p.numel() for p in Network().parameters())
-    peaks = {name: held + peak_memory(step) for name, step in steps.items()}
-    print(f"{'':24s} {'ms':>7s} {'ratio':>6s} {'least':>6s} {'most':>6s} {'bar':>4s} {'peak':>6s}")
-    for name, seconds in table.items():
-        ratio = seconds / base
-        print(
-            f"{name:24s} {1e3 * np.median(seconds):7.2f} {np.median(ratio):6.2f} "
-            f"{ratio.min():6.2f} {ratio.max():6.2f} {BARS.get(name, ''):>4} "
-            f"{peaks[name] / peaks['TraceGraph']:6.2f}"
+        hand, base = f"{ELBOS[name][1]} by hand", times["TraceGraph"]
+        rows.append(
+            [
+                name,
+                f"{1e3 * np.median(times[name]):.2f}",
+                table.spread(times[name] / base),
+                table.spread(times[name] / times[hand]) if hand in runs else None,
+                f"{peaks[name] / peaks['TraceGraph']:.2f}",
+                f"{peaks[name] / peaks[hand]:.2f}" if hand in runs else None,
+            ]
         )
+    header = ["", "ms", "TraceGraph = 1", "by hand = 1", "memory, TraceGraph = 1", "by hand = 1"]
+    text = table.markdown(header, rows)
+    print(text)
+    if options.write:
+        table.write("elbo_pyro", text)
 
 
 def peak_memory(step: Any) -> int:
