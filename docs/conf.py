@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # Formulas are drawn without a network too.
 ]
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["dollarmath", "amsmath", "attrs_inline"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "benchmarks"]  # Fragments that benchmarks.md includes.
 
@@ -45,7 +45,9 @@ def _escape(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 def _skip_inherited(
     app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
 ) -> bool | None:
-    """What a class has from its host is the host's to document."""
+    """What a class has from its host is the host's to document; a parameter is said once."""
+    if name == "relaxation" or "derived where it was not given" in (obj.__doc__ or ""):
+        return True
     origin = getattr(getattr(obj, "fget", obj), "__module__", None) or ""
     documented = callable(obj) or isinstance(obj, property)
     return (what == "class" and not (documented and origin.startswith("relaxppl"))) or None

@@ -144,14 +144,14 @@ def draw_correlated(axes: Any, value: float) -> None:
 
 
 def figure(name: str, parameter: str, values: tuple[float, ...], draw: Any, out: Path) -> None:
-    """Draws one row of panels and writes it."""
-    fig, axes = plt.subplots(1, len(values), figsize=(2.2 * len(values), 2.3))
-    for panel, value in zip(axes, values, strict=True):
+    """Draws four panels, two by two: legible on a phone too."""
+    fig, axes = plt.subplots(2, 2, figsize=(5.5, 3.9), layout="constrained")
+    fig.suptitle(name, fontsize=11)
+    for panel, value in zip(axes.flat, values, strict=True):
         draw(panel, value)
-        panel.set_title(f"{parameter} = {value:g}", fontsize=9)
-        panel.tick_params(labelsize=7)
-    fig.tight_layout()
-    fig.savefig(out / f"{name}.png", dpi=90)
+        panel.set_title(f"{parameter} = {value:g}", fontsize=11)
+        panel.tick_params(labelsize=10)
+    fig.savefig(out / f"{name}.png", dpi=120)
     plt.close(fig)
 
 

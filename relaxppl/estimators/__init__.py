@@ -1,6 +1,6 @@
 """Unbiased estimators of d E[f(b)] / d logits for discrete b, as pure functions on both backends.
 
-Every estimator produces a *local gradient* h for a site, an array of the shape of the site's
+Every estimator produces a local gradient h for a site, an array of the shape of the site's
 logits, from costs that the caller evaluates; ``sum(stop_gradient(h) * logits)`` is then a surrogate
 with the right gradient in whatever the logits depend on. Noise is an argument: random numbers
 are what the backends cannot share.

@@ -1,7 +1,7 @@
 """The relaxation of REBAR: a binary Concrete variable with a rescaled logit.
 
 x = s(((T^2 + T + 1) / (T + 1) * a + l) / T) with l standard logistic.
-Tucker et al., 2017 (arXiv:1703.07370), section 3.3 and appendix B.
+Tucker et al., 2017 (arXiv:1703.07370).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RebarRelaxation(RelaxedBernoulli):
     :raises ValueError: for a parameter outside its constraint, or both or neither of probs and
         logits.
 
-    Tucker et al., 2017 (arXiv:1703.07370), section 3.3.
+    Tucker et al., 2017 (arXiv:1703.07370).
     """
 
     @property
