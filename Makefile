@@ -1,6 +1,7 @@
 # make demo   a discrete VAE on real digits, on both hosts
 # make test   lint, types, tests
 # make test-arviz1  what goes to ArviZ, with ArviZ 1.x on Python 3.13, NumPyro's half
+# make coverage  the tests again, with the share of lines and branches that they run
 # make docs   the documentation, in out/docs/index.html
 # make gallery  the full runs behind the pages in docs/gallery
 # make bench  the benchmarks, a table each
@@ -10,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-arviz1 lint docs gallery bench wheel install clean
+.PHONY: help demo test test-arviz1 coverage lint docs gallery bench wheel install clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -31,7 +32,7 @@ PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 EXTRAS := pyro,numpyro,arviz,models,test
 
 help:
-	@sed -n '1,8s/^# //p' Makefile
+	@sed -n '1,9s/^# //p' Makefile
 
 install: $(STAMP)
 
@@ -64,6 +65,12 @@ lint: $(STAMP)
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS)
+
+# Beside the report it leaves what test runs what line, and how long each takes, for tests.mutate.
+coverage: $(STAMP)
+	mkdir -p out/coverage
+	COVERAGE_FILE=out/coverage/data OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) \
+		--cov --cov-context=test --junitxml=out/coverage/durations.xml
 
 # ArviZ 1.x needs a newer Python than the rest is tested with. Torch is left out, so that it is
 # also shown that NumPyro's half does without.
