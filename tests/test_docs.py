@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +66,53 @@ def the_first_example_is_right(scope: dict[str, Any], printed: str) -> None:
     np.testing.assert_allclose(found, outlier / (outlier + inlier), atol=0.05)
 
 
+EVERY_PAGE = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
 def test_there_are_pages() -> None:
     """Were the pattern wrong, nothing would run."""
     assert {"README.md", "relax.md", "kl_rules.md", "schedules.md"} <= {p.name for p in PAGES}
-    fences = sum(p.read_text(encoding="utf-8").count("```python") for p in PAGES)
-    assert fences == sum(len(BLOCK.findall(p.read_text(encoding="utf-8"))) for p in PAGES)
+    for page in EVERY_PAGE:
+        text = page.read_text(encoding="utf-8")
+        fences = re.findall(r"^ *(?:```|~~~)(.*)$", text, re.MULTILINE)
+        known = {"python", "{toctree}", "{eval-rst}"}
+        assert set(fences[::2]) <= known, f"{page} has a block that no test runs"
+        assert fences.count("python") == len(BLOCK.findall(text)), page
+
+
+def test_links_between_files_lead_somewhere() -> None:
+    """Sphinx looks at those within docs/ only."""
+    for page in EVERY_PAGE:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+COMMAND = re.compile(r"^ {4}(python -m .*)$|`(python -m [^`]*)`", re.MULTILINE)
+COMMANDS = sorted(
+    {
+        " ".join("".join(found).split())
+        for page in EVERY_PAGE
+        for found in COMMAND.findall(page.read_text(encoding="utf-8"))
+    }
+)
+
+
+class _AcceptedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "build" not in c])
+def test_a_command_of_a_page_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program is there, and takes these options; it is not run."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *args: Any) -> Any:
+        raise _AcceptedError(parse(self, *args))
+
+    _, _, module, *arguments = shlex.split(command)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # Some programs set it as they start.
+    monkeypatch.syspath_prepend(ROOT)
+    with pytest.raises(_AcceptedError):
+        runpy.run_module(module, run_name="__main__")
