@@ -1,15 +1,16 @@
-"""Constructor, sample and backward pass of every relaxation, against plain code for its law.
+"""Every relaxation against plain code for its law, the hosts' own classes and relaxit's.
 
 Run by hand, on one thread: ``python -m tests.benchmarks.bench_distributions``. 1e5 elements in
-float32: scalars of shape (1e5,), vectors (1e4, 10). The plain programs are the fewest operations
-that draw the same law, with gradients, and never leave its support; on JAX both are compiled. On
-Pyro the constructor validates, as is the host's default, and once more without. With
-``--relaxit-python``, an interpreter that imports relaxit 1.2 beside this library, its classes are
-timed there in turn with ours.
+float32: scalars of shape (1e5,), vectors (1e4, 10). Against plain code, and against relaxit 1.2:
+constructor, sample and backward pass. The plain programs are the fewest operations that draw the
+same law, with gradients, and never leave its support; on JAX both are compiled. On Pyro the
+constructor validates, as is the host's default, and once more without. Against the hosts' own
+classes the density of the sample is computed too. With ``--relaxit-python``, an interpreter that
+imports relaxit and Pyro, relaxit's classes are timed there in turn with ours.
 
 The times are the process's own, which a busy machine does not count in, and the programs take
-turns. The figures are the median time and the least, the median and the greatest over turns of the
-time relative to the first's.
+turns. The figures are the median time and, of the time relative to the contender's over the turns,
+the median, the least and the greatest: above 1 ours is the slower.
 """
 
 import os
@@ -22,98 +23,123 @@ os.environ.setdefault(
 
 import argparse
 import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
-Run = Callable[[], None]
+from tests.benchmarks import table, turns
+
+Contest = tuple[str, list[turns.Run]]
+"""A class and its programs: the contender's first."""
 
 
-def seconds(runs: list[Run], turns: int) -> np.ndarray:
-    """The time of each run in each turn, (turns, runs); the first turns warm up."""
-    out = []
-    for turn in range(turns + 2):
-        # Every other turn backwards: none is always the one after a slow one.
-        order = range(len(runs))[:: 1 if turn % 2 else -1]
-        times = [0.0] * len(runs)
-        for i in order:
-            begin = time.process_time()
-            runs[i]()
-            times[i] = time.process_time() - begin
-        out.append(times)
-    return np.array(out[2:])
+def rows(contests: Iterable[Contest], options: argparse.Namespace) -> Iterator[list[str]]:
+    """For each class the contender's time, and ours relative to it."""
+    for name, runs in contests:
+        if options.only and name.removesuffix(", unchecked") not in options.only:
+            continue
+        times = turns.seconds(runs, options.turns)
+        ratios = [table.spread(other / times[:, 0]) for other in times[:, 1:].T]
+        yield [name, f"{1e3 * np.median(times[:, 0]):.2f}", *ratios]
 
 
-def line(name: str, times: np.ndarray) -> str:
-    """One row: the time of the first, and what each other takes relative to it."""
-    cells = []
-    for other in times[:, 1:].T:
-        ratio = other / times[:, 0]
-        cells.append(f"{ratio.min():6.2f}{np.median(ratio):6.2f}{ratio.max():7.2f}")
-    return f"{name:42s}{1e3 * np.median(times[:, 0]):8.2f}   " + "   ".join(cells)
-
-
-def header(base: str, others: list[str]) -> str:
-    columns = "   ".join(f"{o + ', x min/med/max':>19s}" for o in others)
-    return f"{base + ', ms':>50s}   {columns}"
-
-
-def bench_pyro(turns: int, only: list[str] | None) -> None:
+def against_plain_torch() -> Iterator[Contest]:
     from tests.benchmarks import distributions_torch as programs
 
-    programs.torch.set_num_threads(1)
     checked, unchecked = programs.ours(None), programs.ours(False)
-    print("\nPyro\n" + header("plain torch", ["ours", "unchecked"]))
     for name, plain in programs.PLAIN.items():
-        if not only or name in only:
-            runs = [programs.timed(p) for p in (plain, checked[name], unchecked[name])]
-            print(line(name, seconds(runs, turns)), flush=True)
+        yield name, [programs.timed(p) for p in (plain, checked[name], unchecked[name])]
 
 
-def bench_numpyro(turns: int, only: list[str] | None) -> None:
+def against_plain_jax() -> Iterator[Contest]:
     from tests.benchmarks import distributions_jax as programs
 
     made = programs.ours()
-    print("\nNumPyro\n" + header("plain JAX", ["ours"]))
     for name, plain in programs.PLAIN.items():
-        if not only or name in only:
-            runs = [programs.timed(name, p) for p in (plain, made[name])]
-            print(line(name, seconds(runs, turns)), flush=True)
+        yield name, [programs.timed(name, p) for p in (plain, made[name])]
 
 
-def bench_relaxit(turns: int, only: list[str] | None) -> None:
+def against_pyro() -> Iterator[Contest]:
+    from tests.benchmarks import distributions_torch as programs
+
+    for validate, suffix in ((None, ""), (False, ", unchecked")):
+        theirs, made = programs.hosts(validate), programs.constructors(validate)
+        for name, make in theirs.items():
+            # What refuses its own sample is timed where it does not look.
+            if not refusals(make):
+                yield name + suffix, [programs.scored(m) for m in (make, made[name])]
+
+
+def refusals(make: Callable[[], Any]) -> int:
+    """How many of twenty samples the law's own density refuses."""
+    from tests.benchmarks import distributions_torch as programs
+
+    return sum(programs.rejects_itself(make) for _ in range(20))
+
+
+def remark() -> str:
+    """Which of Pyro's own classes refuse their own samples."""
+    from tests.benchmarks import distributions_torch as programs
+
+    found = {name: refusals(make) for name, make in programs.hosts(None).items()}
+    lines = [
+        f"Validation refuses {count} of 20 samples of Pyro's own {name} of shape (10000, 10)."
+        for name, count in found.items()
+        if count
+    ]
+    return "\n".join(lines)
+
+
+def against_numpyro() -> Iterator[Contest]:
+    from tests.benchmarks import distributions_jax as programs
+
+    made = programs.constructors()
+    for name, theirs in programs.HOSTS.items():
+        yield name, [programs.scored(name, make) for make in (theirs, made[name])]
+
+
+def against_relaxit() -> Iterator[Contest]:
     from tests.benchmarks import distributions_relaxit, distributions_torch
 
-    distributions_torch.torch.set_num_threads(1)
     made = distributions_torch.ours(None)
-    print("\nrelaxit\n" + header("relaxit", ["ours"]))
     for name, theirs in distributions_relaxit.programs().items():
-        if not only or name in only:
-            runs = [distributions_torch.timed(p) for p in (theirs, made[name])]
-            print(line(name, seconds(runs, turns)), flush=True)
+        yield name, [distributions_torch.timed(p) for p in (theirs, made[name])]
 
 
-BENCHES = {"pyro": bench_pyro, "numpyro": bench_numpyro, "relaxit": bench_relaxit}
+TABLES = {
+    "plain_torch": (against_plain_torch, ["plain torch, ms", "ours in Pyro", "unchecked"]),
+    "plain_jax": (against_plain_jax, ["plain JAX, ms", "ours in NumPyro"]),
+    "pyro": (against_pyro, ["Pyro's own, ms", "ours"]),
+    "numpyro": (against_numpyro, ["NumPyro's own, ms", "ours"]),
+    "relaxit": (against_relaxit, ["relaxit, ms", "ours in Pyro"]),
+}
+HERE = [name for name in TABLES if name != "relaxit"]
 
 
 def main() -> None:
-    """Print a table for each host, and one against relaxit where an interpreter has it."""
+    """Print a table for each contender, relaxit where an interpreter has it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=31)
     parser.add_argument("--only", nargs="+", metavar="CLASS")
-    parser.add_argument("--hosts", nargs="+", choices=BENCHES, default=["pyro", "numpyro"])
+    parser.add_argument("--against", nargs="+", choices=TABLES, default=HERE)
     parser.add_argument("--relaxit-python", metavar="PATH", help="an interpreter with relaxit 1.2")
+    parser.add_argument("--write", action="store_true", help="keep the tables in docs/benchmarks")
     options = parser.parse_args()
-    for host in options.hosts:
-        BENCHES[host](options.turns, options.only)
+    for name in options.against:
+        contests, header = TABLES[name]
+        text = table.markdown(["", *header], rows(contests(), options))
+        text += f"\n\n{remark()}" if name == "pyro" else ""
+        print(text, flush=True)
+        if options.write:
+            others = {"relaxit": version("relaxit")} if name == "relaxit" else None
+            table.write(f"distributions_{name}", text, others)
     if options.relaxit_python:
-        command = [options.relaxit_python, "-m", __spec__.name, "--hosts", "relaxit"]
-        command += ["--turns", str(options.turns)]
+        command = [options.relaxit_python, "-m", __spec__.name, "--against", "relaxit"]
+        command += ["--turns", str(options.turns), *(["--write"] if options.write else [])]
         command += ["--only", *options.only] if options.only else []
         subprocess.run(command, check=True)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

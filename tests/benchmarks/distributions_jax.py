@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from jax.scipy.special import log_ndtr
 
 import relaxppl.numpyro as rx
@@ -142,28 +143,57 @@ MADE: dict[str, Callable[[Array], Any]] = {
 }
 
 
-def ours() -> dict[str, Program]:
+HOSTS: dict[str, Callable[[Array], Any]] = {
+    "RelaxedBernoulli": lambda a: dist.RelaxedBernoulli(T, logits=a),
+}
+"""The one class that NumPyro has, by our name."""
+
+
+def constructors() -> dict[str, Callable[[Array], Any]]:
     """The classes of this library, by the names of PLAIN."""
-    out: dict[str, Program] = {}
-    for name in PLAIN:
-        make = MADE.get(name) or (lambda a, name=name: getattr(rx, name)(T, logits=a))
-        out[name] = lambda a, key, make=make: make(a).rsample(key)
-    return out
+    return {
+        name: MADE.get(name) or (lambda a, name=name: getattr(rx, name)(T, logits=a))
+        for name in PLAIN
+    }
+
+
+def ours() -> dict[str, Program]:
+    """A sample of each class of this library."""
+    made = constructors()
+    return {name: lambda a, key, make=make: make(a).rsample(key) for name, make in made.items()}
+
+
+VECTORS = (
+    "RelaxedOneHotCategorical",
+    "ExpRelaxedOneHotCategorical",
+    "RelaxedOneHotCategoricalStraightThrough",
+    "DecoupledStraightThroughGumbelSoftmax",
+    "CorrelatedRelaxedBernoulli",
+    "InvertibleGaussian",
+    "LogisticNormalSoftmax",
+    "GumbelSoftmaxTopK",
+    "GeneralizedGumbelSoftmax",
+)
+
+
+def compiled(name: str, loss: Callable[[Array, Array], Array]) -> Callable[[], None]:
+    """The compiled gradient of a number in the parameter of a class."""
+    parameter = VECTOR if name.removesuffix(" hard") in VECTORS else SCALAR
+    grad, key = jax.jit(jax.grad(loss)), jax.random.key(2)
+    return lambda: jax.block_until_ready(grad(parameter, key))
 
 
 def timed(name: str, program: Program) -> Callable[[], None]:
     """A compiled function that draws, squares, sums and differentiates."""
-    vector = name.removesuffix(" hard") in (
-        "RelaxedOneHotCategorical",
-        "ExpRelaxedOneHotCategorical",
-        "RelaxedOneHotCategoricalStraightThrough",
-        "DecoupledStraightThroughGumbelSoftmax",
-        "CorrelatedRelaxedBernoulli",
-        "InvertibleGaussian",
-        "LogisticNormalSoftmax",
-        "GumbelSoftmaxTopK",
-        "GeneralizedGumbelSoftmax",
-    )
-    parameter, key = VECTOR if vector else SCALAR, jax.random.key(2)
-    grad = jax.jit(jax.grad(lambda a, key: (program(a, key) ** 2).sum()))
-    return lambda: jax.block_until_ready(grad(parameter, key))
+    return compiled(name, lambda a, key: (program(a, key) ** 2).sum())
+
+
+def scored(name: str, make: Callable[[Array], Any]) -> Callable[[], None]:
+    """A compiled function that draws, scores the draw and differentiates both."""
+
+    def loss(a: Array, key: Array) -> Array:
+        law = make(a)
+        sample = law.rsample(key)
+        return (sample**2).sum() + law.log_prob(sample).sum()
+
+    return compiled(name, loss)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyro.distributions as dist
 import torch
+from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
+from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 from torch.nn import functional
 from torch.special import log_ndtr
 
@@ -135,7 +138,35 @@ PLAIN: dict[str, Program] = {
 }
 
 
-def ours(validate: bool | None) -> dict[str, Program]:
+def hosts(validate: bool | None) -> dict[str, Callable[[], Any]]:
+    """Pyro's own classes, and torch's two that it has no name for, by our names."""
+    t, scalar, vector = TEMPERATURE, {"logits": SCALAR}, {"logits": VECTOR}
+    v = {"validate_args": validate}
+    return {
+        "RelaxedBernoulli": lambda: dist.RelaxedBernoulli(t, **scalar, **v),
+        "LogitRelaxedBernoulli": lambda: LogitRelaxedBernoulli(t, **scalar, **v),
+        "RelaxedBernoulliStraightThrough": lambda: dist.RelaxedBernoulliStraightThrough(
+            t, **scalar, **v
+        ),
+        "RelaxedOneHotCategorical": lambda: dist.RelaxedOneHotCategorical(t, **vector, **v),
+        "ExpRelaxedOneHotCategorical": lambda: ExpRelaxedCategorical(t, **vector, **v),
+        "RelaxedOneHotCategoricalStraightThrough": (
+            lambda: dist.RelaxedOneHotCategoricalStraightThrough(t, **vector, **v)
+        ),
+    }
+
+
+def rejects_itself(make: Callable[[], Any]) -> bool:
+    """Whether the density refuses the law's own sample."""
+    law = make()
+    try:
+        law.log_prob(law.rsample())
+    except ValueError:
+        return True
+    return False
+
+
+def constructors(validate: bool | None) -> dict[str, Callable[[], Any]]:
     """The classes of this library, by the same names."""
     v = {"validate_args": validate}
     t, k = TEMPERATURE, DRAWN
@@ -180,6 +211,12 @@ def ours(validate: bool | None) -> dict[str, Program]:
                 VALUES, t, logits=VECTOR, hard=hard, **v
             ),
         }
+    return made
+
+
+def ours(validate: bool | None) -> dict[str, Program]:
+    """A sample of each class of this library."""
+    made = constructors(validate)
     return {name: lambda make=make: make().rsample() for name, make in made.items()}
 
 
@@ -190,5 +227,18 @@ def timed(program: Program) -> Callable[[], None]:
         for parameter in PARAMETERS:
             parameter.grad = None
         (program() ** 2).sum().backward()
+
+    return run
+
+
+def scored(make: Callable[[], Any]) -> Callable[[], None]:
+    """A function that makes a distribution, draws, scores the draw and differentiates both."""
+
+    def run() -> None:
+        for parameter in PARAMETERS:
+            parameter.grad = None
+        law = make()
+        sample = law.rsample()
+        ((sample**2).sum() + law.log_prob(sample).sum()).backward()
 
     return run
