@@ -13,6 +13,13 @@ import numpy as np
 Run = Callable[[], object]
 
 
+def clock(run: Run) -> float:
+    """The processor's time of one run."""
+    begin = time.process_time()
+    run()
+    return time.process_time() - begin
+
+
 def seconds(runs: Sequence[Run], turns: int, warm: int = 2) -> np.ndarray:
     """The time of each run in each turn, (turns, runs); the turns that warm up are left out."""
     out = []
@@ -21,8 +28,6 @@ def seconds(runs: Sequence[Run], turns: int, warm: int = 2) -> np.ndarray:
         order = range(len(runs))[:: 1 if turn % 2 else -1]
         times = [0.0] * len(runs)
         for i in order:
-            begin = time.process_time()
-            runs[i]()
-            times[i] = time.process_time() - begin
+            times[i] = clock(runs[i])
         out.append(times)
     return np.array(out[warm:])
