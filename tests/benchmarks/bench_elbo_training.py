@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from tests.benchmarks import reference_sbn_jax as reference
+from tests.benchmarks import table
 
 BATCH, CHUNK = 100, 500
 CHEAP: dict[str, dict[str, Any]] = {
@@ -122,13 +123,13 @@ def numerics(backend: str, steps: int, only: list[int]) -> None:
         )
 
 
-def bound(steps: int, seeds: int) -> None:
-    """Print the training bound by option and seed."""
+def bound(steps: int, seeds: int) -> str:
+    """The training bound by option, over seeds, and what is learned with the last."""
     import jax
 
     import relaxppl.numpyro as rx
 
-    images = reference.load_images()
+    images, rows = reference.load_images(), []
     for name, options in CHEAP.items():
         found = []
         for seed in range(seeds):
@@ -136,27 +137,29 @@ def bound(steps: int, seeds: int) -> None:
             start = reference.initial_params(seed, "score")
             *_, (_, params) = numpyro_run(elbo, images, start, steps, seed)
             found.append(reference.full_bound(params, images, jax.random.key(99)))
-        print(
-            f"{name:24s} {np.mean(found):8.2f}  ({', '.join(f'{b:.2f}' for b in found)})"
-            f"  T {float(params['b.estimator.temperature']):.3f}"
-            f"  eta {float(params['b.estimator.eta']):.3f}",
-            flush=True,
-        )
+        own = [f"{float(params[f'b.estimator.{n}']):.3f}" for n in ("temperature", "eta")]
+        rows.append([name, *(f"{b:.2f}" for b in (np.mean(found), *found)), *own])
+    each = [f"seed {seed}" for seed in range(seeds)]
+    return table.markdown(["learned", "mean", *each, "temperature", "eta"], rows)
 
 
 def main() -> None:
     """Run one of the two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["numerics", "bound"])
+    parser.add_argument("what", choices=["numerics", "bound"], nargs="?", default="bound")
     parser.add_argument("--backend", choices=["numpyro", "pyro"], default="numpyro")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", type=int, nargs="+", default=list(range(len(RUNS))))
+    parser.add_argument("--write", action="store_true", help="keep bound's table")
     options = parser.parse_args()
     if options.what == "numerics":
         numerics(options.backend, options.steps or 10_000, options.only)
     else:
-        bound(options.steps or 2_000, options.seeds)
+        text = bound(options.steps or 2_000, options.seeds)
+        print(text)
+        if options.write:
+            table.write("elbo_training", text)
 
 
 if __name__ == "__main__":

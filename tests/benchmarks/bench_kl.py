@@ -3,8 +3,8 @@
 Run by hand, on one thread: ``python -m tests.benchmarks.bench_kl``. The network is
 784-200-40-200-784 with tanh units, batch 100, Adam, on either host; the code is 40 numbers, as one
 simplex of 40 classes, as ten of 4, or as 40 binary ones. ``TraceMeanField_ELBO`` takes the exact
-KL, ``Trace_ELBO`` the log densities at the sample. The two take turns, so that a busy machine slows
-them alike; the figures are the least, the median and the largest ratio over turns of ten steps.
+KL, ``Trace_ELBO`` the log densities at the sample. The two take turns of ten steps, on the
+processor's clock; the ratio is the median, the least and the largest over turns.
 ``--wide`` adds 40 simplexes of 10 classes, a code of 400 numbers.
 """
 
@@ -16,8 +16,6 @@ os.environ.setdefault(
 )
 
 import argparse
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,8 +27,10 @@ import torch
 
 import relaxppl.numpyro as rn
 import relaxppl.pyro as rp
+from tests.benchmarks import table, turns
+from tests.benchmarks.turns import Run
 
-PIXELS, HIDDEN, BATCH, STEPS, BAR = 784, 200, 100, 10, 1.5
+PIXELS, HIDDEN, BATCH, STEPS = 784, 200, 100, 10
 
 CODES: dict[str, tuple[int, int]] = {
     "1 simplex of 40": (1, 40),
@@ -38,8 +38,6 @@ CODES: dict[str, tuple[int, int]] = {
     "40 binary": (40, 1),
 }
 """How many variables of how many classes; one class stands for a binary variable."""
-
-Run = Callable[[], None]
 
 
 def weights(code: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -124,37 +122,29 @@ def pyro_runs(code: tuple[int, int]) -> dict[str, Run]:
     }
 
 
-def seconds(run: Run) -> float:
-    """Time per step."""
-    begin = time.perf_counter()
-    run()
-    return (time.perf_counter() - begin) / STEPS
-
-
 def main() -> None:
     """Print a table of the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--wide", action="store_true", help="add 40 simplexes of 10 classes")
+    parser.add_argument("--write", action="store_true", help="keep the table in docs/benchmarks")
     options = parser.parse_args()
     torch.set_num_threads(1)
     codes = CODES | ({"40 simplexes of 10": (40, 10)} if options.wide else {})
-    print(
-        f"{'':8s} {'':20s} {'exact ms':>9s} {'sampled':>9s} {'x min':>6s} {'med':>6s} {'max':>6s}"
-    )
-    for host, make in (("numpyro", numpyro_runs), ("pyro", pyro_runs)):
-        for name, code in codes.items():
+    rows = []
+    for name, code in codes.items():
+        rows.append([name])
+        for make in (numpyro_runs, pyro_runs):
             runs = make(code)
-            for run in runs.values():
-                run()
-            turns = [[seconds(run) for run in runs.values()] for _ in range(options.turns)]
-            exact, sampled = np.array(turns).T
-            ratio = exact / sampled
-            print(
-                f"{host:8s} {name:20s} {1e3 * exact.min():9.2f} {1e3 * sampled.min():9.2f} "
-                f"{ratio.min():6.2f} {np.median(ratio):6.2f} {ratio.max():6.2f}"
-                f"{'' if np.median(ratio) <= BAR else f'   above the bar of {BAR}'}"
-            )
+            exact, sampled = turns.seconds([runs["exact"], runs["sampled"]], options.turns).T
+            rows[-1] += [f"{1e3 * np.median(sampled) / STEPS:.2f}", table.spread(exact / sampled)]
+    header = ["code"]
+    for host in ("NumPyro", "Pyro"):
+        header += [f"{host}, sampled, ms", "exact, sampled = 1"]
+    text = table.markdown(header, rows)
+    print(text)
+    if options.write:
+        table.write("kl", text)
 
 
 if __name__ == "__main__":

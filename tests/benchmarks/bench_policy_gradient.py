@@ -1,15 +1,20 @@
 """One RELAX update against the episode's length, and the two backends' time for its parts.
 
-Run by hand: ``python -m tests.benchmarks.bench_policy_gradient``. The lengths, and then the
-backends, take turns, so that a busy machine slows them alike.
+Run by hand, on one thread: ``python -m tests.benchmarks.bench_policy_gradient``. The lengths, and
+then the backends, take turns on the processor's clock.
 """
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+)
+
 import argparse
-import resource
-import statistics
-import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,6 +28,7 @@ from models.policy_gradient.rollout import Segment
 from relaxppl import ops
 from relaxppl.estimators import network, rebar
 from relaxppl.estimators.laws import Draw, OneHotCategorical
+from tests.benchmarks import table, turns
 
 LENGTHS = (100, 200, 400, 800, 1600, 3200)
 
@@ -38,43 +44,31 @@ def episode(length: int) -> Segment:
     return Segment(features, actions, np.ones((length, 1), np.float32), features, ends, cut)
 
 
-def seconds(work: Any) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def lengths(rounds: int) -> None:
-    """Prints the time of a whole update: policy, critic and control variate."""
-    agents = {}
-    for name in ("a2c", "relax"):
-        settings = Settings("CartPole-v1", name, 0, 1, 5e-3, 0.99)
-        agents[name] = Agent(settings, 4, 2)
-    episodes = {length: episode(length) for length in LENGTHS}
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found: dict[tuple[str, int], list[float]] = {}
-    for _ in range(rounds):
-        for length, segment in episodes.items():
-            for name, agent in agents.items():
-                took = seconds(lambda agent=agent, segment=segment: agent.update(segment))
-                found.setdefault((name, length), []).append(1e3 * took)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"{'one update':>10s}{'relax min':>12s}{'median':>10s}{'a2c min':>12s}{'median':>10s}")
+def lengths(rounds: int) -> str:
+    """The time of a whole update: policy, critic and control variate."""
+    runs: dict[tuple[str, int], turns.Run] = {}
+    for name in ("relax", "a2c"):
+        agent = Agent(Settings("CartPole-v1", name, 0, 1, 5e-3, 0.99), 4, 2)
+        for length in LENGTHS:
+            segment = episode(length)
+            runs[name, length] = lambda agent=agent, segment=segment: agent.update(segment)
+    found = turns.seconds(list(runs.values()), rounds).T
+    times = dict(zip(runs, 1e3 * found, strict=True))
+    rows = []
     for length in LENGTHS:
-        line = f"{length:5d} steps"
-        for name in ("relax", "a2c"):
-            each = found[name, length]
-            line += f"{min(each):9.2f} ms{statistics.median(each):7.2f} ms"
-        print(line)
-    best = [min(found["relax", length]) for length in LENGTHS]
+        relax, a2c = times["relax", length], times["a2c", length]
+        cells = [f"{np.median(relax):.2f}", f"{np.median(a2c):.2f}", table.spread(relax / a2c)]
+        rows.append([f"{length} steps", *cells])
+    best = [times["relax", length].min() for length in LENGTHS]
     slope, start = np.polyfit(LENGTHS, best, 1)
     worst = max(abs(slope * n + start - ms) / ms for n, ms in zip(LENGTHS, best, strict=True))
-    print(f"relax: {start:.2f} ms + {1e3 * slope:.2f} us a step, within {100 * worst:.0f} %")
-    print(f"memory: the process grew by {grown:.0f} MiB while all of them ran")
+    fitted = f"The least times of RELAX follow {start:.2f} ms + {1e3 * slope:.2f} µs a step"
+    header = ["one update", "RELAX, ms", "A2C, ms", "RELAX, A2C = 1"]
+    return f"{table.markdown(header, rows)}\n\n{fitted}, within {100 * worst:.0f} %."
 
 
-def backends(rounds: int, length: int = 512, width: int = 4) -> None:
-    """Prints the time of RELAX's local gradients, and of choosing actions, on torch and JAX."""
+def backends(rounds: int, length: int = 512, width: int = 4) -> str:
+    """The time of RELAX's local gradients, and of choosing actions, on torch and JAX."""
     rng = np.random.default_rng(0)
     rows = [
         rng.normal(size=(length, 2)),
@@ -112,31 +106,32 @@ def backends(rounds: int, length: int = 512, width: int = 4) -> None:
         with torch.no_grad():
             return (torch.tanh(torch.from_numpy(seen) @ torch_w[0]) @ torch_w[1]).argmax(-1).numpy()
 
-    work = {
-        "gradient, torch": lambda: relax(*in_torch),
-        "gradient, jax": lambda: jax.block_until_ready(compiled(*in_jax)),
-        "actions, torch": act,
-        "actions, jax": lambda: np.asarray(logits(seen, *jax_w)),
+    work: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        f"local gradients of {length} steps": (
+            lambda: relax(*in_torch),
+            lambda: jax.block_until_ready(compiled(*in_jax)),
+        ),
+        f"actions of {width} environments": (act, lambda: np.asarray(logits(seen, *jax_w))),
     }
-    found: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(rounds):
-        for name, one in work.items():
-            found[name].append(1e6 * seconds(one))
-    for name, each in found.items():
-        print(f"{name:16s} min {min(each):8.1f} us   median {statistics.median(each):8.1f} us")
-    least = {name: min(each) for name, each in found.items()}
-    for host in ("torch", "jax"):
-        whole = least[f"gradient, {host}"] + least[f"actions, {host}"] * length / width
-        print(f"{host}: {whole / 1e3:.2f} ms for {length} steps of {width} environments")
+    rows = []
+    for name, (in_one, in_other) in work.items():
+        one, other = 1e6 * turns.seconds([in_one, in_other], rounds).T
+        ratio = table.spread(other / one)
+        rows.append([name, f"{np.median(one):.0f}", f"{np.median(other):.0f}", ratio])
+    return table.markdown(["", "torch, µs", "JAX, µs", "JAX, torch = 1"], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
-    given = parser.parse_args()
+    """Print the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=20)
+    parser.add_argument("--write", action="store_true", help="keep the tables in docs/benchmarks")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    lengths(given.rounds)
-    backends(10 * given.rounds)
+    text = f"{lengths(options.turns)}\n\n{backends(10 * options.turns)}"
+    print(text)
+    if options.write:
+        table.write("policy_gradient", text)
 
 
 if __name__ == "__main__":
