@@ -16,7 +16,6 @@ import pyro
 import pytest
 import torch
 from pyro.poutine.subsample_messenger import SubsampleMessenger
-from torch.autograd import forward_ad
 
 import relaxppl
 
@@ -44,7 +43,6 @@ IMPORTED = {
 ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_base": (torch.ones(2).expand(3, 2),),
     "_batch_shape": (numpyro.distributions.Normal(),),
-    "_current_level": (forward_ad,),
     "_get_checked_instance": (torch.distributions.Distribution,),
     "_guess_max_plate_nesting": (pyro.infer.Trace_ELBO(),),
     "_mask": (

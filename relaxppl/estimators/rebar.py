@@ -51,27 +51,6 @@ def control(
     }
 
 
-def control_and_tangents(
-    draws: Mapping[str, Draw],
-    cost: Cost,
-    temperatures: Mapping[str, Array],
-    free: Mapping[str, Array] | None = None,
-) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
-    """Returns the controls, and by site their derivatives in that site's temperature.
-
-    Forward over reverse: a temperature is one number, so its tangent costs one more pass.
-    """
-    tangents = {}
-    controls: dict[str, Array] = {}
-    for name, temperature in temperatures.items():
-
-        def along(value: Array, name: str = name) -> dict[str, Array]:
-            return control(draws, cost, {**temperatures, name: value}, free)
-
-        controls, tangents[name] = ops.jvp(along, temperature, 0.0 * temperature + 1.0)
-    return controls, tangents
-
-
 def network_control(
     draw: Draw, network: Callable[[Array], Array], free: Array | None = None
 ) -> Array:
@@ -95,25 +74,29 @@ def network_control(
     return draw.pull(unconditional, conditional) - value * draw.score()
 
 
-def variance_gradients(
-    local: Mapping[str, Array],
-    etas: Mapping[str, Array],
-    controls: Mapping[str, Array],
-    tangents: Mapping[str, Mapping[str, Array]],
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Returns the gradients of V = sum |h|^2 in the etas and in the temperatures.
+def gradients_in_etas(
+    local: Mapping[str, Array], controls: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Returns the gradients of V = sum |h|^2 in the factors of the control variates.
 
-    The mean of h does not depend on either, so that V's gradient is the variance's.
+    The mean of h depends neither on them nor on temperatures: V's gradient is the variance's.
 
     :param local: h by site.
-    :param etas: the factor e of each site.
-    :param controls: the controls, the derivatives of h in e.
-    :param tangents: by temperature, the derivatives of the controls; see
-        :func:`control_and_tangents`.
+    :param controls: the controls, the derivatives of h in the factors.
     """
-    in_eta = {n: 2.0 * total(local[n] * b) for n, b in controls.items()}
-    in_temperature = {
-        t: sum(2.0 * etas[n] * total(local[n] * d) for n, d in along.items())
-        for t, along in tangents.items()
-    }
-    return in_eta, in_temperature
+    return {n: 2.0 * total(local[n] * b) for n, b in controls.items()}
+
+
+def gradients_in_temperatures(
+    local: Mapping[str, Array],
+    etas: Mapping[str, Array],
+    pullback: Callable[[dict[str, Array]], dict[str, Array]],
+) -> dict[str, Array]:
+    """Returns the gradients of V = sum |h|^2 in the temperatures.
+
+    :param local: h by site.
+    :param etas: the factor of each site's control.
+    :param pullback: from cotangents of the controls to gradients in the temperatures. Reverse
+        mode over reverse mode takes one pass for them all.
+    """
+    return pullback({n: 2.0 * eta * local[n] for n, eta in etas.items()})

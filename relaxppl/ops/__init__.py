@@ -20,7 +20,7 @@ _ELEMENTWISE = (
 _ALONG_ONE_AXIS = "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp"
 _SHAPE = "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot"
 _LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
-_TYPE_AND_GRAPH = "cast like tiny eps stop_gradient value_and_grad jvp vjp"
+_TYPE_AND_GRAPH = "cast like tiny eps stop_gradient value_and_grad vjp"
 NAMES = frozenset(
     name
     for group in (_ELEMENTWISE, _ALONG_ONE_AXIS, _SHAPE, _LINEAR_ALGEBRA, _TYPE_AND_GRAPH)

@@ -161,8 +161,3 @@ def vjp(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Evaluates fn at x; returns its value and the function that pulls a cotangent back to x."""
     value, pullback = jax.vjp(fn, x)
     return value, lambda cotangent: pullback(cotangent)[0]
-
-
-def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
-    """Evaluates fn at x and its derivative along tangent."""
-    return jax.jvp(fn, (x,), (tangent,))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from torch.autograd import forward_ad
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
@@ -177,7 +176,7 @@ def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     """Evaluates ``fn(x) -> (scalar, aux)``; returns the scalar, its gradient in x, and aux.
 
     x and aux may be any pytrees of tensors; a tensor that the scalar does not use has gradient
-    zero. Nests in itself and in :func:`jvp`. Nothing but x is differentiated, so that tensors which
+    zero. Nests in itself and in :func:`vjp`. Nothing but x is differentiated, so that tensors which
     ``fn`` closes over cost nothing.
     """
     # autograd.grad rather than torch.func.grad: under the latter's wrappers the programs of a host
@@ -195,7 +194,7 @@ def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
             grads = _grad(value, leaves, nested)
     finally:
         _nesting.depth -= 1
-    return value if nested else _without_graph(value), tree_unflatten(grads, spec), aux
+    return value if nested else value.detach(), tree_unflatten(grads, spec), aux
 
 
 class _Nesting(threading.local):
@@ -206,15 +205,8 @@ _nesting = _Nesting()
 
 
 def _leaf(x: Any) -> Any:
-    """A new leaf of the graph with x's value and, inside jvp, its tangent."""
-    return _without_graph(x).requires_grad_()
-
-
-def _without_graph(x: Any) -> Any:
-    # detach() drops the tangent of forward mode too; that one must stay.
-    primal, tangent = forward_ad.unpack_dual(x) if forward_ad._current_level >= 0 else (x, None)
-    detached = primal.detach()
-    return detached if tangent is None else forward_ad.make_dual(detached, tangent.detach())
+    """A new leaf of the graph with x's value."""
+    return x.detach().requires_grad_()
 
 
 def _grad(value: Any, leaves: list[Any], create_graph: bool) -> list[Any]:
@@ -257,24 +249,3 @@ def vjp(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
         return tree_unflatten(pulled, spec)
 
     return tree_unflatten([value.detach() for value in values], out_spec), pullback
-
-
-def jvp(fn: Callable[[Any], Any], x: Any, tangent: Any) -> tuple[Any, Any]:
-    """Evaluates fn at x and its derivative along tangent; all three may be pytrees.
-
-    It does not nest.
-    """
-    # Dual numbers rather than torch.func.jvp, under whose wrappers programs of the host and
-    # autograd.grad do not run.
-    leaves, spec = tree_flatten(x)
-    tangents = tree_flatten(tangent)[0]
-    with forward_ad.dual_level():
-        pairs = zip(leaves, tangents, strict=True)
-        out = fn(tree_unflatten([forward_ad.make_dual(*pair) for pair in pairs], spec))
-        values, spec = tree_flatten(out)
-        duals = [forward_ad.unpack_dual(value) for value in values]
-    primals = [dual.primal for dual in duals]
-    derivatives = [
-        torch.zeros_like(dual.primal) if dual.tangent is None else dual.tangent for dual in duals
-    ]
-    return tree_unflatten(primals, spec), tree_unflatten(derivatives, spec)

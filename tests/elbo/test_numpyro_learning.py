@@ -27,21 +27,48 @@ def is_own(name):
     return ".estimator." in name or ".baseline." in name
 
 
-@pytest.mark.parametrize("name", LEARNING)
+def offsets():
+    """Three levels whose logits take an added parameter: its gradient is -h, element by element."""
+
+    def model():
+        with numpyro.plate("rows", 3):
+            a = numpyro.sample("a", dist.Bernoulli(0.4))
+            b = numpyro.sample("b", dist.Bernoulli(logits=0.3 * a))
+            c = numpyro.sample("c", dist.Bernoulli(logits=0.5 * b - 0.2))
+            numpyro.sample("x", dist.Normal(a * c - b * c + 0.5 * b, 0.5), obs=0.8 * jnp.ones(3))
+
+    def guide():
+        h = {n: numpyro.param(n, jnp.zeros(3)) for n in ("h_a", "h_b", "h_c")}
+        with numpyro.plate("rows", 3):
+            a = numpyro.sample("a", dist.Bernoulli(logits=0.3 + h["h_a"]))
+            b = numpyro.sample("b", dist.Bernoulli(logits=1.2 * a - 0.5 + h["h_b"]))
+            numpyro.sample("c", dist.Bernoulli(logits=a - b + h["h_c"]))
+
+    return model, guide, {n: jnp.zeros(3) for n in ("h_a", "h_b", "h_c")}
+
+
+# The logits of the vector's only site are a parameter, and its other terms do not touch them.
+PROGRAMS = {
+    **{n: (e, VECTOR.model, VECTOR.guide, VECTOR.values()) for n, e in LEARNING.items()},
+    "levels": (LEARNING["rebar"], *offsets()),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_gradient_of_own_parameters_is_that_of_the_variance(name):
-    """In the logits V = |dL/dlogits|^2, which the loss of one level gives as a gradient."""
-    elbo, case = LEARNING[name], VECTOR
-    guide = elbo.prepare(case.guide)
-    own, key = own_parameters(elbo, case.guide), jax.random.key(3)
+    """V is the sum over the sites of |dL/dlogits|^2."""
+    elbo, model, guide, values = PROGRAMS[name]
+    guide = elbo.prepare(guide)
+    own, key = own_parameters(elbo, guide.guide), jax.random.key(3)
 
     def loss(own, params):
-        return elbo.loss(key, {**params, **own}, case.model, guide)
+        return elbo.loss(key, {**params, **own}, model, guide)
 
     def variance(own):
-        # The logits of the only site are a parameter, and its other terms do not touch them.
-        return jnp.sum(jax.grad(loss, argnums=1)(own, case.values())["q"] ** 2)
+        gradients = jax.grad(loss, argnums=1)(own, values)
+        return sum(jnp.sum(g**2) for n, g in gradients.items() if n == "q" or n.startswith("h_"))
 
-    ours = jax.jit(jax.grad(loss))(own, case.values())
+    ours = jax.jit(jax.grad(loss))(own, values)
     flat, unravel = ravel_pytree(own)
     at = jax.jit(jax.vmap(lambda x: variance(unravel(x))))
     steps = 1e-5 * jnp.eye(len(flat))

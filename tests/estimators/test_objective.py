@@ -57,9 +57,11 @@ def test_gradients_of_the_variance(backend, law, coupled):
         k: make(v + 0.3 * rng.normal(size=v.shape)) for k, v in network.initial(3, 2).items()
     }
     h, _ = variance(draws, cost, rewards, free, etas, temperatures, weights)
-    controls, tangents = rebar.control_and_tangents(draws, cost, temperatures, free)
-    controls, tangents = _detached(controls), _detached(tangents)
-    in_eta, in_temperature = rebar.variance_gradients(h, etas, controls, tangents)
+    controls, to_temperatures = ops.vjp(
+        lambda given: rebar.control(draws, cost, given, free), temperatures
+    )
+    in_eta = rebar.gradients_in_etas(h, controls)
+    in_temperature = rebar.gradients_in_temperatures(h, etas, to_temperatures)
     own = None if free is None else free["a"]
     _, pullback = ops.vjp(
         lambda w: rebar.network_control(draws["a"], network.on_site(w, 1), own), weights
@@ -123,9 +125,3 @@ def test_pulled_paths_are_those_of_the_latents(backend):
 
         expected = ops.value_and_grad(paths, made.logits)[1]
         np.testing.assert_allclose(draw.pull(free, conditional), expected, atol=1e-12)
-
-
-def _detached(tree):
-    if isinstance(tree, dict):
-        return {name: _detached(x) for name, x in tree.items()}
-    return tree.detach() if isinstance(tree, torch.Tensor) else tree

@@ -77,7 +77,9 @@ class LocalGradients:
             found.update(self._relaxed(level))
         for name in self.plan.networks:
             if name not in self.plan.soft:
-                found.update(self._with_controls((name,), {}, {}))
+                h, network_of = self._without_program(name)
+                found[name] = stop_gradient(h)
+                self._teach(name, network_of(2.0 * found[name]))
         return found
 
     def antithetic(self) -> dict[str, jax.Array]:
@@ -138,16 +140,18 @@ class LocalGradients:
 
     def _relaxed(self, level: tuple[str, ...]) -> dict[str, jax.Array]:
         draws = {name: self._draw(name) for name in level}
-        temperatures = {name: self._temperature(name) for name in level}
         free = None if self.options.coupled else {name: self._free(name) for name in level}
+        moved = self.program.structure.downstream(frozenset(level))
+        # A downstream draw must not first be made inside a transformation.
+        below = {n: self._draw(n) for n in moved if n in self.laws and self.laws[n].relaxable}
+        temperatures = {name: self._temperature(name) for name in draws | below}
 
-        def soft_value(name: str, fn: Any) -> jax.Array | None:
-            law = self.laws.get(name)
-            if law is None or not law.relaxable:
-                return None
-            return self._draw(name).soft(self._temperature(name), law_of(fn))
+        def cost(x: dict[str, jax.Array], temperatures: dict[str, jax.Array]) -> Any:
+            def soft_value(name: str, fn: Any) -> jax.Array | None:
+                if name not in below:
+                    return None
+                return below[name].soft(temperatures[name], law_of(fn))
 
-        def cost(x: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
             try:
                 return self._site_costs(level, x, soft_value)
             except TypeError as error:
@@ -158,56 +162,56 @@ class LocalGradients:
                     "write it with one-hot or 0/1 arithmetic"
                 ) from error
 
-        # A downstream draw must not first be made inside a transformation.
-        for name in self.program.structure.downstream(frozenset(level)):
-            if name in self.laws and self.laws[name].relaxable:
-                self._draw(name)
+        def controls_at(learned: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            given = {**temperatures, **learned}
+            return rebar.control(draws, lambda x: cost(x, given), given, free)
 
-        if self.tangents is False or not set(level) & set(self.learning):
-            return self._with_controls(level, rebar.control(draws, cost, temperatures, free), {})
+        rest, networks, etas = {}, {}, {}
+        for name in level:
+            rest[name], networks[name] = self._without_program(name)
+            eta = self._parameter(name, "eta")
+            etas[name] = jnp.asarray(self.options.eta) if eta is None else stop_gradient(eta)
+        learned = {n: temperatures[n] for n in self.learning if n in temperatures}
+
+        def whole(controls: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            return {n: stop_gradient(rest[n] + etas[n] * controls[n]) for n in level}
 
         def full() -> tuple[Any, Any]:
-            return rebar.control_and_tangents(draws, cost, temperatures, free)
+            controls, pullback = ops.vjp(controls_at, learned)
+            return controls, rebar.gradients_in_temperatures(whole(controls), etas, pullback)
 
         def cheap() -> tuple[Any, Any]:
-            controls = rebar.control(draws, cost, temperatures, free)
-            zeros = jax.tree.map(jnp.zeros_like, controls)
-            return controls, dict.fromkeys(temperatures, zeros)
+            return controls_at({}), jax.tree.map(jnp.zeros_like, learned)
 
-        if self.tangents is True:
-            controls, tangents = full()
+        in_temperature: dict[str, jax.Array] = {}
+        if self.tangents is False or not learned:
+            controls = controls_at({})
+        elif self.tangents is True:
+            controls, in_temperature = full()
         else:
-            controls, tangents = jax.lax.cond(self.tangents, full, cheap)
-        return self._with_controls(level, controls, tangents)
-
-    def _with_controls(
-        self,
-        names: tuple[str, ...],
-        controls: dict[str, jax.Array],
-        tangents: dict[str, dict[str, jax.Array]],
-    ) -> dict[str, jax.Array]:
-        """Returns h = R score + e control + network's, and what its square teaches."""
-        found, etas, pullbacks = {}, {}, {}
-        for name in names:
-            draw = self._draw(name)
-            h = self.rewards[name] * draw.score()
-            if name in controls:
-                eta = self._parameter(name, "eta")
-                etas[name] = jnp.asarray(self.options.eta) if eta is None else stop_gradient(eta)
-                h = h + etas[name] * controls[name]
-            if name in self.plan.networks:
-                more, pullbacks[name] = self._network(name)
-                h = h + more
-            found[name] = stop_gradient(h)
-        in_eta, in_temperature = rebar.variance_gradients(found, etas, controls, tangents)
-        for which, gradients in (("eta", in_eta), ("temperature", in_temperature)):
-            for name, gradient in gradients.items():
-                if self._parameter(name, which) is not None:
-                    self.taught[f"{name}.estimator.{which}"] = gradient
-        for name, pullback in pullbacks.items():
-            for key, gradient in pullback(2.0 * found[name]).items():
-                self.taught[f"{name}.estimator.{key}"] = gradient
+            controls, in_temperature = jax.lax.cond(self.tangents, full, cheap)
+        found = whole(controls)
+        for name, gradient in in_temperature.items():
+            self._teach(name, {"temperature": gradient})
+        for name, gradient in rebar.gradients_in_etas(found, controls).items():
+            if self._parameter(name, "eta") is not None:
+                self._teach(name, {"eta": gradient})
+            self._teach(name, networks[name](2.0 * found[name]))
         return found
+
+    def _teach(self, name: str, gradients: dict[str, jax.Array]) -> None:
+        """Adds to V's gradients in a site's parameters: a temperature acts in the levels above."""
+        for which, gradient in gradients.items():
+            key = f"{name}.estimator.{which}"
+            self.taught[key] = self.taught.get(key, 0.0) + gradient
+
+    def _without_program(self, name: str) -> tuple[jax.Array, Any]:
+        """Returns h without the program's control, and the pullback of the network's part."""
+        h = self.rewards[name] * self._draw(name).score()
+        if name not in self.plan.networks:
+            return h, lambda cotangent: {}
+        more, pullback = self._network(name)
+        return h + more, pullback
 
     def _network(self, name: str) -> tuple[jax.Array, Any]:
         """Returns the network's part of h, and its pullback to the network's parameters."""

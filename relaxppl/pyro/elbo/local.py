@@ -131,30 +131,28 @@ class Pathwise:
         for name in dict.fromkeys(self.soft + self.networks):
             site = self.program.sites[name]
             local[name] = site.aligned(reward(self.program, site)) * self.draw(name).score()
-        taught = []
+        # A level is done before the next begins: its graph is as large as all that lies below.
         for level in levels(self.program.sites, self.soft):
             controls, pullback = self._controls(level)
             etas = {name: self.eta(name) for name in level}
             for name in level:
                 local[name] = local[name] + etas[name] * controls[name]
-            taught.append((etas, controls, pullback))
+                if name in self.networks:
+                    local[name] = local[name] + self._network(name, local[name])
+            if self.learning:
+                self._teach(local, etas, controls, pullback)
         for name in self.networks:
-            local[name] = local[name] + self._network(name, local[name])
-        if self.learning:
-            for etas, controls, pullback in taught:
-                self._teach({name: local[name] for name in controls}, etas, controls, pullback)
+            if name not in self.soft:
+                local[name] = local[name] + self._network(name, local[name])
         return local
 
     def _teach(self, local: Tensors, etas: Tensors, controls: Tensors, pullback: Any) -> None:
-        """Hands on the gradients of V = sum |h|^2 in eta and in the temperatures.
-
-        The mean of h depends on neither, so V's gradient is the variance's.
-        """
-        for name, control in controls.items():
-            self.own.learn(f"{name}.estimator.eta", 2.0 * (local[name] * control).sum())
+        """Hands on the gradients of V = sum |h|^2 in a level's etas and in the temperatures."""
+        for name, gradient in rebar.gradients_in_etas(local, controls).items():
+            self.own.learn(f"{name}.estimator.eta", gradient)
         if self.tangents:
-            cotangent = {name: 2.0 * etas[name] * local[name] for name in controls}
-            for name, gradient in pullback(cotangent).items():
+            in_temperature = rebar.gradients_in_temperatures(local, etas, pullback)
+            for name, gradient in in_temperature.items():
                 self.own.learn(f"{name}.estimator.temperature", gradient)
 
     def _controls(self, level: tuple[str, ...]) -> tuple[Tensors, Any]:

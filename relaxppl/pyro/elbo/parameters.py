@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -35,7 +36,7 @@ class Own:
     ) -> torch.Tensor:
         """Returns a parameter of the dtype and device of ``like``, without its graph.
 
-        :param initial: its first value.
+        :param initial: its first value, or a function that makes it when it is wanted.
         :param learning: whether it learns in this step. If not, SVI does not get to see it: an
             optimiser with momentum would move it all the same.
         """
@@ -43,7 +44,11 @@ class Own:
         if not learning and name in store:
             return store[name].detach().to(like)
         if name not in self._read:
-            start = torch.as_tensor(initial, dtype=like.dtype, device=like.device)
+
+            def start() -> torch.Tensor:
+                value = initial() if callable(initial) else initial
+                return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
             constraint = constraints.positive if positive else constraints.real
             self._read[name] = pyro.param(name, start, constraint=constraint)
         return self._read[name].detach().to(like)
@@ -55,8 +60,12 @@ class Own:
 
     def network(self, prefix: str, features: int, hidden: int, like: torch.Tensor) -> Any:
         """Returns the parameters of a default network, by their short names."""
-        initial = network.initial(features, hidden)
-        return {key: self.read(f"{prefix}.{key}", value, like) for key, value in initial.items()}
+        # At every step but the first the values are there; to draw them takes as long as a step.
+        initial = functools.cache(lambda: network.initial(features, hidden))
+        return {
+            key: self.read(f"{prefix}.{key}", lambda key=key: initial()[key], like)
+            for key in network.initial(1, 1)
+        }
 
 
 def side_input(site: Site) -> torch.Tensor | None:
