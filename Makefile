@@ -22,6 +22,10 @@ PYTEST_WORKERS ?= 2
 DEMO_OUT ?= out/demo
 DOCS_STAMP := $(VENV)/.relaxppl-docs-installed
 BENCHMARKS = $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/bench_*.py))
+RELAXIT := .venv-relaxit
+STORCHASTIC := .venv-storchastic
+RELAXIT_PYTHON ?= $(RELAXIT)/bin/python
+STORCHASTIC_PYTHON ?= $(STORCHASTIC)/bin/python
 WHEEL_FILES := tests models docs README.md CHANGELOG.md CITATION.cff LICENSE Makefile pyproject.toml \
 	constraints.txt
 ARVIZ1 := .venv-arviz1
@@ -95,8 +99,32 @@ docs: $(DOCS_STAMP)
 	$(PY) -m sphinx -b html -W --keep-going -q docs out/docs
 	@echo "out/docs/index.html"
 
-bench: $(STAMP)
-	for name in $(BENCHMARKS); do OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks.$$name; done
+# What is only compared with has an environment of its own: storchastic patches torch.
+define peer-env
+	$(BASE_PYTHON) -m venv --clear $(1)
+	$(1)/bin/pip install --disable-pip-version-check -q "$$(grep '^torch==' constraints.txt)"
+	$(1)/bin/pip install --disable-pip-version-check -q -c constraints.txt $(2)
+	@touch $@
+endef
+
+$(RELAXIT)/.relaxppl-installed: constraints.txt
+	$(call peer-env,$(RELAXIT),relaxit==1.2)
+
+$(STORCHASTIC)/.relaxppl-installed: constraints.txt
+	$(call peer-env,$(STORCHASTIC),storchastic==0.3.7)
+
+relaxit-env: $(RELAXIT)/.relaxppl-installed
+storchastic-env: $(STORCHASTIC)/.relaxppl-installed
+
+BENCH_bench_distributions = --relaxit-python $(RELAXIT_PYTHON)
+BENCH_bench_storchastic = --python $(STORCHASTIC_PYTHON)
+BENCH_bench_kl := --wide
+
+# RELAXIT_PYTHON=... and STORCHASTIC_PYTHON=... take an environment that there is already.
+bench: $(STAMP) $(if $(filter $(RELAXIT)/%,$(RELAXIT_PYTHON)),relaxit-env) \
+		$(if $(filter $(STORCHASTIC)/%,$(STORCHASTIC_PYTHON)),storchastic-env)
+	$(foreach name,$(BENCHMARKS),\
+		OMP_NUM_THREADS=1 $(PY) -m tests.benchmarks.$(name) $(BENCH_$(name)) --write;)
 
 # The tests run in a folder without relaxppl/, so that it is the wheel that they import. CI has run
 # all of them already: WHEEL_TESTS=tests runs all again.
@@ -114,4 +142,4 @@ wheel: $(STAMP)
 		-n $(PYTEST_WORKERS) $(WHEEL_TESTS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel $(ARVIZ1) out build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-wheel $(ARVIZ1) $(RELAXIT) $(STORCHASTIC) out build dist *.egg-info
