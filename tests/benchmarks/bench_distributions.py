@@ -40,7 +40,7 @@ def rows(contests: Iterable[Contest], options: argparse.Namespace) -> Iterator[l
     for name, runs in contests:
         if options.only and name.removesuffix(", unchecked") not in options.only:
             continue
-        times = turns.seconds(runs, options.turns)
+        times = turns.seconds(runs, options.turns, at_least=0.01)
         ratios = [table.spread(other / times[:, 0]) for other in times[:, 1:].T]
         yield [name, f"{1e3 * np.median(times[:, 0]):.2f}", *ratios]
 
@@ -121,7 +121,7 @@ HERE = [name for name in TABLES if name != "relaxit"]
 def main() -> None:
     """Print a table for each contender, relaxit where an interpreter has it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=31)
+    parser.add_argument("--turns", type=int, default=21)
     parser.add_argument("--only", nargs="+", metavar="CLASS")
     parser.add_argument("--against", nargs="+", choices=TABLES, default=HERE)
     parser.add_argument("--relaxit-python", metavar="PATH", help="an interpreter with relaxit 1.2")
