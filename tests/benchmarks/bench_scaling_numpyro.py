@@ -104,6 +104,4 @@ def host() -> scaling.Host:
 
 
 if __name__ == "__main__":
-    # The first compilation of a process pays for more than itself.
-    start("REBAR", scaling.Case(), host().cpu)
     scaling.main(host(), "scaling_numpyro", __doc__.splitlines()[0])
