@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Distribution
+from numpyro.distributions import Distribution, ExpandedDistribution
 from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
@@ -39,6 +40,8 @@ class RelaxedDistribution(Shell, Distribution):
         # The host's message does not say what is allowed.
         with jax.ensure_compile_time_eval():
             for name, value in self.get_args().items():
+                if value.size == 0:  # The host's constraints on vectors fail on an empty batch.
+                    continue
                 valid = self.arg_constraints[name](value)
                 if not not_jax_tracer(valid):
                     if strict:
@@ -53,6 +56,13 @@ class RelaxedDistribution(Shell, Distribution):
             return self.law.batch_shape
         except AttributeError:  # A transformation's placeholder stands for a parameter.
             return self._batch_shape
+
+    def expand(self, batch_shape: Sequence[int]) -> Distribution:
+        batch_shape = tuple(batch_shape)
+        return self if batch_shape == self.batch_shape else _Expanded(self, batch_shape)
+
+    def _validate_sample(self, value: Any) -> Any:
+        return super()._validate_sample(value) if jnp.size(value) else jnp.asarray(True)
 
     def draw_noise(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Returns the noise of one sample, (*sample_shape, *batch_shape, *noise_shape).
@@ -89,6 +99,21 @@ class RelaxedDistribution(Shell, Distribution):
 
     def _argument(self, value: Any) -> jax.Array:
         return jnp.asarray(value)
+
+
+class _Expanded(ExpandedDistribution):
+    """The host's, whose ``enumerate_support`` takes the values for scalars that do not vary."""
+
+    def expand(self, batch_shape: Sequence[int]) -> Distribution:
+        batch_shape = tuple(batch_shape)
+        return self if batch_shape == self.batch_shape else _Expanded(self, batch_shape)
+
+    def enumerate_support(self, expand: bool = True) -> jax.Array:
+        values = jnp.asarray(self.base_dist.enumerate_support(expand=False))
+        batch, event = tuple(self.batch_shape), tuple(self.event_shape)
+        missing = 1 + len(batch) + len(event) - values.ndim
+        values = values.reshape(values.shape[:1] + (1,) * missing + values.shape[1:])
+        return jnp.broadcast_to(values, values.shape[:1] + batch + event) if expand else values
 
 
 def _as_array(value: Any, dtype: Any) -> jax.Array:

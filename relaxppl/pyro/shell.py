@@ -50,13 +50,14 @@ class RelaxedDistribution(Shell, TorchDistribution):
         # The host's message does not say what is allowed.
         for name, requirement in self.arg_constraints.items():
             value = self.__dict__.get(name)
-            if value is None or _inside_vmap(value):
+            # torch's constraints on matrices fail on an empty batch.
+            if value is None or _inside_vmap(value) or value.numel() == 0:
                 continue
             if not satisfied(requirement, value):
                 raise self.refusal(name, value)
 
     def _validate_sample(self, value: torch.Tensor) -> None:
-        if not _inside_vmap(value, *self._parameters().values()):
+        if value.numel() and not _inside_vmap(value, *self._parameters().values()):
             super()._validate_sample(value)
 
     def _parameters(self) -> dict[str, torch.Tensor]:

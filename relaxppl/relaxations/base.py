@@ -267,11 +267,14 @@ class Relaxation:
 
     def cdf(self, value: Array) -> Array:
         """Returns P(X <= value) of a scalar event."""
-        raise NotImplementedError(f"{type(self).__name__} has no cdf in closed form")
+        raise NotImplementedError(f"{type(self).__name__} has no cdf{self._why_not()}")
 
     def icdf(self, probability: Array) -> Array:
         """Returns the quantile of a scalar event."""
-        raise NotImplementedError(f"{type(self).__name__} has no quantile in closed form")
+        raise NotImplementedError(f"{type(self).__name__} has no quantiles{self._why_not()}")
+
+    def _why_not(self) -> str:
+        return ": its event is a vector" if self.event_rank else " in closed form"
 
     def enumerate_support(self) -> Array:
         """Returns the values of a discrete law, (cardinality, *event_shape).

@@ -81,5 +81,13 @@ class BernoulliLaw(Binary):
     def entropy(self) -> Array:
         return ops.softplus(self.logits) - self.probs * self.logits
 
+    def cdf(self, value: Array) -> Array:
+        failure = ops.sigmoid(-self.logits)
+        below_one = ops.where(value < 0.0, 0.0 * failure, failure)
+        return ops.where(value >= 1.0, 1.0 + 0.0 * failure, below_one)
+
+    def icdf(self, probability: Array) -> Array:
+        return ops.cast(probability > ops.sigmoid(-self.logits), self.logits)
+
     def enumerate_support(self) -> Array:
         return ops.like(self.logits, [0.0, 1.0])

@@ -24,7 +24,8 @@ class GeneralizedGumbelSoftmax(OneHot):
     The number x has no tractable density when it is soft, and ``log_prob`` says so: the weights
     have. Let ``weights`` be the distribution of the site and ``value_of`` make the number of them.
     With ``hard=True`` the number is one of the values, exactly, and the gradient that of the soft
-    one; its law is P(x = c) = sum of p_k over c_k = c.
+    one; its law is P(x = c) = sum of p_k over c_k = c. ``entropy`` and ``enumerate_support`` take
+    the values to differ.
 
     :param values: c, (*batch, n).
     :param temperature: T, positive, (*batch,).
@@ -153,6 +154,17 @@ class GeneralizedGumbelSoftmax(OneHot):
             )
         below = ops.cast(self.values <= value[..., None], self.log_probs)
         return ops.sum(self.values_probs * below, axis=-1)
+
+    def icdf(self, probability: Array) -> Array:
+        if not self.hard:
+            raise NotImplementedError(
+                "GeneralizedGumbelSoftmax: the soft number has no tractable cdf; give hard=True"
+            )
+        below = ops.cast(self.values[..., None, :] <= self.values[..., None], self.values)
+        reached = ops.sum(self.values_probs[..., None, :] * below, axis=-1)
+        most = ops.max(self.values, axis=-1)[..., None]
+        enough = reached >= probability[..., None]
+        return -ops.max(-ops.where(enough, self.values, most), axis=-1)
 
     def enumerate_support(self) -> Array:
         if not self.hard:

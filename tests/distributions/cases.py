@@ -23,14 +23,14 @@ CASES: list[Case] = [
     *binary(
         "RelaxedBernoulliStraightThrough",
         ref.bernoulli,
-        gives=DISCRETE,
+        gives=ALL,
         surrogate=surrogates.binary_concrete,
     ),
     *without_temperature(
         binary(
             "StraightThroughBernoulli",
             ref.bernoulli,
-            gives=DISCRETE,
+            gives=ALL,
             surrogate=surrogates.probability,
         )
     ),
@@ -54,7 +54,7 @@ CASES: list[Case] = [
         binary(
             "StochasticTimesSmooth",
             ref.stochastic_times_smooth,
-            gives=DISCRETE,
+            gives=ALL,
         )
     ),
     *invertible_gaussian(),

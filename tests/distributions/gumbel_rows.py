@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.distributions import references as ref
 from tests.distributions import surrogates
 from tests.distributions.case import Bad, Case, Params
 from tests.distributions.facts import (
+    ALL,
     BAD_ROWS,
     BAD_TEMPERATURE,
     DISCRETE,
@@ -122,10 +124,11 @@ def generalized() -> list[Case]:
         Bad({"values": np.array([0.0, NAN, 1.0])}, "values"),
         Bad({"logits": np.array([0.1, NAN, 0.2])}, "logits"),
     )
-    return _relaxed(
+    cases = _relaxed(
         "GeneralizedGumbelSoftmax",
-        {"values": np.array([-1.0, 0.5, 3.0])},
+        {"values": np.array([0.5, -1.0, 3.0])},
         (ref.soft_values, ref.hard_values),
         surrogates.weighted_value,
         bad,
     )
+    return [replace(c, gives=ALL) if "hard" in c.params else c for c in cases]

@@ -96,6 +96,18 @@ def test_scalar_and_batched_distributions_expand(host: Host, case: Case):
 
 
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
+def test_a_batch_may_be_empty(host: Host, case: Case):
+    if host.name == "pyro" and case.name == "OneHotCategorical":
+        return  # Pyro's own, which refuses it.
+    empty = {
+        n: v if is_static(v) else np.broadcast_to(v, (0, *np.shape(v)))
+        for n, v in first_element(case).items()
+    }
+    expect_shapes(host, host.make(case.name, empty), (0,), case, (2,))
+    expect_shapes(host, host.make(case.name, first_element(case)).expand((0,)), (0,), case, (2,))
+
+
+@pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_to_event_and_mask(host: Host, case: Case):
     if not case.density:
         raise AssertionError("the first case of a class has a density")
@@ -165,6 +177,11 @@ def test_enumerate_support_of_the_straight_through_classes(host: Host, case: Cas
     np.testing.assert_array_equal(np.broadcast_to(narrow, values.shape), values)
     total = np.exp(host.log_prob(dist, values)).sum(0)
     np.testing.assert_allclose(total, 1.0, atol=1e-12)
+    wide = dist.expand((2, *case.batch_shape))
+    expanded = host.numpy(wide.enumerate_support())
+    np.testing.assert_array_equal(expanded, np.repeat(values[:, None], 2, axis=1))
+    narrow = host.numpy(wide.enumerate_support(expand=False))
+    np.testing.assert_array_equal(np.broadcast_to(narrow, expanded.shape), expanded)
 
 
 HARDENING = [c for c in FIRST if c.name != "OneHotCategorical"]
