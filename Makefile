@@ -1,6 +1,6 @@
 # make demo   a discrete VAE on real digits, on both hosts
 # make test   lint, types, tests
-# make test-arviz1  what goes to ArviZ, with ArviZ 1.x on Python 3.13, NumPyro's half
+# make test-py313  the tests on Python 3.13, with the newest JAX and ArviZ 1.x
 # make coverage  the tests again, with the share of lines and branches that they run
 # make docs   the documentation, in out/docs/index.html
 # make gallery  the full runs behind the pages in docs/gallery
@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-arviz1 coverage lint docs gallery bench wheel install clean
+.PHONY: help demo test test-py313 coverage lint docs gallery bench wheel install clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -27,9 +27,8 @@ STORCHASTIC := .venv-storchastic
 RELAXIT_PYTHON ?= $(RELAXIT)/bin/python
 STORCHASTIC_PYTHON ?= $(STORCHASTIC)/bin/python
 WHEEL_FILES := tests models docs README.md CHANGELOG.md CITATION.cff LICENSE Makefile pyproject.toml \
-	constraints.txt
-ARVIZ1 := .venv-arviz1
-ARVIZ1_TESTS := $(patsubst %,tests/inspect/test_%.py,to_arviz to_arviz_input progress)
+	constraints.txt constraints-py313.txt
+PY313_VENV := .venv-py313
 # A shim of pyenv answers only where its version is chosen: each candidate is tried.
 PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13.*/bin/python; do \
 	"$$p" -c '' >/dev/null 2>&1 && echo "$$p" && break; done)
@@ -76,20 +75,18 @@ coverage: $(STAMP)
 	COVERAGE_FILE=out/coverage/data OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) \
 		--cov --cov-context=test --junitxml=out/coverage/durations.xml
 
-# ArviZ 1.x needs a newer Python than the rest is tested with. Torch is left out, so that it is
-# also shown that NumPyro's half does without.
-$(ARVIZ1)/.relaxppl-installed: pyproject.toml constraints-arviz1.txt
+# ArviZ 1.x needs a newer Python than the rest is tested with.
+$(PY313_VENV)/.relaxppl-installed: pyproject.toml constraints-py313.txt
 	@[ -n "$(PYTHON313)" ] || \
-		{ echo "make: test-arviz1 needs Python 3.13, found neither on PATH nor in pyenv (set PYTHON313=...)" >&2; \
+		{ echo "make: test-py313 needs Python 3.13, found neither on PATH nor in pyenv (set PYTHON313=...)" >&2; \
 		  exit 1; }
-	$(PYTHON313) -m venv --clear $(ARVIZ1)
-	$(ARVIZ1)/bin/pip install --disable-pip-version-check -q -c constraints-arviz1.txt \
-		-e ".[numpyro,arviz,progress]" matplotlib pytest scipy
+	$(PYTHON313) -m venv --clear $(PY313_VENV)
+	$(PY313_VENV)/bin/pip install --disable-pip-version-check -q "$$(grep '^torch==' constraints-py313.txt)"
+	$(PY313_VENV)/bin/pip install --disable-pip-version-check -q -c constraints-py313.txt -e ".[$(EXTRAS)]"
 	@touch $@
 
-test-arviz1: $(ARVIZ1)/.relaxppl-installed
-	OMP_NUM_THREADS=1 RELAXPPL_TEST_HOSTS=numpyro XLA_FLAGS=--xla_backend_optimization_level=0 \
-		$(ARVIZ1)/bin/python -m pytest $(ARVIZ1_TESTS)
+test-py313: $(PY313_VENV)/.relaxppl-installed
+	OMP_NUM_THREADS=1 $(PY313_VENV)/bin/python -m pytest -n $(PYTEST_WORKERS)
 
 $(DOCS_STAMP): $(STAMP)
 	$(PY) -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[docs]"
@@ -142,4 +139,4 @@ wheel: $(STAMP)
 		-n $(PYTEST_WORKERS) $(WHEEL_TESTS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-wheel $(ARVIZ1) $(RELAXIT) $(STORCHASTIC) out build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-wheel $(PY313_VENV) $(RELAXIT) $(STORCHASTIC) out build dist *.egg-info
