@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from relaxppl.arviz.request import Request
-from relaxppl.pyro.drawing import Program
+from relaxppl.pyro.arviz.drawing import Program
 from tests.inspect import arviz_cases as cases
 
 

@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
-from numpyro.primitives import Messenger
 
 from relaxppl import relaxing
 from relaxppl.arviz.prototype import HARD, Prototype, check_covered, check_params, inexact
 from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import Site, deterministic_site
-from relaxppl.numpyro.registry import HOST
+from relaxppl.arviz.sites import deterministic_site
+from relaxppl.numpyro.arviz import traced
+from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
+from relaxppl.numpyro.arviz.traced import Trace
 from relaxppl.watching import Watched, watched
-
-Trace = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -52,15 +51,17 @@ class Program:
         """
         check_params(self._declared(rng_key), self.params, _shapes, "the result of svi.run")
         relaxed, guide, model = self._settled(rng_key)
-        latent = {n: s for n, s in guide.items() if _is_latent(s) and not _is_auxiliary(s)}
-        check_covered(latent, [n for n, s in model.items() if _is_latent(s)])
-        observed = {n: s for n, s in model.items() if _is_observed(s)}
+        latent = {
+            n: s for n, s in guide.items() if traced.is_latent(s) and not traced.is_auxiliary(s)
+        }
+        check_covered(latent, [n for n, s in model.items() if traced.is_latent(s)])
+        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         fixed = {n: s for n, s in model.items() if s["type"] == "deterministic"}
-        sites = {n: _site(s) for n, s in (latent | observed).items()}
+        sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
         for name, site in fixed.items():
             frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"]}
             sites[name] = deterministic_site(jnp.shape(site["value"]), frames)
-        written = {n: fn for n, s in latent.items() if (fn := written_relaxed(s, relaxed))}
+        written = {n: fn for n, s in latent.items() if (fn := traced.written_relaxed(s, relaxed))}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
         return Prototype(
@@ -68,7 +69,7 @@ class Program:
             observed={n: np.asarray(s["value"]) for n, s in observed.items()},
             relaxed=relaxed,
             written=written,
-            discrete=[n for n, s in latent.items() if n not in relaxed and _is_discrete(s)],
+            discrete=[n for n, s in latent.items() if n not in relaxed and traced.is_discrete(s)],
             hardened=self.hardened,
             reason=reason,
         )
@@ -82,22 +83,22 @@ class Program:
         relaxed, guide = self._run_guide(guide_key)
         latents = self._latents(relaxed, guide)
         model = self._run_model(latents, model_key)
-        log_p = sum(jnp.sum(_scaled_log_prob(s)) for s in model.values() if s["type"] == "sample")
+        log_p = sum(jnp.sum(traced.log_prob(s)) for s in model.values() if s["type"] == "sample")
         drawn = {
-            "posterior": self._posterior(relaxed, guide) | _deterministic(model),
+            "posterior": self._posterior(relaxed, guide) | traced.deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
         if self.weighted:
             log_q = sum(
-                jnp.sum(_scaled_log_prob(s)) for s in guide.values() if s["type"] == "sample"
+                jnp.sum(traced.log_prob(s)) for s in guide.values() if s["type"] == "sample"
             )
             drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
-        observed = {n: s for n, s in model.items() if _is_observed(s)}
+        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         if self.request.log_likelihood:
-            drawn["log_likelihood"] = {n: _log_prob(s) for n, s in observed.items()}
+            drawn["log_likelihood"] = {n: traced.log_likelihood(s) for n, s in observed.items()}
         if self.request.posterior_predictive and observed:
             again = self._run_model(latents, predict_key, unobserve=True)
-            drawn["posterior_predictive"] = {n: _value(again[n]) for n in observed}
+            drawn["posterior_predictive"] = {n: traced.value_of(again[n]) for n in observed}
         return drawn
 
     def draw_prior(self, rng_key: jax.Array) -> dict[str, dict[str, jax.Array]]:
@@ -107,13 +108,13 @@ class Program:
         """
         trace = self._run_model({}, rng_key, unobserve=True)
         made: dict[str, dict[str, jax.Array]] = {
-            "prior": _deterministic(trace),
+            "prior": traced.deterministic_values(trace),
             "prior_predictive": {},
         }
         for name, site in trace.items():
-            if site["type"] == "sample" and not _is_auxiliary(site):
+            if site["type"] == "sample" and not traced.is_auxiliary(site):
                 was_observed = site["infer"].get("was_observed", False)
-                made["prior_predictive" if was_observed else "prior"][name] = _value(site)
+                made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
         return made
 
     def _settled(self, rng_key: jax.Array) -> tuple[dict[str, Watched], Trace, Trace]:
@@ -124,7 +125,7 @@ class Program:
             self.whole = False
             relaxed, guide, model = self._both(rng_key)
         relaxed_anyway = any(
-            _is_latent(s) and written_relaxed(s, relaxed) is not None
+            traced.is_latent(s) and traced.written_relaxed(s, relaxed) is not None
             for s in (*guide.values(), *model.values())
         )
         if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
@@ -164,9 +165,9 @@ class Program:
     ) -> Trace:
         fn = handlers.seed(handlers.substitute(fn, data=data), key)
         if self.whole:
-            fn = _WholePlates(fn)
+            fn = WholePlates(fn)
         if unobserve:
-            fn = _Unobserve(fn)
+            fn = Unobserve(fn)
         return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
 
     def _latents(self, relaxed: dict[str, Watched], guide: Trace) -> dict[str, Any]:
@@ -175,110 +176,27 @@ class Program:
                 return relaxed[name].hard(site["value"])
             return site["value"]
 
-        return {name: value(name, site) for name, site in guide.items() if _is_latent(site)}
+        return {name: value(name, site) for name, site in guide.items() if traced.is_latent(site)}
 
     def _posterior(self, relaxed: dict[str, Watched], guide: Trace) -> dict[str, jax.Array]:
         made = {}
         for name, site in guide.items():
-            if not _is_latent(site) or _is_auxiliary(site):
+            if not traced.is_latent(site) or traced.is_auxiliary(site):
                 continue
-            made[name] = _value(site)
+            made[name] = traced.value_of(site)
             if name in relaxed and not relaxed[name].discrete:
                 made[name] = relaxed[name].soft(site["value"])
                 if relaxed[name].hardens:
                     hard = relaxed[name].hard(site["value"])
-                    made[name + HARD] = _whole(hard, not hasattr(relaxed[name].made, "value_of"))
-            elif (fn := written_relaxed(site, relaxed)) is not None and hasattr(fn, "harden"):
+                    made[name + HARD] = traced.whole(
+                        hard, not hasattr(relaxed[name].made, "value_of")
+                    )
+            elif (fn := traced.written_relaxed(site, relaxed)) is not None and hasattr(
+                fn, "harden"
+            ):
                 hard = fn.harden(site["value"])
-                made[name + HARD] = hard if hasattr(fn, "value_of") else _whole(hard, True)
+                made[name + HARD] = hard if hasattr(fn, "value_of") else traced.whole(hard, True)
         return made
-
-
-class _WholePlates(Messenger):
-    """Runs plates that would draw a subsample on all their indices."""
-
-    def process_message(self, msg: Any) -> None:
-        if msg["type"] == "plate":
-            size, _ = msg["args"]
-            msg["args"], msg["value"] = (size, size), jnp.arange(size)
-
-
-class _Unobserve(handlers.uncondition):
-    """Draws observed sites anew; a factor has no value to draw."""
-
-    def process_message(self, msg: Any) -> None:
-        if not (msg["type"] == "sample" and _is_auxiliary(msg)):
-            super().process_message(msg)
-
-
-def written_relaxed(site: dict[str, Any], relaxed: dict[str, Watched]) -> Any:
-    """Returns the relaxed distribution that a site is written with, or None.
-
-    :param site: a message of type "sample".
-    :param relaxed: the sites that ``relax`` relaxed.
-    """
-    fn, _ = relaxing.unwrap(HOST, site["fn"])
-    ours = isinstance(fn, HOST.relaxed) and site["name"] not in relaxed
-    return fn if ours and not fn.law.discrete and not _is_discrete(site) else None
-
-
-def _site(site: dict[str, Any]) -> Site:
-    frames = site["cond_indep_stack"]
-    return Site(len(site["fn"].batch_shape), {frame.dim: frame.name for frame in frames})
-
-
-def _is_auxiliary(site: dict[str, Any]) -> bool:
-    return bool(site["infer"].get("is_auxiliary"))
-
-
-def _is_latent(site: dict[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
-
-
-def _is_observed(site: dict[str, Any]) -> bool:
-    return site["type"] == "sample" and site["is_observed"] and not _is_auxiliary(site)
-
-
-def _is_discrete(site: dict[str, Any]) -> bool:
-    fn = site["fn"]
-    return relaxing.is_discrete(fn) or relaxing.is_exact(HOST, relaxing.unwrap(HOST, fn)[0])
-
-
-def _log_prob(site: dict[str, Any]) -> jax.Array:
-    if site["intermediates"]:
-        return site["fn"].log_prob(site["value"], site["intermediates"])
-    return site["fn"].log_prob(site["value"])
-
-
-def _scaled_log_prob(site: dict[str, Any]) -> jax.Array:
-    log_prob = _log_prob(site)
-    return log_prob if site["scale"] is None else site["scale"] * log_prob
-
-
-def _deterministic(trace: Trace) -> dict[str, jax.Array]:
-    return {n: jnp.asarray(s["value"]) for n, s in trace.items() if s["type"] == "deterministic"}
-
-
-def _value(site: dict[str, Any]) -> jax.Array:
-    value, fn = jnp.asarray(site["value"]), site["fn"]
-    if _is_discrete(site) and (_holds_flags(fn) or relaxing.is_discrete(fn)):
-        return _whole(value, _holds_flags(fn))
-    return value
-
-
-def _whole(value: jax.Array, flags: bool) -> jax.Array:
-    """Returns discrete values as integers; zeros and ones in one byte each."""
-    if flags:
-        return value.astype(jnp.int8)
-    return value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(jnp.result_type(int))
-
-
-def _holds_flags(fn: Any) -> bool:
-    support = fn.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    name = type(support).__name__.lower()
-    return "boolean" in name or "onehot" in name
 
 
 def _shapes(value: Any) -> Any:

@@ -17,7 +17,7 @@ from relaxppl.arviz.draws import collect
 from relaxppl.arviz.request import Request
 from relaxppl.arviz.sites import Labels
 from relaxppl.arviz.tree import build, require
-from relaxppl.numpyro.drawing import Program
+from relaxppl.numpyro.arviz.drawing import Program
 
 
 def to_arviz(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +11,17 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
-from pyro.distributions.util import scale_and_mask
-from pyro.params import user_param_name
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.subsample_messenger import SubsampleMessenger
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl import relaxing
 from relaxppl.arviz.prototype import HARD, Prototype, check_covered, check_params, inexact
 from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import Site, deterministic_site
-from relaxppl.pyro.registry import HOST
+from relaxppl.arviz.sites import deterministic_site
+from relaxppl.pyro.arviz import traced
+from relaxppl.pyro.arviz.rerunning import Params, Substitute, Unobserve, whole_plates
+from relaxppl.pyro.arviz.traced import Nodes
 from relaxppl.watching import Watched, watched
 
-Nodes = dict[str, dict[str, Any]]
 DRAWS = "relaxppl_draws"
 """The name of the plate of a vectorised run."""
 
@@ -61,27 +57,29 @@ class Program:
         """
         self._check_params()
         relaxed, guide, model = self._settled()
-        latent = {n: s for n, s in guide.items() if _is_latent(s) and not _is_auxiliary(s)}
-        check_covered(latent, [n for n, s in model.items() if _is_latent(s)])
-        observed = {n: s for n, s in model.items() if _is_observed(s)}
-        sites = {n: _site(s) for n, s in (latent | observed).items()}
+        latent = {
+            n: s for n, s in guide.items() if traced.is_latent(s) and not traced.is_auxiliary(s)
+        }
+        check_covered(latent, [n for n, s in model.items() if traced.is_latent(s)])
+        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
+        sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
         for name, site in model.items():
-            if _is_deterministic(site):
+            if traced.is_deterministic(site):
                 frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"] if f.vectorized}
                 sites[name] = deterministic_site(tuple(site["value"].shape), frames)
-        written = {n: fn for n, s in latent.items() if (fn := written_relaxed(s, relaxed))}
+        written = {n: fn for n, s in latent.items() if (fn := traced.written_relaxed(s, relaxed))}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
         both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
         self.nesting = max(
-            (len(s["fn"].batch_shape) for s in both if not _is_deterministic(s)), default=0
+            (len(s["fn"].batch_shape) for s in both if not traced.is_deterministic(s)), default=0
         )
         return Prototype(
             sites=sites,
-            observed={n: as_numpy(s["value"]) for n, s in observed.items()},
+            observed={n: traced.as_numpy(s["value"]) for n, s in observed.items()},
             relaxed=relaxed,
             written=written,
-            discrete=[n for n, s in latent.items() if n not in relaxed and _is_discrete(s)],
+            discrete=[n for n, s in latent.items() if n not in relaxed and traced.is_discrete(s)],
             hardened=self.hardened,
             reason=reason,
         )
@@ -93,31 +91,35 @@ class Program:
         model = self._run_model(latents)
         log_p = self._log_prob_sum(model)
         drawn = {
-            "posterior": self._posterior(relaxed, guide) | _deterministic(model),
+            "posterior": self._posterior(relaxed, guide) | traced.deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
         if self.weighted:
             log_q = self._log_prob_sum(guide)
             drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
-        observed = {n: s for n, s in model.items() if _is_observed(s)}
+        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         if self.request.log_likelihood:
-            drawn["log_likelihood"] = {n: as_numpy(_log_likelihood(s)) for n, s in observed.items()}
+            drawn["log_likelihood"] = {
+                n: traced.as_numpy(traced.log_likelihood(s)) for n, s in observed.items()
+            }
         if self.request.posterior_predictive and observed:
             again = self._run_model(latents, unobserve=True)
-            drawn["posterior_predictive"] = {n: _value(again[n]) for n in observed}
+            drawn["posterior_predictive"] = {n: traced.value_of(again[n]) for n in observed}
         return drawn
 
     def draw_prior(self) -> dict[str, dict[str, np.ndarray]]:
         """Returns draws of the model alone, by group and variable."""
         nodes = self._run_model({}, unobserve=True)
         made: dict[str, dict[str, np.ndarray]] = {
-            "prior": _deterministic(nodes),
+            "prior": traced.deterministic_values(nodes),
             "prior_predictive": {},
         }
         for name, site in nodes.items():
-            if site["type"] == "sample" and not (_is_auxiliary(site) or _is_deterministic(site)):
+            if site["type"] == "sample" and not (
+                traced.is_auxiliary(site) or traced.is_deterministic(site)
+            ):
                 was_observed = site["infer"].get("was_observed", False)
-                made["prior_predictive" if was_observed else "prior"][name] = _value(site)
+                made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
         return made
 
     def _check_params(self) -> None:
@@ -134,7 +136,7 @@ class Program:
         ):
             known = declared | known
         # A module's parameters are where they are used: the store only knows of them.
-        held = {s["name"]: s["value"] for s in sites if _is_held_by_module(s)}
+        held = {s["name"]: s["value"] for s in sites if traced.is_held_by_module(s)}
         way = "what the training left in the parameter store, or a dict,"
         check_params(declared, held | known, lambda value: tuple(value.shape), way)
         if self.params is not None:
@@ -158,7 +160,7 @@ class Program:
             values = {
                 name: site["value"].reshape(draws, *alone[name]["value"].shape)
                 for name, site in guide.items()
-                if _is_latent(site)
+                if traced.is_latent(site)
             }
             self.draws = None
             for i in range(draws):
@@ -190,7 +192,7 @@ class Program:
             torch.set_rng_state(state)
             relaxed, guide, model = self._both()
         relaxed_anyway = any(
-            _is_latent(s) and written_relaxed(s, relaxed) is not None
+            traced.is_latent(s) and traced.written_relaxed(s, relaxed) is not None
             for s in (*guide.values(), *model.values())
         )
         if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
@@ -205,21 +207,21 @@ class Program:
     def _run_guide(
         self, values: dict[str, torch.Tensor] | None = None
     ) -> tuple[dict[str, Watched], Nodes]:
-        guide = _Substitute(values)(self.guide) if values else self.guide
+        guide = Substitute(values)(self.guide) if values else self.guide
         with watched(self.hardened) as relaxed:
             nodes = self._trace(guide)
         return relaxed, nodes
 
     def _run_model(self, latents: dict[str, Any], unobserve: bool = False) -> Nodes:
-        model = _Substitute(latents)(self.model)
+        model = Substitute(latents)(self.model)
         if unobserve:
-            model = _Unobserve()(model)
+            model = Unobserve()(model)
         with relaxing.left_discrete() if self.hardened else nullcontext():
             return self._trace(model)
 
     def _trace(self, fn: Callable[..., Any]) -> Nodes:
         if self.params is not None:
-            fn = _Params(self.params)(fn)
+            fn = Params(self.params)(fn)
         if self.draws is not None:
             fn = pyro.plate(DRAWS, self.draws, dim=-1 - self.nesting)(fn)
         with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
@@ -232,31 +234,35 @@ class Program:
                 return relaxed[name].hard(site["value"])
             return site["value"]
 
-        return {name: value(name, site) for name, site in guide.items() if _is_latent(site)}
+        return {name: value(name, site) for name, site in guide.items() if traced.is_latent(site)}
 
     def _posterior(self, relaxed: dict[str, Watched], guide: Nodes) -> dict[str, np.ndarray]:
         made = {}
         for name, site in guide.items():
-            if not _is_latent(site) or _is_auxiliary(site):
+            if not traced.is_latent(site) or traced.is_auxiliary(site):
                 continue
-            made[name] = _value(site)
+            made[name] = traced.value_of(site)
             if name in relaxed and not relaxed[name].discrete:
-                made[name] = as_numpy(relaxed[name].soft(site["value"]))
+                made[name] = traced.as_numpy(relaxed[name].soft(site["value"]))
                 if relaxed[name].hardens:
-                    hard = as_numpy(relaxed[name].hard(site["value"]))
-                    made[name + HARD] = _whole(hard, not hasattr(relaxed[name].made, "value_of"))
-            elif (fn := written_relaxed(site, relaxed)) is not None and hasattr(fn, "harden"):
-                hard = as_numpy(fn.harden(site["value"]))
-                made[name + HARD] = hard if hasattr(fn, "value_of") else _whole(hard, True)
+                    hard = traced.as_numpy(relaxed[name].hard(site["value"]))
+                    made[name + HARD] = traced.whole(
+                        hard, not hasattr(relaxed[name].made, "value_of")
+                    )
+            elif (fn := traced.written_relaxed(site, relaxed)) is not None and hasattr(
+                fn, "harden"
+            ):
+                hard = traced.as_numpy(fn.harden(site["value"]))
+                made[name + HARD] = hard if hasattr(fn, "value_of") else traced.whole(hard, True)
         return made
 
     def _log_prob_sum(self, nodes: Nodes) -> np.ndarray:
         """Returns the sum over sites, a scalar or (draws,)."""
         total: Any = 0.0
-        for name, site in nodes.items():
-            if site["type"] != "sample" or _is_deterministic(site):
+        for site in nodes.values():
+            if site["type"] != "sample" or traced.is_deterministic(site):
                 continue
-            log_prob = _log_prob(name, site)
+            log_prob = traced.log_prob(site)
             if self.draws is None:
                 total = total + log_prob.sum()
                 continue
@@ -264,166 +270,4 @@ class Program:
             shape = (self.draws,) + (1,) * self.nesting
             log_prob = log_prob.expand(torch.broadcast_shapes(log_prob.shape, shape))
             total = total + log_prob.reshape(self.draws, -1).sum(1)
-        return as_numpy(torch.as_tensor(total))
-
-
-class _Params(Messenger):
-    """Gives parameters their values; the host's handler warns of those that a program lacks."""
-
-    def __init__(self, values: dict[str, torch.Tensor]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_param(self, msg: Any) -> None:
-        name = user_param_name(msg["name"])
-        if name in self.values:
-            msg["value"] = self.values[name]
-
-
-class _Substitute(Messenger):
-    """Gives latent sites their values, and their laws the say on the values' density."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.values and not msg["is_observed"]:
-            msg["value"], msg["done"] = self.values[msg["name"]], True
-
-
-class _Unobserve(Messenger):
-    """Draws observed sites anew; a factor and a deterministic site have no value to draw."""
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] and not (_is_auxiliary(msg) or _is_deterministic(msg)):
-            msg["is_observed"], msg["value"], msg["done"] = False, None, False
-            msg["infer"] = {**msg["infer"], "was_observed": True}
-
-
-@contextmanager
-def whole_plates() -> Iterator[None]:
-    """Runs plates that would draw a subsample on all their indices.
-
-    The host takes the subsample's size from the argument of its own function and not from the
-    message, so that no handler can change it.
-    """
-    original = SubsampleMessenger.__dict__["_subsample"]
-
-    def whole(
-        name: str,
-        size: Any = None,
-        subsample_size: Any = None,
-        subsample: Any = None,
-        *args: Any,
-    ) -> Any:
-        if size is not None and subsample is None:
-            subsample_size = None
-        return original.__func__(name, size, subsample_size, subsample, *args)
-
-    SubsampleMessenger._subsample = staticmethod(whole)
-    try:
-        yield
-    finally:
-        SubsampleMessenger._subsample = original
-
-
-def written_relaxed(site: dict[str, Any], relaxed: dict[str, Watched]) -> Any:
-    """Returns the relaxed distribution that a site is written with, or None.
-
-    :param site: a message of type "sample".
-    :param relaxed: the sites that ``relax`` relaxed.
-    """
-    fn, _ = relaxing.unwrap(HOST, site["fn"])
-    ours = isinstance(fn, HOST.relaxed) and site["name"] not in relaxed
-    return fn if ours and not fn.law.discrete and not _is_discrete(site) else None
-
-
-def as_numpy(value: torch.Tensor) -> np.ndarray:
-    """Returns a tensor's values."""
-    return value.detach().cpu().numpy()
-
-
-def _site(site: dict[str, Any]) -> Site:
-    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-    return Site(len(site["fn"].batch_shape), {frame.dim: frame.name for frame in frames})
-
-
-def _is_held_by_module(site: dict[str, Any]) -> bool:
-    return any(isinstance(arg, torch.nn.Parameter) for arg in site["args"])
-
-
-def _is_auxiliary(site: dict[str, Any]) -> bool:
-    return bool(site["infer"].get("is_auxiliary"))
-
-
-def _is_deterministic(site: dict[str, Any]) -> bool:
-    return bool(site["type"] == "sample" and site["infer"].get("_deterministic"))
-
-
-def _is_latent(site: dict[str, Any]) -> bool:
-    return site["type"] == "sample" and not site["is_observed"]
-
-
-def _is_observed(site: dict[str, Any]) -> bool:
-    observed = site["type"] == "sample" and site["is_observed"]
-    return observed and not (_is_auxiliary(site) or _is_deterministic(site))
-
-
-def _is_discrete(site: dict[str, Any]) -> bool:
-    fn = site["fn"]
-    return relaxing.is_discrete(fn) or relaxing.is_exact(HOST, relaxing.unwrap(HOST, fn)[0])
-
-
-def _unscaled(name: str, site: dict[str, Any]) -> torch.Tensor:
-    try:
-        return site["fn"].log_prob(site["value"])
-    except ValueError as error:
-        raise ValueError(f"to_arviz: at the site {name!r}: {error}") from error
-
-
-def _log_prob(name: str, site: dict[str, Any]) -> torch.Tensor:
-    return scale_and_mask(_unscaled(name, site), site["scale"], site["mask"])
-
-
-def _log_likelihood(site: dict[str, Any]) -> torch.Tensor:
-    unscaled = _unscaled(site["name"], site)
-    return scale_and_mask(unscaled, 1.0, site["mask"])
-
-
-def _deterministic(nodes: Nodes) -> dict[str, np.ndarray]:
-    return {n: as_numpy(s["value"]) for n, s in nodes.items() if _is_deterministic(s)}
-
-
-def _value(site: dict[str, Any]) -> np.ndarray:
-    value, fn = as_numpy(torch.as_tensor(site["value"])), site["fn"]
-    if _is_discrete(site) and (_holds_flags(fn) or relaxing.is_discrete(fn)):
-        return _whole(value, _holds_flags(fn))
-    return value
-
-
-def _whole(value: np.ndarray, flags: bool) -> np.ndarray:
-    """Returns discrete values as integers; zeros and ones in one byte each."""
-    if flags:
-        return value.astype(np.int8)
-    return value if value.dtype.kind in "iu" else value.astype(np.int64)
-
-
-def _holds_flags(fn: Any) -> bool:
-    support = fn.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    name = type(support).__name__.lower()
-    return "boolean" in name or "onehot" in name
-
-
-def reshaped(value: np.ndarray, draws: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns one variable of a vectorised run with the draws in front and nothing between.
-
-    :param value: as the run left it.
-    :param draws: how many.
-    :param shape: of one draw.
-    """
-    if value.size == draws * math.prod(shape):
-        return value.reshape(draws, *shape)
-    return np.broadcast_to(value.reshape(shape), (draws, *shape))
+        return traced.as_numpy(torch.as_tensor(total))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from relaxppl.arviz.draws import batch_size as size_of_batch
 from relaxppl.arviz.request import Request
 from relaxppl.arviz.sites import Labels
 from relaxppl.arviz.tree import build, require
-from relaxppl.pyro.drawing import Program, as_numpy, reshaped
+from relaxppl.pyro.arviz.drawing import Program
+from relaxppl.pyro.arviz.traced import as_numpy
 
 
 def to_arviz(
@@ -157,7 +159,7 @@ def _draws(
         run.draws = min(size, num_draws - start)
         return {
             group: {
-                name: reshaped(value, run.draws, first[group][name].shape)
+                name: _reshaped(value, run.draws, first[group][name].shape)
                 for name, value in variables.items()
             }
             for group, variables in one().items()
@@ -167,6 +169,18 @@ def _draws(
         return collect(num_draws, size, draw)
     finally:
         run.draws = None
+
+
+def _reshaped(value: np.ndarray, draws: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns one variable of a vectorised run with the draws in front and nothing between.
+
+    :param value: as the run left it.
+    :param draws: how many.
+    :param shape: of one draw.
+    """
+    if value.size == draws * math.prod(shape):
+        return value.reshape(draws, *shape)
+    return np.broadcast_to(value.reshape(shape), (draws, *shape))
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -1,0 +1,5 @@
+"""What a trained guide and its model say, for ArviZ."""
+
+from relaxppl.numpyro.arviz.convert import to_arviz
+
+__all__ = ["to_arviz"]
