@@ -19,6 +19,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -159,6 +160,14 @@ class Tests:
 
         self._data = CoverageData(basename=str(COVERAGE))
         self._data.read()
+        there = subprocess.run(
+            [sys.executable, "-m", "pytest", "--collect-only", "-q"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        self._there = set(there.stdout.splitlines())
         self.seconds: dict[str, float] = {}
         for case in ET.parse(DURATIONS).iter("testcase"):
             path = case.get("classname", "").replace(".", "/") + ".py"
@@ -172,7 +181,7 @@ class Tests:
             for line in range(mutant.first, mutant.last + 1)
             for context in lines.get(line, [])
         }
-        return sorted((t for t in found if t), key=lambda t: self.seconds.get(t, 1.0))
+        return sorted(found & self._there, key=lambda t: self.seconds.get(t, 1.0))
 
     def within(self, tests: list[str], seconds: float) -> list[str]:
         """Returns as many tests from the front as the time allows, at least one."""
@@ -258,12 +267,16 @@ def main() -> None:
                 shutil.copy(source, folder / part)
         for file in files:
             found = mutants(file)
-            for mutant in rng.sample(found, min(options.per_file, len(found))):
-                total += 1
+            picked = rng.sample(found, min(options.per_file, len(found)))
+            for mutant in picked:
                 begin = time.monotonic()
                 about = tests.of(mutant)
                 chosen = tests.within(about, options.seconds)
                 allowed = 60 + 5 * options.seconds
+                unchanged = mutant._replace(source=file.read_text())
+                if mutant is picked[0] and not survives(unchanged, chosen, folder, allowed):
+                    sys.exit(f"{file}: its tests fail without a change, or do not fit the coverage")
+                total += 1
                 alive = not chosen or survives(mutant, chosen, folder, allowed)
                 line = (
                     f"{'SURVIVES' if alive else 'killed':<9}"

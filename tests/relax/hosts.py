@@ -109,6 +109,7 @@ def law(site: dict[str, Any]) -> str:
     while hasattr(fn, "base_dist") and type(fn).__name__ in (
         "Independent",
         "ExpandedDistribution",
+        "_Expanded",
         "MaskedDistribution",
     ):
         fn = fn.base_dist
