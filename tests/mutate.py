@@ -177,7 +177,7 @@ class Tests:
         """Returns the tests that run a mutant's statement, the quickest first."""
         lines = self._data.contexts_by_lineno(str(mutant.file))
         found = {
-            context.partition("|")[0]
+            context.rpartition("|")[0]
             for line in range(mutant.first, mutant.last + 1)
             for context in lines.get(line, [])
         }

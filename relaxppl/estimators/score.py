@@ -15,7 +15,7 @@ def leave_one_out(costs: Array) -> Array:
     :param costs: (K, ...), with K >= 2. Kool et al., 2019; Salimans & Knowles, 2014.
     """
     count = costs.shape[0]
-    return (ops.sum(costs, axis=0, keepdims=True) - costs) / (count - 1.0)
+    return (ops.sum(costs, axis=0) - costs) / (count - 1.0)
 
 
 def decay(average: Array, cost: Array, rate: float) -> Array:

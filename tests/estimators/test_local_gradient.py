@@ -83,6 +83,23 @@ def test_backends_agree(law, estimator):
     np.testing.assert_allclose(ours.cost, theirs.cost.numpy(), atol=1e-8)
 
 
+@pytest.mark.parametrize(("law", "estimator"), CASES)
+def test_nothing_is_left_to_differentiate_but_the_cost(law, estimator):
+    logits = torch.tensor(LOGITS[law], requires_grad=True)
+    factor = torch.ones((), requires_grad=True)
+    options = {}
+    if estimator == "relax":
+        options = {"control_variate": lambda x: factor * control_variate(x)}
+    drawn = noise(estimator, logits, law, torch.as_tensor)
+    out = local_gradient(
+        lambda x: factor * cost_of(law)(x), logits, drawn, estimator=estimator, law=law, **options
+    )
+    assert not out.gradient.requires_grad
+    assert not out.value.requires_grad
+    assert out.control is None or not out.control.requires_grad
+    assert out.cost.requires_grad
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_extremes_are_finite(backend):
     make = BACKENDS[backend]
