@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution, ExpandedDistribution
+from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
 from relaxppl.numpyro.constraints import constraint
+from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
 
 
@@ -28,12 +31,14 @@ class RelaxedDistribution(Shell, Distribution):
         super().__init_subclass__(**kwargs)
         cls.adopt(constraint, Derived)
         cls.pytree_data_fields = tuple(cls.arg_constraints)
-        cls.pytree_aux_fields = tuple(p.name for p in cls.relaxation.flat_parameters() if p.static)
+        static = tuple(p.name for p in cls.relaxation.flat_parameters() if p.static)
+        cls.pytree_aux_fields = (*static, "_ranks")
         reparameterized = cls.relaxation.reparameterized
         cls.reparametrized_params = list(cls.arg_constraints) if reparameterized else []
 
     def _init(self, *args: Any, validate_args: bool | None = None, **kwargs: Any) -> None:
         law = self.take(args, kwargs)
+        self._settle(law)
         super().__init__(law.batch_shape, law.event_shape, validate_args=validate_args)
 
     def validate_args(self, strict: bool = True) -> None:
@@ -48,6 +53,31 @@ class RelaxedDistribution(Shell, Distribution):
                         raise RuntimeError("Cannot validate arguments inside jitted code.")
                 elif not np.all(valid):
                     raise self.refusal(name, value)
+
+    @property
+    def law(self) -> Relaxation:
+        return self.relaxation(**self._aligned())
+
+    def _aligned(self) -> dict[str, Any]:
+        # vmap and scan put a dimension in front of every parameter. Behind it a single temperature
+        # needs as many dimensions as the logits, or it would be taken for one of their rows.
+        names = self.relaxation.parameter_names()
+        given: dict[str, Any] = {n: self.__dict__[n] for n in names if n in self.__dict__}
+        given = {n: v for n, v in given.items() if v is not None}
+        for name, rank, missing in self.__dict__.get("_ranks", ()):
+            value: Any = given.get(name)  # None is a transformation's placeholder.
+            added = np.ndim(value) - rank
+            if added > 0 and missing:
+                shape = value.shape[:added] + (1,) * missing + value.shape[added:]
+                given[name] = value.reshape(shape)
+        return given
+
+    def _settle(self, law: Relaxation) -> None:
+        """Takes the parameters' shapes, as they are, for those that they were made with."""
+        given, batch = self.__dict__, law.batch_shape
+        events = ((p.name, p.event_rank) for p in law.flat_parameters() if not p.static)
+        ranks = ((n, np.ndim(given[n]), event) for n, event in events if given.get(n) is not None)
+        self._ranks = tuple((n, rank, len(batch) - (rank - event)) for n, rank, event in ranks)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -114,6 +144,29 @@ class _Expanded(ExpandedDistribution):
         missing = 1 + len(batch) + len(event) - values.ndim
         values = values.reshape(values.shape[:1] + (1,) * missing + values.shape[1:])
         return jnp.broadcast_to(values, values.shape[:1] + batch + event) if expand else values
+
+
+@promote_batch_shape.register
+def _promote(d: RelaxedDistribution) -> RelaxedDistribution:
+    promoted = copy.copy(d)
+    promoted.__dict__.update(d._aligned())
+    promoted._settle(promoted.law)
+    promoted._batch_shape = promoted.law.batch_shape
+    return promoted
+
+
+@promote_batch_shape.register
+def _promote_expanded(d: _Expanded) -> _Expanded:
+    # As the host does it, but the base's batch shape already has the dimensions that were added.
+    base, old = _promote(d.base_dist), d.base_dist._batch_shape
+    added = base.batch_shape[: len(base.batch_shape) - len(old)]
+    between = len(d.batch_shape) - len(old)
+    axes = tuple(range(len(added), len(added) + between))
+    promoted = copy.copy(d)
+    promoted.base_dist = jax.tree.map(lambda x: jnp.expand_dims(x, axes), base)
+    promoted.base_dist = _promote(promoted.base_dist)
+    promoted._batch_shape = (*added, *d.batch_shape)
+    return promoted
 
 
 def _as_array(value: Any, dtype: Any) -> jax.Array:

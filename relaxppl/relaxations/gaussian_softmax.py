@@ -127,6 +127,7 @@ def argmax_probs(loc: Array, scale: Array, constant: Array | None = None) -> Arr
     :param constant: a further, constant coordinate, (*batch, 1).
     :returns: (*batch, K), or (*batch, K + 1) with the constant's own probability last.
     """
+    loc = loc if constant is None else loc + 0.0 * constant
     loc, scale = loc + 0.0 * scale, scale + 0.0 * loc
     m, s = ops.stop_gradient(loc), ops.stop_gradient(scale)
     floor = _floor(m, s)

@@ -85,3 +85,15 @@ def test_gradients_are_the_differences():
     scale.requires_grad_()
     assert torch.autograd.gradcheck(argmax_probs, (loc, scale, constant), atol=1e-6)
     assert torch.autograd.gradcheck(softmax_moments, (loc, scale), atol=1e-6)
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+@pytest.mark.parametrize("column", ["temperature", "delta"])
+def test_probs_of_a_column_of_thresholds(host: Host, column: str):
+    given = {"temperature": 0.7, "delta": 2.0, "loc": np.array([[0.3, -0.5], [1.0, 0.0]])}
+    given["scale"] = np.ones(2)
+    values = np.array([[0.5], [1.5], [3.0]])
+    found = host.call(host.make("InvertibleGaussian", {**given, column: values}), "probs")
+    assert found.shape == (3, 2, 3)
+    one = host.make("InvertibleGaussian", {**given, column: 1.5})
+    np.testing.assert_allclose(found[1], host.call(one, "probs"), rtol=1e-12)

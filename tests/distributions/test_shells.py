@@ -9,9 +9,11 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 import torch
+from numpyro.contrib.control_flow import scan
 from numpyro.distributions.batch_util import promote_batch_shape, vmap_over
 from scipy import stats
 from scipy.special import expit
@@ -211,6 +213,40 @@ def test_a_distribution_made_inside_vmap_has_the_new_dimension():
     assert x.shape == (4, 3)
     expected = rn.RelaxedOneHotCategorical(0.5, logits=logits).log_prob(x)
     np.testing.assert_allclose(d.log_prob(x), expected, rtol=1e-6)
+
+
+SCANNED = {
+    # Three steps and a batch of three: a temperature on the wrong axis would raise nothing.
+    "vector": (3, lambda t: rn.RelaxedBernoulli(t, logits=jnp.array([0.5, -1.0, 0.2]))),
+    "event": (None, lambda t: rn.RelaxedBernoulli(t, logits=jnp.arange(3.0)).to_event(1)),
+    "plate": (2, lambda t: rn.RelaxedBernoulli(t, probs=0.3)),
+    "expanded": (2, lambda t: rn.RelaxedOneHotCategorical(t, logits=jnp.arange(4.0))),
+    "unused alternative": (
+        2,
+        lambda t: rn.LogisticNormalSoftmax(t * jnp.ones(2), scale_tril=jnp.eye(2)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("size", "law"), SCANNED.values(), ids=list(SCANNED))
+def test_a_site_of_a_scan_is_scored_step_by_step(size, law):
+    steps = jnp.array([0.4, 1.0, 2.5])
+
+    def body(carry, t):
+        if size is None:
+            return carry, numpyro.sample("z", law(t))
+        with numpyro.plate("rows", size):
+            return carry, numpyro.sample("z", law(t))
+
+    @jax.jit
+    def scores():
+        model = numpyro.handlers.seed(lambda: scan(body, 0.0, steps), 0)
+        site = numpyro.handlers.trace(model).get_trace()["z"]
+        return site["value"], site["fn"].log_prob(site["value"])
+
+    value, found = scores()
+    expected = [law(t).log_prob(v) for t, v in zip(steps, value, strict=True)]
+    np.testing.assert_allclose(found, np.stack(expected), rtol=1e-5)
 
 
 def test_vmap_over_a_batch_of_distributions_draws_once_for_each():
