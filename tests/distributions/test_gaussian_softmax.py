@@ -10,6 +10,7 @@ import torch
 from scipy import integrate, special, stats
 
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
+from tests.distributions.hosts import HOSTS, Host
 
 SCALES = [
     (1e-6, 1e-6),
