@@ -175,7 +175,7 @@ class Tests:
 
     def of(self, mutant: Mutant) -> list[str]:
         """Returns the tests that run a mutant's statement, the quickest first."""
-        lines = self._data.contexts_by_lineno(str(mutant.file))
+        lines = self._data.contexts_by_lineno(mutant.file.relative_to(ROOT).as_posix())
         found = {
             context.rpartition("|")[0]
             for line in range(mutant.first, mutant.last + 1)
@@ -272,7 +272,7 @@ def main() -> None:
                 begin = time.monotonic()
                 about = tests.of(mutant)
                 chosen = tests.within(about, options.seconds)
-                allowed = 60 + 5 * options.seconds
+                allowed = 30 + 2 * sum(tests.seconds.get(t, 1.0) for t in chosen)
                 unchanged = mutant._replace(source=file.read_text())
                 if mutant is picked[0] and not survives(unchanged, chosen, folder, allowed):
                     sys.exit(f"{file}: its tests fail without a change, or do not fit the coverage")
