@@ -78,13 +78,11 @@ def speed(other: Other, turns: int) -> str:
     data = batches()
     rows = []
     for theirs, (ours, make) in PAIRS.items():
-        run, times = svi_steps(make(), data), []
+        checked, unchecked = (svi_steps(make(), data, validate) for validate in (True, False))
+        times = []
         for _ in range(turns + 2):
             their = other.ask(steps=theirs, count=STEPS)["seconds"]
-            checked = clock(run)
-            with pyro.validation_enabled(False):
-                unchecked = clock(run)
-            times.append([their, checked, unchecked])
+            times.append([their, clock(checked), clock(unchecked)])
         found = np.array(times[2:]) / STEPS
         ratios = [table.spread(found[:, i] / found[:, 0]) for i in (1, 2)]
         rows.append([theirs, f"{1e3 * np.median(found[:, 0]):.2f}", ours, *ratios])
