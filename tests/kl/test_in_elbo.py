@@ -260,8 +260,22 @@ def test_soft_numbers_have_no_rule():
         soft = rx.GeneralizedGumbelSoftmax(array([0.0, 1.0]), 0.5, logits=array([0.0, 1.0]))
         with pytest.raises(NotImplementedError, match="no tractable density"):
             rx.kl_divergence(soft, soft)
+        hard = rx.GeneralizedGumbelSoftmax(soft.values, 0.5, logits=array([0.0, 1.0]), hard=True)
+        for pair in ((hard, soft), (soft, hard)):
+            with pytest.raises(NotImplementedError, match="no tractable density"):
+                rx.kl_divergence(*pair)
         twice = rx.GeneralizedGumbelSoftmax(
             array([1.0, 1.0]), 0.5, logits=array([0.0, 1.0]), hard=True
         )
         with pytest.raises(NotImplementedError, match="repeat"):
             rx.kl_divergence(twice, twice)
+
+
+def test_values_that_are_traced_may_repeat():
+    def kl(values):
+        d = rn.GeneralizedGumbelSoftmax(values, 0.5, logits=jnp.array([0.0, 1.0]), hard=True)
+        return rn.kl_divergence(d, d)
+
+    assert float(kl(jnp.array([0.0, 1.0]))) == 0.0
+    with pytest.raises(NotImplementedError, match="repeat"):
+        jax.jit(kl)(jnp.array([0.0, 1.0]))
