@@ -214,7 +214,7 @@ def section(sweep: Sweep, found: Found) -> str:
         return table.spread(measured.seconds / sizes[size].seconds)
 
     said = {
-        "time": f"Time of a step: {BASE}'s in ms, the others' over it.",
+        "time": f"Time of a step: {BASE}'s in ms, the others' over it, median (least-most).",
         "peak memory": "Peak memory of a step, MB.",
         "compile time": "Time to compile, s.",
     }
@@ -252,7 +252,9 @@ def report(host: Host, sweeps: Mapping[str, Sweep], gpu: bool, turns: int, secon
     return "\n\n".join(
         [
             f"### {host.name} on {'the GPU' if gpu else 'the CPU'}",
-            f"Exponents between the two largest sizes of each sweep; time is {clock}.",
+            "An exponent is the slope of log cost on log size: by least squares over all sizes, and "
+            "between the last two, where fixed costs weigh least. The latter of each sweep, first "
+            f"of all; time is {clock}.",
             summary(results),
             *(section(sweeps[name], found) for name, found in results.items()),
         ]
