@@ -252,9 +252,9 @@ def report(host: Host, sweeps: Mapping[str, Sweep], gpu: bool, turns: int, secon
     return "\n\n".join(
         [
             f"### {host.name} on {'the GPU' if gpu else 'the CPU'}",
-            "An exponent is the slope of log cost on log size: by least squares over all sizes, and "
-            "between the last two, where fixed costs weigh least. The latter of each sweep, first "
-            f"of all; time is {clock}.",
+            "An exponent is the slope of log cost on log size: by least squares over all sizes, "
+            "and between the last two, where fixed costs weigh least. The latter of each sweep, "
+            f"first of all; time is {clock}.",
             summary(results),
             *(section(sweeps[name], found) for name, found in results.items()),
         ]
