@@ -98,3 +98,13 @@ def test_probs_of_a_column_of_thresholds(host: Host, column: str):
     assert found.shape == (3, 2, 3)
     one = host.make("InvertibleGaussian", {**given, column: 1.5})
     np.testing.assert_allclose(found[1], host.call(one, "probs"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_two_classes_are_a_logit_normal(host: Host):
+    params = {"loc": np.array([0.3, -0.2]), "scale": np.array([0.5, 0.7])}
+    dist = host.make("LogisticNormalSoftmax", params)
+    x = np.array([0.1, 0.5, 0.8])
+    logit = stats.norm(0.5, np.hypot(0.5, 0.7)).logpdf(np.log(x) - np.log1p(-x))
+    ours = host.log_prob(dist, np.stack([x, 1 - x], axis=-1))
+    np.testing.assert_allclose(ours, logit - np.log(x) - np.log1p(-x), rtol=1e-9)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.distributions.case import Case, element, elements
 from tests.distributions.cases import LANDED, both, name_of
-from tests.distributions.hosts import Host
+from tests.distributions.hosts import HOSTS, Host
 from tests.distributions.laws import Continuous, Implicit, Law
 
 MOMENTS = ("mean", "variance", "entropy")
@@ -58,6 +58,14 @@ def test_moment_is_right_or_refused_with_a_reason(host: Host, case: Case, what: 
     for index, law in elements(case):
         right, tolerance = expected(law, what)
         np.testing.assert_array_less(np.abs(values[index] - right), tolerance + 1e-12)
+
+
+@pytest.mark.parametrize("case", [c for c in LANDED if "logits" in c.params], ids=name_of)
+def test_moments_are_finite_where_the_logits_are_zero(case: Case):
+    params = case.params | {"logits": np.zeros_like(case.params["logits"], dtype=float)}
+    dist = HOSTS["pyro"].make(case.name, params)
+    for what in sorted(case.gives & set(MOMENTS)):
+        assert np.all(np.isfinite(HOSTS["pyro"].moment(dist, what))), what
 
 
 def quantiles(law: Law) -> np.ndarray:

@@ -13,6 +13,7 @@ import pytest
 from numpyro import handlers
 
 import relaxppl.numpyro as rx
+from relaxppl.numpyro.elbo.exact_kl import kl
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import analyse
 from tests.elbo.numpyro_cases import COUNTS, PLATE, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
@@ -71,6 +72,23 @@ def test_sites_that_are_weighted_differently_are_sampled():
     assert integrated(model, handlers.mask(guide, mask=mask)) == set()
     masked = (handlers.mask(fn, mask=m) for fn, m in ((model, mask.copy()), (guide, mask)))
     assert integrated(*masked) == {"b"}
+    for mine, other, found in (
+        (jnp.array(True), jnp.array(True), {"b"}),
+        (jnp.array(True), jnp.array(False), set()),
+        (True, jnp.array(False), set()),
+    ):
+        pair = handlers.mask(model, mask=mine), handlers.mask(guide, mask=other)
+        assert integrated(*pair) == found
+
+
+def test_a_scale_scales_the_divergence():
+    p, q = dist.Bernoulli(logits=jnp.array([0.2, -1.0])), dist.Bernoulli(logits=jnp.zeros(2))
+    with handlers.seed(rng_seed=0), handlers.scale(scale=2.5), handlers.trace() as model:
+        numpyro.sample("b", p)
+    with handlers.seed(rng_seed=0), handlers.scale(scale=2.5), handlers.trace() as guide:
+        numpyro.sample("b", q)
+    ours = kl(guide["b"], model["b"])
+    np.testing.assert_allclose(ours, 2.5 * rx.kl_divergence(q, p), rtol=1e-12)
 
 
 def test_sites_without_an_exact_rule_are_sampled():

@@ -70,6 +70,9 @@ def test_sites_that_are_weighted_differently_are_sampled():
     mask = torch.tensor([[True], [False]])
     assert integrated(model, poutine.mask(guide, mask)) == set()
     assert integrated(poutine.mask(model, mask.clone()), poutine.mask(guide, mask)) == {"b"}
+    assert integrated(poutine.mask(model, True), poutine.mask(guide, True)) == {"b"}
+    assert integrated(poutine.mask(model, False), poutine.mask(guide, True)) == set()
+    assert integrated(poutine.mask(model, mask), poutine.mask(guide, True)) == set()
 
 
 def test_sites_without_a_rule_are_sampled():
