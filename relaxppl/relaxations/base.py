@@ -159,6 +159,9 @@ class Relaxation:
                 if entry.default is None:
                     raise ValueError(f"{cls.__name__} needs the parameter {entry.name!r}")
                 given[entry.name] = entry.default
+            elif isinstance(entry.default, bool) and not isinstance(given[entry.name], bool):
+                got = given[entry.name]
+                raise ValueError(f"{cls.__name__}: {entry.name} must be True or False, got {got!r}")
         return given
 
     @classmethod

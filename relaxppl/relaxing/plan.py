@@ -115,7 +115,7 @@ class Plan:
 
 
 def _check_temperature(temperature: Any) -> None:
-    if isinstance(temperature, (bool, str, type)):
+    if isinstance(temperature, (bool, str, type, dict)):
         raise TypeError(
             f"relax: temperature must be a positive number, an array or a schedule, got "
             f"{temperature!r}"
@@ -125,7 +125,9 @@ def _check_temperature(temperature: Any) -> None:
 
 
 def _check_factory(name: str, choice: Any) -> None:
-    if not (choice is None or choice is UNNAMED or callable(choice)):
+    # A distribution is callable: on both hosts it then draws.
+    made = not isinstance(choice, type) and hasattr(choice, "log_prob")
+    if made or not (choice is None or choice is UNNAMED or callable(choice)):
         raise TypeError(
             f"relax: config maps a site to a function of (distribution, temperature), a class or "
             f"None, got {choice!r} for {name!r}"

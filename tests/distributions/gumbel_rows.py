@@ -122,6 +122,7 @@ def generalized() -> list[Case]:
     bad = (
         Bad({"values": np.array([0.0, 1.0])}, "values", structural=True),
         Bad({"values": np.array([0.0, NAN, 1.0])}, "values"),
+        Bad({"hard": "no"}, "hard", structural=True),
         Bad({"logits": np.array([0.1, NAN, 0.2])}, "logits"),
     )
     cases = _relaxed(

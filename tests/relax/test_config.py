@@ -460,10 +460,15 @@ def test_arguments_of_the_wrong_kind(host):
         host.rx.relax(lambda: None)
     with pytest.raises(TypeError, match="positive number, an array or a schedule"):
         host.rx.relax(lambda: None, temperature="cold")
+    with pytest.raises(TypeError, match="positive number, an array or a schedule"):
+        host.rx.relax(lambda: None, temperature={"z": 0.5})
     with pytest.raises(TypeError, match="config must be a dict"):
         host.rx.relax(lambda: None, temperature=0.5, config=3)
     with pytest.raises(TypeError, match=r"class or None, got 3 for 'z'"):
         host.rx.relax(lambda: None, temperature=0.5, config={"z": 3})
+    made = host.rx.HardConcrete(0.5, probs=0.3)
+    with pytest.raises(TypeError, match=r"class or None, got .*HardConcrete.* for 'z'"):
+        host.rx.relax(lambda: None, temperature=0.5, config={"z": made})
     with pytest.raises(TypeError, match=r"InvertibleGaussian cannot be made .* needs loc, scale"):
         stands(
             host,
