@@ -106,3 +106,13 @@ def test_icdf_inverts_the_cdf_or_is_refused(host: Host, case: Case):
             assert law.cdf(value) >= p - 1e-7
             below = value - 1e-9 * abs(value)
             assert value == 0 or law.cdf(below) <= p + 1e-7
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_nothing_lies_left_of_a_gate_that_is_open(host: Host):
+    for name, params in (
+        ("HardConcrete", {"temperature": 2 / 3, "logits": np.array(800.0)}),
+        ("GaussianRelaxedBernoulli", {"loc": np.array(60.0), "scale": np.array(1.0)}),
+    ):
+        dist = host.make(name, params)
+        np.testing.assert_array_equal(host.call(dist, "cdf", host.array([-1.0, 0.0])), 0.0)

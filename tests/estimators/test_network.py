@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from relaxppl.estimators import network
+from relaxppl.estimators import laws, network, rebar
 from tests.estimators.noise import BACKENDS
 
 
@@ -30,3 +31,12 @@ def test_first_units_are_neither_flat_nor_saturated():
         assert np.std(x @ start["weight_in"]) == pytest.approx(1.0, abs=0.1)
         outputs = network.apply({k: jnp.asarray(v) for k, v in start.items()}, jnp.asarray(x))
         assert not np.any(outputs)
+
+
+def test_the_control_variate_sees_the_value_relaxed_at_temperature_one():
+    rng = np.random.default_rng(2)
+    law = laws.Bernoulli(jnp.asarray(rng.normal(size=7)))
+    draw = laws.Draw(law, jnp.asarray(1.0 * (rng.uniform(size=7) < 0.5)), rng.logistic(size=7))
+    seen = []
+    rebar.network_control(draw, lambda x: seen.append(jax.lax.stop_gradient(x)) or 0.0 * x)
+    np.testing.assert_allclose(seen[0], 1.0 / (1.0 + np.exp(-draw.latent)), rtol=1e-12)
