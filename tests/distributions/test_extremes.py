@@ -76,3 +76,10 @@ def test_the_logarithmic_sibling_loses_nothing(host: Host):
     # One ulp of the value moves log_prob by about its gradient, T K |log x|, in relative terms.
     double = host.log_prob(exact, value)
     np.testing.assert_allclose(single, double, rtol=2e-5)
+
+
+@ALL_HOSTS
+def test_a_value_rounded_to_an_end_stands_for_the_hard_value_of_that_end(host: Host):
+    for logits in (-200.0, 200.0):
+        dist = host.make("RebarRelaxation", {"temperature": 0.5, "logits": np.array(logits)})
+        np.testing.assert_array_equal(host.call(dist, "harden", host.array([0.0, 1.0])), [0, 1])

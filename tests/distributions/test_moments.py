@@ -7,7 +7,7 @@ import pytest
 
 from tests.distributions.case import Case, element, elements
 from tests.distributions.cases import LANDED, both, name_of
-from tests.distributions.hosts import HOSTS, Host
+from tests.distributions.hosts import HOSTS, Host, is_static
 from tests.distributions.laws import Continuous, Implicit, Law
 
 MOMENTS = ("mean", "variance", "entropy")
@@ -108,11 +108,22 @@ def test_icdf_inverts_the_cdf_or_is_refused(host: Host, case: Case):
             assert value == 0 or law.cdf(below) <= p + 1e-7
 
 
+@pytest.mark.parametrize("case", LANDED, ids=name_of)
+def test_moments_of_a_batch_of_more_dimensions(case: Case):
+    host = HOSTS["pyro"]
+    more = {n: v if is_static(v) else np.asarray(v)[None] for n, v in case.params.items()}
+    one, many = host.make(case.name, case.params), host.make(case.name, more)
+    for what in sorted(case.gives & set(MOMENTS)):
+        wanted = np.broadcast_to(host.moment(one, what), host.moment(many, what).shape)
+        np.testing.assert_allclose(host.moment(many, what), wanted, rtol=1e-9, err_msg=what)
+
+
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 def test_nothing_lies_left_of_a_gate_that_is_open(host: Host):
     for name, params in (
         ("HardConcrete", {"temperature": 2 / 3, "logits": np.array(800.0)}),
         ("GaussianRelaxedBernoulli", {"loc": np.array(60.0), "scale": np.array(1.0)}),
+        ("StraightThroughBernoulli", {"logits": np.array(800.0)}),
     ):
         dist = host.make(name, params)
         np.testing.assert_array_equal(host.call(dist, "cdf", host.array([-1.0, 0.0])), 0.0)
