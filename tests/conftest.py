@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import gc
 import os
-from importlib.metadata import version
+
+from tests.xla import QUICK
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of the time of these tests is XLA's: compilation that does not optimise is several times
-# faster. Set XLA_FLAGS, to nothing if need be, to run them as a user's program would be compiled.
-_QUICK = "--xla_backend_optimization_level=0"
-if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 12):  # Later ones refuse the flag.
-    _QUICK += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", _QUICK)
+# Set XLA_FLAGS, to nothing if need be, to run them as a user's program would be compiled.
+os.environ.setdefault("XLA_FLAGS", QUICK)
 
 import jax
 import numpy as np
@@ -26,7 +23,7 @@ import torch
 
 jax.config.update("jax_enable_x64", True)
 jax.devices()  # Reads the flags; the processes that tests start are to have the defaults again.
-if os.environ["XLA_FLAGS"] == _QUICK:
+if os.environ["XLA_FLAGS"] == QUICK:
     del os.environ["XLA_FLAGS"]
 torch.set_num_threads(1)
 

@@ -13,6 +13,7 @@ from models.common.cli import BadArgumentError, positive_float, positive_int
 from models.common.program import build_parser, finish, start
 from models.mixture import truth
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 METHODS = (
     "relaxed",
     "straight-through",
@@ -37,18 +38,18 @@ def fitted(y: Any, params: Mapping[str, Any], draws: int, rng: np.random.Generat
 
 
 def as_arviz(answers: Mapping[str, truth.Answer], y: Any) -> dict[str, Any]:
-    """Each answer's draws as an InferenceData; a guide's draws are independent, so one chain."""
+    """Each answer's draws as ArviZ's object; a guide's draws are independent, so one chain."""
     import arviz as az
 
     names = {"loc": ["component"], "assignment": ["flower"], "length": ["flower"]}
-    return {
-        name: az.from_dict(
-            posterior={"loc": answer.loc[None], "assignment": answer.assignment[None]},
-            observed_data={"length": y},
-            dims=names,
-        )
-        for name, answer in answers.items()
-    }
+    made = {}
+    for name, answer in answers.items():
+        posterior = {"loc": answer.loc[None], "assignment": answer.assignment[None]}
+        groups = {"posterior": posterior, "observed_data": {"length": y}}
+        # ArviZ 1.x takes the groups as one argument.
+        old = az.__version__.startswith("0.")
+        made[name] = az.from_dict(**groups, dims=names) if old else az.from_dict(groups, dims=names)
+    return made
 
 
 def table(
@@ -74,24 +75,23 @@ def table(
 
 
 def draw(path: Path, answers: Mapping[str, truth.Answer], data: Mapping[str, Any], y: Any) -> None:
-    """ArviZ's forest of the means, and each method's assignments as shares of three colours."""
-    import arviz as az
-
+    """A forest of the means, and each method's assignments as shares of three colours."""
     from models.common.figures import new_figure
 
     figure = new_figure(12.5, 6.2)
     left, right = figure.subplots(1, 2)
     names = list(answers)
-    az.plot_forest(
-        [data[name] for name in names],
-        model_names=names,
-        var_names=["loc"],
-        combined=True,
-        hdi_prob=0.9,
-        ax=left,
-        textsize=8,
-        legend=False,
-    )
+    for row, name in enumerate(names):
+        loc = data[name]["posterior"]["loc"].quantile(QUANTILES, dim=("chain", "draw"))
+        for component in range(truth.COMPONENTS):
+            low, quarter, median, three_quarters, high = loc.isel(component=component).to_numpy()
+            height = component * (len(names) + 1) + row
+            left.plot([low, high], [height, height], color=f"C{row}", lw=1)
+            left.plot([quarter, three_quarters], [height, height], color=f"C{row}", lw=3)
+            left.plot(median, height, "o", color="white", mec=f"C{row}", ms=4)
+    centres = [c * (len(names) + 1) + (len(names) - 1) / 2 for c in range(truth.COMPONENTS)]
+    left.set_yticks(centres, [f"loc[{c}]" for c in range(truth.COMPONENTS)], fontsize=8)
+    left.invert_yaxis()
     left.set_title("means of the components: median, quartiles, 90 % interval", fontsize=10)
     for row, name in enumerate(names):
         edge = np.zeros(len(y))
@@ -100,7 +100,6 @@ def draw(path: Path, answers: Mapping[str, truth.Answer], data: Mapping[str, Any
             right.bar(np.arange(len(y)), share, 0.9, row + edge - 0.4, color=f"C{component}")
             edge = edge + share
     right.set_yticks(range(len(names)), names, fontsize=8)
-    # ArviZ takes the colours in the order of the answers.
     for index, label in enumerate(right.get_yticklabels()):
         label.set_color(f"C{index}")
     right.invert_yaxis()

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from tests.xla import QUICK
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -74,9 +76,7 @@ CLASSES = ["ScoreFunction_ELBO", "RLOO_ELBO", "DisARM_ELBO", "REBAR_ELBO", "RELA
 
 
 def test_numpyro_batch_sharded_over_four_devices(tmp_path: Path) -> None:
-    # Compiled without optimisation, as the other tests are.
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-    flags += " --xla_cpu_use_fusion_emitters=false"
+    flags = f"--xla_force_host_platform_device_count=4 {QUICK}"
     printed = run(SHARDED, tmp_path, *CLASSES, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     assert [line.split()[0] for line in printed.splitlines()] == CLASSES
 
