@@ -9,7 +9,7 @@ import pytest
 
 from tests.distributions.case import Bad, Case, element
 from tests.distributions.cases import LANDED, both, name_of
-from tests.distributions.hosts import Host, is_static
+from tests.distributions.hosts import HOSTS, Host, is_static
 
 BAD = [(host, case, bad) for host, case in both(LANDED) for bad in case.bad]
 
@@ -44,6 +44,13 @@ def test_bad_parameter_is_named(host: Host, case: Case, bad: Bad):
     for name in re.split(", | and ", bad.names):
         assert re.search(rf"\b{name}\b", str(error.value)), str(error.value)
     assert case.name in str(error.value)
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_a_refusal_says_what_was_given(host: Host):
+    for given, said in (({"probs": 0.5, "logits": 0.1}, "probs and logits"), ({}, "none")):
+        with pytest.raises(ValueError, match=f"exactly one of probs, logits; got {said}$"):
+            host.make("StraightThroughBernoulli", {n: np.array(v) for n, v in given.items()})
 
 
 @pytest.mark.parametrize(
