@@ -75,8 +75,11 @@ def test_there_are_pages() -> None:
     for page in EVERY_PAGE:
         text = page.read_text(encoding="utf-8")
         fences = re.findall(r"^ *(?:```|~~~)(.*)$", text, re.MULTILINE)
-        known = {"python", "{toctree}", "{eval-rst}"}
-        assert set(fences[::2]) <= known, f"{page} has a block that no test runs"
+        known = {"python", "{toctree}", "{eval-rst}", "{include}"}
+        assert {fence.split()[0] for fence in fences[::2] if fence} <= known, (
+            f"{page} has a block that no test runs"
+        )
+        assert all(fences[::2]), f"{page} has a block that does not say what it is"
         assert fences.count("python") == len(BLOCK.findall(text)), page
 
 
