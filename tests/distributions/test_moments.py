@@ -113,7 +113,9 @@ def test_moments_of_a_batch_of_more_dimensions(case: Case):
     host = HOSTS["pyro"]
     more = {n: v if is_static(v) else np.asarray(v)[None] for n, v in case.params.items()}
     one, many = host.make(case.name, case.params), host.make(case.name, more)
-    for what in sorted(case.gives & set(MOMENTS)):
+    for what in MOMENTS:
+        if refusal(host, one, what) is not None:
+            continue
         wanted = np.broadcast_to(host.moment(one, what), host.moment(many, what).shape)
         np.testing.assert_allclose(host.moment(many, what), wanted, rtol=1e-9, err_msg=what)
 
