@@ -9,6 +9,7 @@ import pytest
 
 from models.decoupled_straight_through import cli, figures, numpyro_model, pyro_model
 from models.decoupled_straight_through.task import Runs, load
+from tests.models.refusing import check_refusal
 
 HOSTS = (numpyro_model, pyro_model)
 
@@ -67,8 +68,4 @@ def test_quick_run(tmp_path: Path) -> None:
 
 
 def test_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--draws", "0", "--out", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert "a whole number of at least 1" in captured
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(cli, ["--draws", "0"], "a whole number of at least 1", tmp_path, capsys)

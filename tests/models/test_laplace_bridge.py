@@ -9,6 +9,7 @@ from scipy import stats
 
 from models.laplace_bridge import cli, digits, numpyro_model, pyro_model
 from models.laplace_bridge.simplex import NAMES, distances, grid
+from tests.models.refusing import check_refusal
 
 HOSTS = (numpyro_model, pyro_model)
 ALPHA = [2.0, 3.0, 5.0]
@@ -101,8 +102,4 @@ def test_quick_run(metrics: dict) -> None:
 def test_refusals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], allowed: str
 ) -> None:
-    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert allowed in captured
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(cli, arguments, allowed, tmp_path, capsys)

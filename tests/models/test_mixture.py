@@ -9,6 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from models.mixture import cli, numpyro_model, pyro_model, truth
+from tests.models.refusing import check_refusal
 
 
 @pytest.fixture(autouse=True)
@@ -88,8 +89,10 @@ def test_quick_run(tmp_path: Path) -> None:
 
 
 def test_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--method", "magic", "--out", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert "'magic' is unknown; choose from relaxed, straight-through" in captured
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(
+        cli,
+        ["--method", "magic"],
+        "'magic' is unknown; choose from relaxed, straight-through",
+        tmp_path,
+        capsys,
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from models.sparse_regression import cli, numpyro_model, pyro_model
 from models.sparse_regression.problem import GATES, score, simulate
+from tests.models.refusing import check_refusal
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +71,4 @@ def test_quick_run_beats_the_lasso(tmp_path: Path) -> None:
 def test_refusals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], allowed: str
 ) -> None:
-    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert allowed in captured
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(cli, arguments, allowed, tmp_path, capsys)

@@ -10,6 +10,7 @@ import pytest
 from models.subset_selection import cli, numpyro_model, pyro_model
 from models.subset_selection.result import Settings
 from models.subset_selection.selection import Splits, by_mutual_information, split
+from tests.models.refusing import check_refusal
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +81,4 @@ def test_quick_run(tmp_path: Path) -> None:
 def test_refusals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], allowed: str
 ) -> None:
-    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 2
-    captured = capsys.readouterr().err
-    assert captured.count("\n") == 1
-    assert allowed in captured
-    assert list(tmp_path.iterdir()) == []
+    check_refusal(cli, arguments, allowed, tmp_path, capsys)
