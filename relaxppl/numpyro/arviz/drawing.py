@@ -12,12 +12,21 @@ import numpy as np
 from numpyro import handlers
 
 from relaxppl import relaxing
-from relaxppl.arviz.prototype import HARD, Prototype, check_covered, check_params, inexact
+from relaxppl.arviz.prototype import Prototype, check_covered, check_params, inexact
 from relaxppl.arviz.request import Request
 from relaxppl.arviz.sites import deterministic_site
+from relaxppl.arviz.traced import (
+    is_auxiliary,
+    is_discrete,
+    is_latent,
+    latents,
+    posterior,
+    written_relaxed,
+)
 from relaxppl.numpyro.arviz import traced
 from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
 from relaxppl.numpyro.arviz.traced import Trace
+from relaxppl.numpyro.registry import HOST
 from relaxppl.watching import Watched, watched
 
 
@@ -51,17 +60,15 @@ class Program:
         """
         check_params(self._declared(rng_key), self.params, _shapes, "the result of svi.run")
         relaxed, guide, model = self._settled(rng_key)
-        latent = {
-            n: s for n, s in guide.items() if traced.is_latent(s) and not traced.is_auxiliary(s)
-        }
-        check_covered(latent, [n for n, s in model.items() if traced.is_latent(s)])
+        latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
+        check_covered(latent, [n for n, s in model.items() if is_latent(s)])
         observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         fixed = {n: s for n, s in model.items() if s["type"] == "deterministic"}
         sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
         for name, site in fixed.items():
             frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"]}
             sites[name] = deterministic_site(jnp.shape(site["value"]), frames)
-        written = {n: fn for n, s in latent.items() if (fn := traced.written_relaxed(s, relaxed))}
+        written = {n: fn for n, s in latent.items() if (fn := written_relaxed(HOST, s, relaxed))}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
         return Prototype(
@@ -69,7 +76,7 @@ class Program:
             observed={n: np.asarray(s["value"]) for n, s in observed.items()},
             relaxed=relaxed,
             written=written,
-            discrete=[n for n, s in latent.items() if n not in relaxed and traced.is_discrete(s)],
+            discrete=[n for n, s in latent.items() if n not in relaxed and is_discrete(HOST, s)],
             hardened=self.hardened,
             reason=reason,
         )
@@ -81,11 +88,12 @@ class Program:
         """
         guide_key, model_key, predict_key = jax.random.split(rng_key, 3)
         relaxed, guide = self._run_guide(guide_key)
-        latents = self._latents(relaxed, guide)
-        model = self._run_model(latents, model_key)
+        values = latents(guide, relaxed, self.hardened)
+        model = self._run_model(values, model_key)
         log_p = sum(jnp.sum(traced.log_prob(s)) for s in model.values() if s["type"] == "sample")
         drawn = {
-            "posterior": self._posterior(relaxed, guide) | traced.deterministic_values(model),
+            "posterior": posterior(HOST, guide, relaxed, jnp.asarray, traced.whole)
+            | traced.deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
         if self.weighted:
@@ -97,7 +105,7 @@ class Program:
         if self.request.log_likelihood:
             drawn["log_likelihood"] = {n: traced.log_likelihood(s) for n, s in observed.items()}
         if self.request.posterior_predictive and observed:
-            again = self._run_model(latents, predict_key, unobserve=True)
+            again = self._run_model(values, predict_key, unobserve=True)
             drawn["posterior_predictive"] = {n: traced.value_of(again[n]) for n in observed}
         return drawn
 
@@ -112,7 +120,7 @@ class Program:
             "prior_predictive": {},
         }
         for name, site in trace.items():
-            if site["type"] == "sample" and not traced.is_auxiliary(site):
+            if site["type"] == "sample" and not is_auxiliary(site):
                 was_observed = site["infer"].get("was_observed", False)
                 made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
         return made
@@ -125,7 +133,7 @@ class Program:
             self.whole = False
             relaxed, guide, model = self._both(rng_key)
         relaxed_anyway = any(
-            traced.is_latent(s) and traced.written_relaxed(s, relaxed) is not None
+            is_latent(s) and written_relaxed(HOST, s, relaxed) is not None
             for s in (*guide.values(), *model.values())
         )
         if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
@@ -135,7 +143,7 @@ class Program:
 
     def _both(self, rng_key: jax.Array) -> tuple[dict[str, Watched], Trace, Trace]:
         relaxed, guide = self._run_guide(rng_key)
-        return relaxed, guide, self._run_model(self._latents(relaxed, guide), rng_key)
+        return relaxed, guide, self._run_model(latents(guide, relaxed, self.hardened), rng_key)
 
     def _declared(self, rng_key: jax.Array) -> dict[str, Any]:
         """Returns the first values of the parameters that the programs declare."""
@@ -169,34 +177,6 @@ class Program:
         if unobserve:
             fn = Unobserve(fn)
         return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
-
-    def _latents(self, relaxed: dict[str, Watched], guide: Trace) -> dict[str, Any]:
-        def value(name: str, site: dict[str, Any]) -> Any:
-            if self.hardened and name in relaxed:
-                return relaxed[name].hard(site["value"])
-            return site["value"]
-
-        return {name: value(name, site) for name, site in guide.items() if traced.is_latent(site)}
-
-    def _posterior(self, relaxed: dict[str, Watched], guide: Trace) -> dict[str, jax.Array]:
-        made = {}
-        for name, site in guide.items():
-            if not traced.is_latent(site) or traced.is_auxiliary(site):
-                continue
-            made[name] = traced.value_of(site)
-            if name in relaxed and not relaxed[name].discrete:
-                made[name] = relaxed[name].soft(site["value"])
-                if relaxed[name].hardens:
-                    hard = relaxed[name].hard(site["value"])
-                    made[name + HARD] = traced.whole(
-                        hard, not hasattr(relaxed[name].made, "value_of")
-                    )
-            elif (fn := traced.written_relaxed(site, relaxed)) is not None and hasattr(
-                fn, "harden"
-            ):
-                hard = fn.harden(site["value"])
-                made[name + HARD] = hard if hasattr(fn, "value_of") else traced.whole(hard, True)
-        return made
 
 
 def _shapes(value: Any) -> Any:

@@ -14,12 +14,21 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl import relaxing
-from relaxppl.arviz.prototype import HARD, Prototype, check_covered, check_params, inexact
+from relaxppl.arviz.prototype import Prototype, check_covered, check_params, inexact
 from relaxppl.arviz.request import Request
 from relaxppl.arviz.sites import deterministic_site
+from relaxppl.arviz.traced import (
+    is_auxiliary,
+    is_discrete,
+    is_latent,
+    latents,
+    posterior,
+    written_relaxed,
+)
 from relaxppl.pyro.arviz import traced
 from relaxppl.pyro.arviz.rerunning import Params, Substitute, Unobserve, whole_plates
 from relaxppl.pyro.arviz.traced import Nodes
+from relaxppl.pyro.registry import HOST
 from relaxppl.watching import Watched, watched
 
 DRAWS = "relaxppl_draws"
@@ -57,17 +66,15 @@ class Program:
         """
         self._check_params()
         relaxed, guide, model = self._settled()
-        latent = {
-            n: s for n, s in guide.items() if traced.is_latent(s) and not traced.is_auxiliary(s)
-        }
-        check_covered(latent, [n for n, s in model.items() if traced.is_latent(s)])
+        latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
+        check_covered(latent, [n for n, s in model.items() if is_latent(s)])
         observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
         for name, site in model.items():
             if traced.is_deterministic(site):
                 frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"] if f.vectorized}
                 sites[name] = deterministic_site(tuple(site["value"].shape), frames)
-        written = {n: fn for n, s in latent.items() if (fn := traced.written_relaxed(s, relaxed))}
+        written = {n: fn for n, s in latent.items() if (fn := written_relaxed(HOST, s, relaxed))}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
         both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
@@ -79,7 +86,7 @@ class Program:
             observed={n: traced.as_numpy(s["value"]) for n, s in observed.items()},
             relaxed=relaxed,
             written=written,
-            discrete=[n for n, s in latent.items() if n not in relaxed and traced.is_discrete(s)],
+            discrete=[n for n, s in latent.items() if n not in relaxed and is_discrete(HOST, s)],
             hardened=self.hardened,
             reason=reason,
         )
@@ -87,11 +94,12 @@ class Program:
     def draw(self) -> dict[str, dict[str, np.ndarray]]:
         """Returns draws of every group that is drawn, by group and variable."""
         relaxed, guide = self._run_guide()
-        latents = self._latents(relaxed, guide)
-        model = self._run_model(latents)
+        values = latents(guide, relaxed, self.hardened)
+        model = self._run_model(values)
         log_p = self._log_prob_sum(model)
         drawn = {
-            "posterior": self._posterior(relaxed, guide) | traced.deterministic_values(model),
+            "posterior": posterior(HOST, guide, relaxed, traced.array, traced.whole)
+            | traced.deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
         if self.weighted:
@@ -103,7 +111,7 @@ class Program:
                 n: traced.as_numpy(traced.log_likelihood(s)) for n, s in observed.items()
             }
         if self.request.posterior_predictive and observed:
-            again = self._run_model(latents, unobserve=True)
+            again = self._run_model(values, unobserve=True)
             drawn["posterior_predictive"] = {n: traced.value_of(again[n]) for n in observed}
         return drawn
 
@@ -116,7 +124,7 @@ class Program:
         }
         for name, site in nodes.items():
             if site["type"] == "sample" and not (
-                traced.is_auxiliary(site) or traced.is_deterministic(site)
+                is_auxiliary(site) or traced.is_deterministic(site)
             ):
                 was_observed = site["infer"].get("was_observed", False)
                 made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
@@ -155,17 +163,17 @@ class Program:
         try:
             self.draws = draws
             relaxed, guide = self._run_guide()
-            model = self._run_model(self._latents(relaxed, guide))
+            model = self._run_model(latents(guide, relaxed, self.hardened))
             together = self._log_prob_sum(guide), self._log_prob_sum(model)
             values = {
                 name: site["value"].reshape(draws, *alone[name]["value"].shape)
                 for name, site in guide.items()
-                if traced.is_latent(site)
+                if is_latent(site)
             }
             self.draws = None
             for i in range(draws):
                 relaxed, guide = self._run_guide({name: v[i] for name, v in values.items()})
-                model = self._run_model(self._latents(relaxed, guide))
+                model = self._run_model(latents(guide, relaxed, self.hardened))
                 each = self._log_prob_sum(guide), self._log_prob_sum(model)
                 if not np.allclose(each, [sums[i] for sums in together], rtol=1e-4, atol=1e-4):
                     return False
@@ -192,7 +200,7 @@ class Program:
             torch.set_rng_state(state)
             relaxed, guide, model = self._both()
         relaxed_anyway = any(
-            traced.is_latent(s) and traced.written_relaxed(s, relaxed) is not None
+            is_latent(s) and written_relaxed(HOST, s, relaxed) is not None
             for s in (*guide.values(), *model.values())
         )
         if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
@@ -202,7 +210,7 @@ class Program:
 
     def _both(self) -> tuple[dict[str, Watched], Nodes, Nodes]:
         relaxed, guide = self._run_guide()
-        return relaxed, guide, self._run_model(self._latents(relaxed, guide))
+        return relaxed, guide, self._run_model(latents(guide, relaxed, self.hardened))
 
     def _run_guide(
         self, values: dict[str, torch.Tensor] | None = None
@@ -227,34 +235,6 @@ class Program:
         with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
             trace = poutine.trace(fn).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
-
-    def _latents(self, relaxed: dict[str, Watched], guide: Nodes) -> dict[str, Any]:
-        def value(name: str, site: dict[str, Any]) -> Any:
-            if self.hardened and name in relaxed:
-                return relaxed[name].hard(site["value"])
-            return site["value"]
-
-        return {name: value(name, site) for name, site in guide.items() if traced.is_latent(site)}
-
-    def _posterior(self, relaxed: dict[str, Watched], guide: Nodes) -> dict[str, np.ndarray]:
-        made = {}
-        for name, site in guide.items():
-            if not traced.is_latent(site) or traced.is_auxiliary(site):
-                continue
-            made[name] = traced.value_of(site)
-            if name in relaxed and not relaxed[name].discrete:
-                made[name] = traced.as_numpy(relaxed[name].soft(site["value"]))
-                if relaxed[name].hardens:
-                    hard = traced.as_numpy(relaxed[name].hard(site["value"]))
-                    made[name + HARD] = traced.whole(
-                        hard, not hasattr(relaxed[name].made, "value_of")
-                    )
-            elif (fn := traced.written_relaxed(site, relaxed)) is not None and hasattr(
-                fn, "harden"
-            ):
-                hard = traced.as_numpy(fn.harden(site["value"]))
-                made[name + HARD] = hard if hasattr(fn, "value_of") else traced.whole(hard, True)
-        return made
 
     def _log_prob_sum(self, nodes: Nodes) -> np.ndarray:
         """Returns the sum over sites, a scalar or (draws,)."""

@@ -11,7 +11,8 @@ from pyro.params import user_param_name
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import SubsampleMessenger
 
-from relaxppl.pyro.arviz.traced import is_auxiliary, is_deterministic
+from relaxppl.arviz.traced import is_auxiliary
+from relaxppl.pyro.arviz.traced import is_deterministic
 
 
 class Params(Messenger):

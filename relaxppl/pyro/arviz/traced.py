@@ -1,4 +1,4 @@
-"""What a site of a trace is, and its values and log densities as ArviZ takes them."""
+"""A site's values and log densities as ArviZ takes them, where that is this host's own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ import numpy as np
 import torch
 from pyro.distributions.util import scale_and_mask
 
-from relaxppl import relaxing
+from relaxppl.arviz import traced
 from relaxppl.arviz.sites import Site
 from relaxppl.pyro.registry import HOST
-from relaxppl.watching import Watched
 
 Nodes = dict[str, dict[str, Any]]
-
-
-def is_auxiliary(site: dict[str, Any]) -> bool:
-    """Returns whether a site of type "sample" is a factor or the like, and no variable."""
-    return bool(site["infer"].get("is_auxiliary"))
 
 
 def is_deterministic(site: dict[str, Any]) -> bool:
@@ -26,37 +20,15 @@ def is_deterministic(site: dict[str, Any]) -> bool:
     return bool(site["type"] == "sample" and site["infer"].get("_deterministic"))
 
 
-def is_latent(site: dict[str, Any]) -> bool:
-    """Returns whether a site is drawn."""
-    return site["type"] == "sample" and not site["is_observed"]
-
-
 def is_observed(site: dict[str, Any]) -> bool:
     """Returns whether a site is a variable with data."""
     observed = site["type"] == "sample" and site["is_observed"]
-    return observed and not (is_auxiliary(site) or is_deterministic(site))
-
-
-def is_discrete(site: dict[str, Any]) -> bool:
-    """Returns whether a site's values are discrete."""
-    fn = site["fn"]
-    return relaxing.is_discrete(fn) or relaxing.is_exact(HOST, relaxing.unwrap(HOST, fn)[0])
+    return observed and not (traced.is_auxiliary(site) or is_deterministic(site))
 
 
 def is_held_by_module(site: dict[str, Any]) -> bool:
     """Returns whether a site of type "param" is a module's own parameter."""
     return any(isinstance(arg, torch.nn.Parameter) for arg in site["args"])
-
-
-def written_relaxed(site: dict[str, Any], relaxed: dict[str, Watched]) -> Any:
-    """Returns the relaxed distribution that a site is written with, or None.
-
-    :param site: a message of type "sample".
-    :param relaxed: the sites that ``relax`` relaxed.
-    """
-    fn, _ = relaxing.unwrap(HOST, site["fn"])
-    ours = isinstance(fn, HOST.relaxed) and site["name"] not in relaxed
-    return fn if ours and not fn.law.discrete and not is_discrete(site) else None
 
 
 def dims_of(site: dict[str, Any]) -> Site:
@@ -89,10 +61,7 @@ def deterministic_values(nodes: Nodes) -> dict[str, np.ndarray]:
 
 def value_of(site: dict[str, Any]) -> np.ndarray:
     """Returns a site's value, of a discrete site as integers."""
-    value, fn = as_numpy(torch.as_tensor(site["value"])), site["fn"]
-    if is_discrete(site) and (_holds_flags(fn) or relaxing.is_discrete(fn)):
-        return whole(value, _holds_flags(fn))
-    return value
+    return traced.value_of(HOST, site, array(site["value"]), whole)
 
 
 def whole(value: np.ndarray, flags: bool) -> np.ndarray:
@@ -106,14 +75,11 @@ def whole(value: np.ndarray, flags: bool) -> np.ndarray:
     return value if value.dtype.kind in "iu" else value.astype(np.int64)
 
 
+def array(value: Any) -> np.ndarray:
+    """Returns a value, a tensor or a number, as an array."""
+    return as_numpy(torch.as_tensor(value))
+
+
 def as_numpy(value: torch.Tensor) -> np.ndarray:
     """Returns a tensor's values."""
     return value.detach().cpu().numpy()
-
-
-def _holds_flags(fn: Any) -> bool:
-    support = fn.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    name = type(support).__name__.lower()
-    return "boolean" in name or "onehot" in name
