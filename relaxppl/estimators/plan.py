@@ -32,7 +32,6 @@ class Options:
     learn: bool | None = None
     coupled: bool = True
     variance_every: int = 1
-    variance_fraction: float = 1.0
     control_variate: str = "both"
     baseline: str | None = None
     decay: float = 0.9
@@ -42,7 +41,6 @@ class Options:
         checks = {
             "temperature": (self.temperature > 0, "positive"),
             "variance_every": (self.variance_every >= 1, "a positive integer"),
-            "variance_fraction": (0 < self.variance_fraction <= 1, "in (0, 1]"),
             "control_variate": (
                 self.control_variate in ("both", "rebar", "network"),
                 "'both', 'rebar' or 'network'",

@@ -45,7 +45,6 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
     "REBAR fixed": (lambda: rx.REBAR_ELBO(learn=False), "rebar-fixed"),
     "REBAR learned": (rx.REBAR_ELBO, "rebar"),
     "REBAR learned, every 4": (lambda: rx.REBAR_ELBO(variance_every=4), None),
-    "REBAR learned, tenth": (lambda: rx.REBAR_ELBO(variance_fraction=0.1), None),
     "REBAR learned, uncoupled": (lambda: rx.REBAR_ELBO(coupled=False), None),
     "RELAX": (rx.RELAX_ELBO, "relax"),
 }

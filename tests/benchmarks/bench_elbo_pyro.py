@@ -65,7 +65,6 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
     "REBAR fixed": (rx.REBAR_ELBO, "rebar-fixed"),
     "REBAR learned": (lambda: rx.REBAR_ELBO(learn=True), "rebar"),
     "REBAR learned, every 4": (lambda: rx.REBAR_ELBO(learn=True, variance_every=4), None),
-    "REBAR learned, tenth": (lambda: rx.REBAR_ELBO(learn=True, variance_fraction=0.1), None),
     "RELAX": (lambda: rx.RELAX_ELBO(learn=True), "relax"),
 }
 

@@ -170,6 +170,22 @@ def test_temperature_learns_in_some_steps_and_eta_in_all():
     assert 6 <= count <= 26
 
 
+def test_variance_every_makes_up_for_the_steps_left_out():
+    programs, name = VECTOR.build(1000), "b.estimator.temperature"
+
+    def slopes(every):
+        elbo = rx.REBAR_ELBO(learn=True, temperature=0.7, variance_every=every)
+        found = [gradients(elbo, programs, seed).get(name) for seed in range(150)]
+        return torch.stack([torch.zeros(()) if g is None else g.float() for g in found])
+
+    every_step, some = slopes(1), slopes(3)
+    error = float(((every_step.var() + some.var()) / len(some)).sqrt())
+    mean = float(every_step.mean())
+    # A third of the mean would not pass.
+    assert abs(mean) > 8 * error
+    assert abs(float(some.mean()) - mean) < 4 * error
+
+
 def test_decaying_average_lasts():
     programs = VECTOR.build(50)
     elbo = rx.ScoreFunction_ELBO(baseline="average", decay=0.8, num_particles=2)

@@ -101,11 +101,9 @@ class REBAR_ELBO(DiscreteELBO):
         error if it was not; False: never.
     :param coupled: whether the two latents of the control variate share their value. Then one
         relaxed evaluation of the model serves both, at about the same variance; else two.
-    :param variance_every: the temperature's gradient is computed every so many steps, on average;
-        that of the factor costs nothing and is taken at every step.
-    :param variance_fraction: the temperature's gradient is computed on a new draw for so large a
-        random part of the batch. The batch is the plate around the sites; its rows are those of
-        the arguments whose first axis has the plate's length, or those that the plate subsamples.
+    :param variance_every: the temperature's gradient is computed every so many steps, on average,
+        and multiplied by that number, so that its mean is that of every step; that of the factor
+        costs nothing and is taken at every step.
     :param exact_kl: whether to integrate exact KL divergences.
 
     Tucker et al., 2017 (arXiv:1703.07370).
@@ -121,7 +119,6 @@ class REBAR_ELBO(DiscreteELBO):
         learn: bool | None = None,
         coupled: bool = True,
         variance_every: int = 1,
-        variance_fraction: float = 1.0,
         exact_kl: bool = False,
     ) -> None:
         options = Options(
@@ -132,7 +129,6 @@ class REBAR_ELBO(DiscreteELBO):
             learn,
             coupled,
             variance_every,
-            variance_fraction,
         )
         super().__init__(options, num_particles, vectorize_particles)
 
@@ -153,7 +149,6 @@ class RELAX_ELBO(DiscreteELBO):
     :param learn: as of :class:`REBAR_ELBO`, for temperature and factor; the network always learns.
     :param coupled: as of :class:`REBAR_ELBO`.
     :param variance_every: as of :class:`REBAR_ELBO`.
-    :param variance_fraction: as of :class:`REBAR_ELBO`.
     :param exact_kl: whether to integrate exact KL divergences.
 
     Grathwohl et al., 2018 (arXiv:1711.00123).
@@ -171,7 +166,6 @@ class RELAX_ELBO(DiscreteELBO):
         learn: bool | None = None,
         coupled: bool = True,
         variance_every: int = 1,
-        variance_fraction: float = 1.0,
         exact_kl: bool = False,
     ) -> None:
         options = Options(
@@ -182,7 +176,6 @@ class RELAX_ELBO(DiscreteELBO):
             learn,
             coupled,
             variance_every,
-            variance_fraction,
             control_variate,
             hidden=hidden,
         )

@@ -22,9 +22,8 @@ from relaxppl.numpyro.elbo.parameters import (
     is_discrete,
     network_baseline,
 )
-from relaxppl.numpyro.elbo.part import Part, on_rows, take_part, weight
 from relaxppl.numpyro.elbo.program import Program
-from relaxppl.numpyro.elbo.structure import Term, analyse
+from relaxppl.numpyro.elbo.structure import analyse
 
 
 class DiscreteELBO(ELBO):
@@ -112,18 +111,17 @@ class DiscreteELBO(ELBO):
         if options.variance_every > 1:
             tangents = jax.random.bernoulli(variance_key, 1.0 / options.variance_every)
 
-        def run(key: jax.Array, part: Part | None = None) -> Program:
+        def run(key: jax.Array) -> Program:
             return Program(
                 model,
                 guide,
-                args if part is None else part.args,
-                kwargs if part is None else part.kwargs,
-                param_map if part is None else jax.tree.map(stop_gradient, param_map),
+                args,
+                kwargs,
+                param_map,
                 structure,
                 tuple(jax.random.split(key)),
                 shared,
                 options.exact_kl,
-                None if part is None else part.rows,
             )
 
         def particle(key: jax.Array) -> dict[str, Any]:
@@ -175,7 +173,7 @@ class DiscreteELBO(ELBO):
         key: jax.Array,
         tangents: Any,
     ) -> dict[str, Any]:
-        program_key, noise_key, part_key = jax.random.split(key, 3)
+        program_key, noise_key = jax.random.split(key)
         program = run(program_key)
         terms = program.terms()
         elbo = sum((jnp.sum(term.value) for term in terms), start=jnp.zeros(()))
@@ -192,49 +190,14 @@ class DiscreteELBO(ELBO):
             term = score.surrogate(_score_term(site), rewards[name] - baseline)
             surrogate = surrogate + jnp.sum(term)
 
-        fraction = self.options.variance_fraction
-        everywhere = tangents if fraction == 1.0 else False
-        local = LocalGradients(program, plan, self.options, params, rewards, noise_key, everywhere)
+        local = LocalGradients(program, plan, self.options, params, rewards, noise_key, tangents)
         for name, h in {**local.pathwise(), **local.antithetic()}.items():
             logits = law_of(program.guide_trace[name]["fn"]).logits
             surrogate = surrogate + jnp.sum(stop_gradient(h) * logits)
         out["taught"].update(local.taught)
-        if fraction < 1.0 and local.learning:
-
-            def on_part() -> dict[str, jax.Array]:
-                return self._on_part(run, program, terms, plan, params, local.learning, part_key)
-
-            def nothing() -> dict[str, jax.Array]:
-                return jax.tree.map(jnp.zeros_like, jax.eval_shape(on_part))
-
-            taught = on_part() if tangents is True else jax.lax.cond(tangents, on_part, nothing)
-            out["taught"].update(taught)
         out["surrogate"] = surrogate
         out["state"] = program.mutable_state()
         return out
-
-    def _on_part(
-        self,
-        run: Callable[..., Program],
-        program: Program,
-        terms: list[Term],
-        plan: Plan,
-        params: dict[str, Any],
-        names: tuple[str, ...],
-        key: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """Returns the temperatures' gradients of V by name, from a draw on a part of the batch."""
-        part_key, program_key, noise_key = jax.random.split(key, 3)
-        part = take_part(program, terms, names, self.options.variance_fraction, part_key)
-        with on_rows(part):
-            again = run(program_key, part)
-        factor = weight(part, program, again, names[0])
-        found = again.terms()
-        rewards = {name: reward(again, found, name) for name in plan.estimators}
-        local = LocalGradients(again, plan, self.options, params, rewards, noise_key, True)
-        local.pathwise()
-        keys = [f"{name}.estimator.temperature" for name in names]
-        return {key: stop_gradient(factor * local.taught[key]) for key in keys}
 
     def _baseline(
         self, site: dict[str, Any], reward: jax.Array, params: dict[str, Any], out: dict[str, Any]

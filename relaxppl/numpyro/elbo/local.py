@@ -184,7 +184,7 @@ class LocalGradients:
             return controls_at({}), jax.tree.map(jnp.zeros_like, learned)
 
         in_temperature: dict[str, jax.Array] = {}
-        if self.tangents is False or not learned:
+        if not learned:
             controls = controls_at({})
         elif self.tangents is True:
             controls, in_temperature = full()
@@ -192,7 +192,8 @@ class LocalGradients:
             controls, in_temperature = jax.lax.cond(self.tangents, full, cheap)
         found = whole(controls)
         for name, gradient in in_temperature.items():
-            self._teach(name, {"temperature": gradient})
+            # The steps that are left out are made up for: the mean is that of every step.
+            self._teach(name, {"temperature": self.options.variance_every * gradient})
         for name, gradient in rebar.gradients_in_etas(found, controls).items():
             if self._parameter(name, "eta") is not None:
                 self._teach(name, {"eta": gradient})

@@ -31,7 +31,6 @@ class Program:
     :param keys: PRNG keys of the model and of the guide.
     :param plate_key: a key for the plates' subsamples, or None to use the two.
     :param use_exact_kl: whether to integrate the pairs of sites that can be.
-    :param subsamples: rows to use in plates that subsample, by plate.
     """
 
     def __init__(
@@ -45,15 +44,12 @@ class Program:
         keys: tuple[jax.Array, jax.Array],
         plate_key: jax.Array | None = None,
         use_exact_kl: bool = False,
-        subsamples: dict[str, jax.Array] | None = None,
     ) -> None:
         self.args, self.kwargs = args, kwargs
         self.structure = structure
         self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
 
         def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
-            if subsamples:
-                fn = _Subsampled(fn, subsamples)
             if plate_key is not None:
                 hidden = ["sample", "prng_key", "control_flow"]
                 fn = handlers.seed(fn, plate_key, hide_types=hidden)
@@ -229,16 +225,3 @@ class _Again(Messenger):
             value = self.choose(msg, before)
             if value is not None:
                 msg["value"] = value
-
-
-class _Subsampled(Messenger):
-    """Puts given rows into plates that subsample, however many they are."""
-
-    def __init__(self, fn: Any, rows: dict[str, jax.Array]) -> None:
-        super().__init__(fn)
-        self.rows = rows
-
-    def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "plate" and msg["name"] in self.rows:
-            rows = self.rows[msg["name"]]
-            msg["value"], msg["args"] = rows, (msg["args"][0], len(rows))

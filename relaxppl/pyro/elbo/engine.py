@@ -18,7 +18,6 @@ from relaxppl.estimators.plan import Options, Plan, make_plan
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
-from relaxppl.pyro.elbo.part import OnPart, on_rows, take_part, weight
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site
 
@@ -156,31 +155,12 @@ class DiscreteELBO(pyro.infer.ELBO):
         return self._loss(programs), torch.as_tensor(surrogate)
 
     def _local(self, program: Program, own: Own, tangents: bool) -> Tensors:
-        plan, fraction = self._plan(program), self.options.variance_fraction
+        plan = self._plan(program)
         local = antithetic(program, plan.of("disarm"))
         if plan.soft or plan.networks:
-            everywhere = tangents and fraction == 1.0
-            pathwise = Pathwise(program, plan, self.options, own, self.learning, everywhere)
+            pathwise = Pathwise(program, plan, self.options, own, self.learning, tangents)
             local.update(pathwise.gradients())
-        if plan.soft and self.learning and tangents and fraction < 1.0:
-            self._teach_on_part(program, plan, own)
         return local
-
-    def _teach_on_part(self, program: Program, plan: Plan, own: Own) -> None:
-        """Hands on the temperatures' gradients of V, from a draw on a part of the batch."""
-        part = take_part(program, plan.soft, self.options.variance_fraction)
-        again = Program(
-            program.model,
-            program.guide,
-            part.args,
-            part.kwargs,
-            self.max_plate_nesting,
-            self.options.exact_kl,
-        )
-        with torch.no_grad(), on_rows(part):
-            again.run()
-        there = OnPart(own, weight(part, program, again, plan.soft[0]))
-        Pathwise(again, plan, self.options, there, True, True).gradients()
 
     def _score_terms(self, programs: list[Program], own: Own) -> Any:
         """Returns the terms of the sites whose gradient is a score function's."""

@@ -152,8 +152,10 @@ class Pathwise:
             self.own.learn(f"{name}.estimator.eta", gradient)
         if self.tangents:
             in_temperature = rebar.gradients_in_temperatures(local, etas, pullback)
+            # The steps that are left out are made up for: the mean is that of every step.
+            every = self.options.variance_every
             for name, gradient in in_temperature.items():
-                self.own.learn(f"{name}.estimator.temperature", gradient)
+                self.own.learn(f"{name}.estimator.temperature", every * gradient)
 
     def _controls(self, level: tuple[str, ...]) -> tuple[Tensors, Any]:
         """Returns the control variates of a level, and their pullback to the temperatures."""
