@@ -148,25 +148,23 @@ class _Expanded(ExpandedDistribution):
 
 @promote_batch_shape.register
 def _promote(d: RelaxedDistribution) -> RelaxedDistribution:
-    promoted = copy.copy(d)
-    promoted.__dict__.update(d._aligned())
-    promoted._settle(promoted.law)
-    promoted._batch_shape = promoted.law.batch_shape
+    promoted, aligned = copy.copy(d), d._aligned()
+    law = d.relaxation(**aligned)
+    promoted.__dict__.update(aligned)
+    promoted._settle(law)
+    promoted._batch_shape = law.batch_shape
     return promoted
 
 
 @promote_batch_shape.register
 def _promote_expanded(d: _Expanded) -> _Expanded:
-    # As the host does it, but the base's batch shape already has the dimensions that were added.
+    # The new dimensions are the base's, and go in front of those that it is expanded to.
     base, old = _promote(d.base_dist), d.base_dist._batch_shape
     added = base.batch_shape[: len(base.batch_shape) - len(old)]
     between = len(d.batch_shape) - len(old)
     axes = tuple(range(len(added), len(added) + between))
-    promoted = copy.copy(d)
-    promoted.base_dist = jax.tree.map(lambda x: jnp.expand_dims(x, axes), base)
-    promoted.base_dist = _promote(promoted.base_dist)
-    promoted._batch_shape = (*added, *d.batch_shape)
-    return promoted
+    base = _promote(jax.tree.map(lambda x: jnp.expand_dims(x, axes), base))
+    return _Expanded(base, (*added, *d.batch_shape))
 
 
 def _as_array(value: Any, dtype: Any) -> jax.Array:
