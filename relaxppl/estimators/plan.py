@@ -111,6 +111,35 @@ def make_plan(sites: Iterable[Candidate], options: Options, num_particles: int) 
     return Plan(estimators, tuple(soft), tuple(networks))
 
 
+def check_not_enumerated(sites: Iterable[str], who: str) -> None:
+    """Refuses sites of the model alone that are marked to be summed out.
+
+    :param sites: the names of those sites.
+    :param who: the loss or the function that would draw them.
+    :raises NotImplementedError: if there are any, naming them.
+    """
+    names = ", ".join(map(repr, sorted(sites)))
+    if names:
+        raise NotImplementedError(
+            f"{names}: infer={{'enumerate': ...}} asks to sum this out, the guide has no such "
+            f"site, and {who} sums nothing out: it would draw from the prior. Take the host's "
+            "TraceEnum_ELBO, which sums; or give the guide a site of this name; or drop the mark, "
+            "if a draw from the prior is what you want"
+        )
+
+
+def unprepared(plan: Plan, options: Options) -> str:
+    """Returns the warning where temperatures and factors could learn, but nothing prepared them."""
+    fixed = ""
+    if options.estimator in ("rebar", "relax"):
+        fixed = ", or pass learn=False to keep them and this message away"
+    return (
+        f"the temperature and the factor of the control variate at {', '.join(plan.soft)} stay at "
+        f"{options.temperature:g} and {options.eta:g}, since the guide was not prepared: hand "
+        f"elbo.prepare(guide) to SVI in place of guide to have them learned{fixed}"
+    )
+
+
 def _check(site: Candidate, estimator: str, options: Options, num_particles: int) -> None:
     name, class_name = site.name, site.class_name
     if estimator not in SUPPORT:

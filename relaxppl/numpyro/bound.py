@@ -10,6 +10,8 @@ from numpyro.infer import Trace_ELBO
 from numpyro.primitives import Messenger
 
 from relaxppl import relaxing
+from relaxppl.estimators.plan import check_not_enumerated
+from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.registry import HOST
 
 
@@ -35,16 +37,34 @@ def discrete_elbo(
     :param kwargs: the keyword arguments of model and guide.
     :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
         the program has no discrete form.
+    :raises NotImplementedError: naming the site, if the model has one that the guide has not and
+        that is marked to be summed out.
     """
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
+    checked_guide = _Refuse(guide)
+    checked_model = _Refuse(model, checked_guide.seen)
     with relaxing.left_discrete():
-        loss = elbo.loss(
-            rng_key, params, _RefuseRelaxed(model), _RefuseRelaxed(guide), *args, **kwargs
-        )
+        loss = elbo.loss(rng_key, params, checked_model, checked_guide, *args, **kwargs)
     return -loss
 
 
-class _RefuseRelaxed(Messenger):
+class _Refuse(Messenger):
+    """Refuses what has no discrete bound, or none that a draw of the guide estimates.
+
+    :param fn: the guide, or the model.
+    :param guide: of the model: the names that the guide's run, which comes first, has seen.
+    """
+
+    def __init__(self, fn: Callable, guide: dict[str, None] | None = None) -> None:
+        super().__init__(fn)
+        self.guide = guide
+        self.seen: dict[str, None] = {}
+
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "sample" and not msg["is_observed"]:
             relaxing.check_discrete(HOST, msg["name"], msg["fn"])
+            self.seen[msg["name"]] = None
+            if self.guide is not None:
+                check_not_enumerated(
+                    enumerated_sites({msg["name"]: msg}, self.guide), "discrete_elbo"
+                )

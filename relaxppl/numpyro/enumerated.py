@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpyro.infer.util import get_importance_trace
 from relaxppl import enumerating
 from relaxppl.enumerating import Variable
 from relaxppl.numpyro.elbo.laws import unmasked
+from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.elbo.structure import Frames, Structure, Term, analyse, frames_of, reduce_to
 from relaxppl.numpyro.sites import variable_of
 
@@ -43,6 +45,8 @@ class Inspected:
         self.variables: dict[str, Variable] = {}
         self.random = False
         """Whether the program draws more than these sites: continuous values or subsamples."""
+        self.summed: set[str] = set()
+        """The model's own sites that only the host's enumeration sums out."""
         frames: list[tuple[str, bool, Frames]] = []
 
         def run(fn: Callable[..., Any]) -> dict[str, Any]:
@@ -50,8 +54,10 @@ class Inspected:
             return handlers.trace(seeded).get_trace(*args, **kwargs)
 
         def look() -> None:
-            for fn in (model, guide):
-                for name, site in run(fn).items():
+            traces = run(model), run(guide)
+            self.summed = enumerated_sites(*traces)
+            for fn, trace in zip((model, guide), traces, strict=True):
+                for name, site in trace.items():
                     if site["type"] == "plate":
                         size, subsample_size = site["args"]
                         self.random |= size != subsample_size
@@ -92,6 +98,8 @@ class Inspected:
     @property
     def states(self) -> float:
         """How many evaluations of the program enumerate the sites."""
+        if self.summed:
+            return math.inf
         return enumerating.states(self.variables, self.by_plate)
 
 

@@ -62,7 +62,7 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
         "rloo",
     ),
     "DisARM": (rx.DisARM_ELBO, "disarm"),
-    "REBAR fixed": (rx.REBAR_ELBO, "rebar-fixed"),
+    "REBAR fixed": (lambda: rx.REBAR_ELBO(learn=False), "rebar-fixed"),
     "REBAR learned": (lambda: rx.REBAR_ELBO(learn=True), "rebar"),
     "REBAR learned, every 4": (lambda: rx.REBAR_ELBO(learn=True, variance_every=4), None),
     "RELAX": (lambda: rx.RELAX_ELBO(learn=True), "relax"),

@@ -23,7 +23,7 @@ ESTIMATORS = {
     "score": (rx.ScoreFunction_ELBO, {}),
     "rloo": (rx.RLOO_ELBO, {}),
     "disarm": (rx.DisARM_ELBO, {}),
-    "rebar": (rx.REBAR_ELBO, {"temperature": 0.6}),
+    "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "learn": False}),
     "relax": (rx.RELAX_ELBO, {"hidden": 3}),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from functools import partial
 
 import jax
@@ -24,7 +26,9 @@ def gradient(elbo, case, infer=()):
     return jax.jit(jax.grad(loss))(case.values())
 
 
-@pytest.mark.parametrize("make", [rx.REBAR_ELBO, rx.RLOO_ELBO, rx.DisARM_ELBO])
+@pytest.mark.parametrize(
+    "make", [partial(rx.REBAR_ELBO, learn=False), rx.RLOO_ELBO, rx.DisARM_ELBO]
+)
 def test_vectorised_and_sequential_particles_agree(make):
     together = gradient(make(num_particles=3), VECTOR)
     in_turn = gradient(make(num_particles=3, vectorize_particles=False), VECTOR)
@@ -32,13 +36,14 @@ def test_vectorised_and_sequential_particles_agree(make):
 
 
 def test_particles_are_averaged():
-    one, four = (measure(rx.REBAR_ELBO(num_particles=n), VECTOR, draws=20_000) for n in (1, 4))
+    elbos = (rx.REBAR_ELBO(num_particles=n, learn=False) for n in (1, 4))
+    one, four = (measure(elbo, VECTOR, draws=20_000) for elbo in elbos)
     assert max(one.worst, four.worst) < 4
     assert four.variance == pytest.approx(one.variance / 4, rel=0.1)
 
 
 def test_uncoupled_latents_are_unbiased():
-    outcome = measure(rx.REBAR_ELBO(coupled=False), TWO_LEVELS, draws=50_000)
+    outcome = measure(rx.REBAR_ELBO(coupled=False, learn=False), TWO_LEVELS, draws=50_000)
     assert outcome.worst < 4
 
 
@@ -74,11 +79,11 @@ def test_rloo_draws_share_the_subsample():
 EVALUATIONS = [
     (rx.ScoreFunction_ELBO(), VECTOR, 1),
     (rx.RLOO_ELBO(num_particles=4), VECTOR, 4),
-    (rx.REBAR_ELBO(), VECTOR, 2),
-    (rx.REBAR_ELBO(), TWO_LEVELS, 3),
-    (rx.REBAR_ELBO(coupled=False), TWO_LEVELS, 5),
+    (rx.REBAR_ELBO(learn=False), VECTOR, 2),
+    (rx.REBAR_ELBO(learn=False), TWO_LEVELS, 3),
+    (rx.REBAR_ELBO(coupled=False, learn=False), TWO_LEVELS, 5),
     (rx.DisARM_ELBO(), TWO_LEVELS, 3),
-    (rx.REBAR_ELBO(num_particles=2), TWO_LEVELS, 6),
+    (rx.REBAR_ELBO(num_particles=2, learn=False), TWO_LEVELS, 6),
 ]
 
 
@@ -128,6 +133,87 @@ def test_other_errors():
         rx.RELAX_ELBO(control_variate="linear")
 
 
+def summed_model():
+    c = numpyro.sample("c", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+    b = numpyro.sample("b", dist.Bernoulli(0.4))
+    numpyro.sample("x", dist.Normal(b + c, 1.0), obs=0.7)
+
+
+def b_guide():
+    numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
+
+
+@pytest.mark.parametrize(
+    "make", [rx.ScoreFunction_ELBO, rx.DisARM_ELBO, partial(rx.REBAR_ELBO, learn=False)]
+)
+def test_a_site_that_the_model_alone_wants_summed_out_is_refused(make):
+    params, key = {"q": jnp.array(0.3)}, jax.random.key(0)
+    with pytest.raises(NotImplementedError, match=r"'c': infer=.*this ELBO.*TraceEnum_ELBO"):
+        make().loss(key, params, summed_model, b_guide)
+    drawn = numpyro.handlers.infer_config(summed_model, lambda site: {"enumerate": None})
+    assert np.isfinite(make().loss(key, params, drawn, b_guide))
+
+    def both():
+        b_guide()
+        numpyro.sample("c", dist.Bernoulli(0.5))
+
+    assert np.isfinite(make().loss(key, params, summed_model, both))
+
+
+def test_no_bound_and_no_exact_gradient_where_a_site_is_summed_out():
+    params = {"q": jnp.array(0.3)}
+    with pytest.raises(NotImplementedError, match=r"'c': infer=.*discrete_elbo"):
+        rx.discrete_elbo(summed_model, b_guide, params, rng_key=jax.random.key(0))
+    sampled = {"host": numpyro.infer.TraceEnum_ELBO(), "ours": rx.DisARM_ELBO()}
+    found = rx.compare_estimators(sampled, summed_model, b_guide, params, num_draws=2)
+    assert "'c': infer=" in found.failures["ours"]
+    assert found.stats["host"].exact is None
+
+
+def warned(elbo, model, guide, calls=2):
+    """Returns the warnings of some losses, each traced again."""
+    trace = numpyro.handlers.trace(numpyro.handlers.seed(guide, 0)).get_trace()
+    params = {n: site["value"] for n, site in trace.items() if site["type"] == "param"}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(calls):
+            elbo.loss(jax.random.key(0), params, model, guide)
+    assert all(issubclass(w.category, UserWarning) for w in caught)
+    return [str(w.message) for w in caught]
+
+
+def b_model():
+    numpyro.factor("f", numpyro.sample("b", dist.Bernoulli(0.5)))
+
+
+def test_what_could_learn_but_was_not_prepared_is_said_once():
+    (message,) = warned(rx.REBAR_ELBO(temperature=0.3), b_model, b_guide)
+    assert re.search(
+        r"REBAR_ELBO: .* at b stay at 0\.3 and 1,.*prepare\(guide\).*learn=False", message
+    )
+    (message,) = warned(rx.RELAX_ELBO(control_variate="rebar"), b_model, b_guide)
+    assert message.startswith("RELAX_ELBO: ")
+    # The other classes have no such argument.
+    marked = numpyro.handlers.infer_config(b_guide, lambda site: {"estimator": "rebar"})
+    (message,) = warned(rx.DisARM_ELBO(), b_model, marked)
+    assert "prepare(guide)" in message
+    assert "learn=False" not in message
+    for silent in (rx.REBAR_ELBO(learn=False), rx.DisARM_ELBO()):
+        assert not warned(silent, b_model, b_guide)
+    elbo = rx.REBAR_ELBO()
+    assert not warned(elbo, b_model, elbo.prepare(b_guide))
+
+
+def test_a_site_of_the_guide_alone_is_said_unless_it_is_auxiliary():
+    def guide(infer):
+        e = numpyro.sample("e", dist.Normal(0.0, 1.0), infer=infer)
+        numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3) + e))
+
+    (message,) = warned(rx.DisARM_ELBO(), b_model, partial(guide, {}), calls=1)
+    assert re.search("in guide but not model.*is_auxiliary.*'e'", message, re.DOTALL)
+    assert not warned(rx.DisARM_ELBO(), b_model, partial(guide, {"is_auxiliary": True}))
+
+
 def test_model_that_indexes_by_a_relaxed_value_is_named():
     table = jnp.array([0.2, 0.9])
 
@@ -140,7 +226,7 @@ def test_model_that_indexes_by_a_relaxed_value_is_named():
 
     params = {"q": jnp.array(0.3)}
     with pytest.raises(TypeError, match="relaxed values of b"):
-        rx.REBAR_ELBO().loss(jax.random.key(0), params, model, guide)
+        rx.REBAR_ELBO(learn=False).loss(jax.random.key(0), params, model, guide)
     assert np.isfinite(rx.DisARM_ELBO().loss(jax.random.key(0), params, model, guide))
 
 
@@ -152,7 +238,7 @@ def test_model_whose_law_has_no_extension_is_named():
         numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
 
     with pytest.raises(NotImplementedError, match=r"site 'b': Binomial"):
-        rx.REBAR_ELBO().loss(jax.random.key(0), {"q": jnp.array(0.3)}, model, guide)
+        rx.REBAR_ELBO(learn=False).loss(jax.random.key(0), {"q": jnp.array(0.3)}, model, guide)
 
 
 @pytest.mark.parametrize("make", [rx.REBAR_ELBO, rx.DisARM_ELBO, rx.RELAX_ELBO])

@@ -12,7 +12,7 @@ ESTIMATORS = {
     "score": (rx.ScoreFunction_ELBO, {}, False),
     "rloo": (rx.RLOO_ELBO, {"num_particles": 3}, False),
     "disarm": (rx.DisARM_ELBO, {}, False),
-    "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "eta": 0.7}, False),
+    "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "eta": 0.7, "learn": False}, False),
     "relax": (rx.RELAX_ELBO, {"hidden": 3}, True),
 }
 

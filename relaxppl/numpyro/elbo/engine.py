@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpyro.infer.elbo import ELBO
 
 from relaxppl.estimators import score
 from relaxppl.estimators.laws import Categorical
-from relaxppl.estimators.plan import Options, Plan, make_plan
+from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
 from relaxppl.numpyro.elbo.laws import law_of, law_type, unmasked
 from relaxppl.numpyro.elbo.local import LocalGradients, reward
 from relaxppl.numpyro.elbo.parameters import (
@@ -47,6 +48,7 @@ class DiscreteELBO(ELBO):
     ) -> None:
         super().__init__(num_particles, vectorize_particles)
         self.options = options
+        self._warned = False
 
     def prepare(self, guide: Callable[..., Any]) -> PreparedGuide:
         """Returns the guide to hand to SVI, which also declares what the estimator learns.
@@ -164,6 +166,10 @@ class DiscreteELBO(ELBO):
                     "guide does not declare: hand elbo.prepare(guide) to SVI in place of guide"
                     + (", or pass learn=False" if name in plan.soft and options.learn else "")
                 )
+        learned = any(f"{name}.estimator.temperature" in params for name in plan.soft)
+        if plan.soft and options.learn is None and not learned and not self._warned:
+            self._warned = True
+            warnings.warn(f"{type(self).__name__}: {unprepared(plan, options)}", stacklevel=2)
 
     def _particle(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
+from relaxppl.estimators.plan import check_not_enumerated
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.laws import soft_log_prob, stopped
 from relaxppl.numpyro.elbo.structure import Structure, Term, frames_of
@@ -60,6 +61,7 @@ class Program:
             self.model, self.guide, args, kwargs, params
         )
         check_model_guide_match(self.model_trace, self.guide_trace)
+        check_not_enumerated(enumerated_sites(self.model_trace, self.guide_trace), "this ELBO")
         _validate_model(self.model_trace, plate_warning="strict")
         self.discrete = frozenset(structure.discrete)
         pairs = exact_kl.candidates(structure) if use_exact_kl else frozenset()
@@ -175,6 +177,19 @@ class Program:
                     log_prob = jax.lax.stop_gradient(log_prob)
                 add(site, deps, -log_prob)
         return terms
+
+
+def enumerated_sites(model: Mapping[str, Any], guide: Collection[str]) -> set[str]:
+    """Returns the latent sites of a model's trace that are marked for it alone to sum out.
+
+    :param guide: the names of the guide's sites.
+    """
+    return {
+        name
+        for name, site in model.items()
+        if site["type"] == "sample" and not site["is_observed"] and name not in guide
+        if site["infer"].get("enumerate")
+    }
 
 
 def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
