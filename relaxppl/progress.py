@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from relaxppl.naming import TEMPERATURE
+from relaxppl.ops import as_numpy
 from relaxppl.watching import Watched
 
 SECONDS = 0.2
 """How long a chunk of steps shall take, between two looks at the bar."""
-
-OWN = (".estimator.", ".baseline.")
-"""What the names of an ELBO's own parameters hold."""
 
 
 def check(num_steps: Any, progress: Any) -> None:
@@ -132,14 +131,14 @@ def temperatures(
             value = None if step is None else value(step)
         if value is not None:
             found[name] = value
-    learned = {n: v for n, v in params.items() if n.endswith(".estimator.temperature")}
+    learned = {n: v for n, v in params.items() if n.endswith(TEMPERATURE)}
     options: Any = getattr(loss, "options", None)
     if not learned and getattr(options, "estimator", None) in ("rebar", "relax"):
         found["estimator"] = options.temperature
     numbers = {}
     for name, value in (found | learned).items():
         try:
-            numbers[name] = np.asarray(value.detach() if hasattr(value, "detach") else value, float)
+            numbers[name] = as_numpy(value).astype(float)
         except Exception:  # A traced value of a program has no number outside it.
             continue
     return numbers

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from relaxppl.ops import as_numpy
 from relaxppl.relaxations.gaussian_relaxed_bernoulli import GaussianRelaxedBernoulli
 from relaxppl.relaxations.hard_concrete import HardConcrete
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
@@ -82,17 +83,13 @@ class Watched:
             values = self.made.enumerate_support() if law.discrete else law.values
             if len(values.shape) == 1:
                 values = values.reshape((-1,) + (1,) * len(tuple(self.base.batch_shape)))
-                theirs = np.exp(_numpy(self.base.log_prob(values)))
+                theirs = np.exp(as_numpy(self.base.log_prob(values)))
                 theirs = np.moveaxis(theirs, 0, -1)
         elif isinstance(law, _HARD_LAW_IS_PROBS):
             ours, theirs = law.probs, getattr(self.base, "probs", None)
         else:
             return False
-        return theirs is not None and np.allclose(_numpy(ours), _numpy(theirs), atol=1e-4)
-
-
-def _numpy(array: Any) -> np.ndarray:
-    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+        return theirs is not None and np.allclose(as_numpy(ours), as_numpy(theirs), atol=1e-4)
 
 
 @dataclass

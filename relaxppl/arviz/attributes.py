@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 import relaxppl
+from relaxppl.naming import TEMPERATURE
+from relaxppl.ops import as_numpy
 from relaxppl.watching import Watched
-
-TEMPERATURE = ".estimator.temperature"
-"""How the name of a temperature that an ELBO learns ends, after its site."""
 
 
 def attributes(
@@ -69,7 +68,7 @@ def attributes(
 
 
 def _numbers(value: Any) -> Any:
-    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    array = as_numpy(value)
     array = array.astype(np.float64).round(6)
     equal = array.size > 0 and bool(np.all(array == array.flat[0]))
     return array.flat[0].item() if equal else array.tolist()

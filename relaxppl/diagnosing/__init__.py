@@ -3,7 +3,7 @@
 A host gives samplers, which draw gradients and return their moments.
 """
 
-from relaxppl.diagnosing.checks import OWN, check_draws, check_params, no_discrete_site
+from relaxppl.diagnosing.checks import check_draws, check_params, no_discrete_site
 from relaxppl.diagnosing.comparison import Comparison, ranked
 from relaxppl.diagnosing.measuring import (
     Moments,
@@ -16,7 +16,6 @@ from relaxppl.diagnosing.measuring import (
 from relaxppl.diagnosing.stats import GradientStats
 
 __all__ = [
-    "OWN",
     "Comparison",
     "GradientStats",
     "Moments",

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-OWN = (".estimator.", ".baseline.")
-"""Marks, in names of parameters, of those that an ELBO learns for itself."""
+from relaxppl.naming import is_own
 
 
 def check_draws(num_draws: Any) -> None:
@@ -32,7 +31,7 @@ def check_params(
     :param needed: shapes by name, of what a run of the guide and the model declares.
     :raises ValueError: naming parameters that are missing, unknown or of another shape.
     """
-    own = [n for n in (*given, *needed) if any(mark in n for mark in OWN)]
+    own = [n for n in (*given, *needed) if is_own(n)]
     missing = sorted(needed.keys() - given.keys() - set(own))
     unknown = sorted(given.keys() - needed.keys() - set(own))
     if missing or unknown:

@@ -47,7 +47,8 @@ class Law:
 
     def encode(self, value: Array) -> Array:
         """Returns a host's value as floats of the logits' shape."""
-        return ops.cast(value, self.logits) + 0.0 * ops.stop_gradient(self.logits)
+        cast = ops.cast(value, self.logits)
+        return ops.broadcast_arrays(cast, ops.stop_gradient(self.logits))[0]
 
     def decode(self, encoded: Array) -> Array:
         """Returns an encoded hard value as the host's site takes it."""
@@ -173,7 +174,7 @@ class Draw:
     @property
     def fixed_noise(self) -> Array:
         """The noise that makes the latent from the logits: its law does not depend on them."""
-        return self.latent - self.law.latent(0.0 * self.noise)
+        return self.latent - self.law.latent(ops.zeros_like(self.noise))
 
     def soft(self, temperature: Array, law: Law | None = None) -> Array:
         """Returns the relaxed value, at other logits if a law is given, with the same noise."""

@@ -133,8 +133,7 @@ def local_gradient(
         soft = cost(x["x"])
         return ops.sum(soft, axis=tuple(range(len(soft.shape)))), {"x": aligned(soft)}
 
-    reference = ops.sum(0.0 * drawn, axis=tuple(range(len(drawn.shape))))
-    controls = rebar.control({"x": draw}, relaxed, {"x": reference + temperature})["x"]
+    controls = rebar.control({"x": draw}, relaxed, {"x": ops.like(drawn, 0.0) + temperature})["x"]
     gradient = ops.stop_gradient(reward * draw.score() + eta * controls)
     return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
 

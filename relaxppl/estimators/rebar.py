@@ -63,7 +63,7 @@ def network_control(
 
     def at(latent: Array) -> tuple[Array, Array]:
         def relaxed(z: Array) -> tuple[Array, Array]:
-            value = network(draw.law.soft(z, 0.0 * total(z) + 1.0))
+            value = network(draw.law.soft(z, ops.like(z, 1.0)))
             return total(value), value
 
         _, gradient, value = ops.value_and_grad(relaxed, latent)

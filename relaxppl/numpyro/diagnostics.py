@@ -15,7 +15,7 @@ from relaxppl.enumerating import MOST_STATES
 from relaxppl.numpyro.elbo.engine import DiscreteELBO
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import EnumeratedELBO, Inspected
-from relaxppl.numpyro.gradients import GradientSampler, is_own
+from relaxppl.numpyro.gradients import GradientSampler
 
 Params = dict[str, Any]
 
@@ -159,4 +159,4 @@ def trusts(entry: Any) -> bool | None:
     return isinstance(entry, (DiscreteELBO, TraceGraph_ELBO, TraceEnum_ELBO))
 
 
-__all__ = ["Comparison", "GradientStats", "compare_estimators", "gradient_stats", "is_own"]
+__all__ = ["Comparison", "GradientStats", "compare_estimators", "gradient_stats"]

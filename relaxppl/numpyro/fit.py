@@ -14,7 +14,7 @@ from numpyro.infer.svi import SVIRunResult, SVIState
 from numpyro.optim import _NumPyroOptim
 
 from relaxppl import progress as bars
-from relaxppl.numpyro.step import NAME
+from relaxppl.naming import STEP, is_own
 from relaxppl.watching import watched
 
 
@@ -89,7 +89,7 @@ def fit(
             if watcher is not None:
                 variance, optim_state = watcher.read(state.optim_state)
                 state = state._replace(optim_state=optim_state)
-            shown = bars.temperatures(sites, params, svi.loss, params.get(NAME))
+            shown = bars.temperatures(sites, params, svi.loss, params.get(STEP))
             chunk = size
             size = bar.next_chunk(chunk)
             bar.show(chunk, bound, variance, shown)
@@ -151,8 +151,4 @@ class _Gradients(_NumPyroOptim):
 
 def _observed(gradient: dict[str, Any]) -> dict[str, Any]:
     """Returns the gradient without the count of steps and the parameters of estimators."""
-    return {
-        name: value
-        for name, value in gradient.items()
-        if name != NAME and not any(own in name for own in bars.OWN)
-    }
+    return {name: value for name, value in gradient.items() if name != STEP and not is_own(name)}

@@ -14,15 +14,11 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import biject_to
 
-from relaxppl.diagnosing import OWN, Moments, check_params
+from relaxppl.diagnosing import Moments, check_params
+from relaxppl.naming import is_own
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 
 Tree = dict[str, Any]
-
-
-def is_own(name: str) -> bool:
-    """Returns whether a parameter is one that an ELBO learns for itself."""
-    return any(mark in name for mark in OWN)
 
 
 class Declared:

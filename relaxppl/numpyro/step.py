@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 
-NAME = "relaxppl_step"
-"""The name of the parameter that holds the count."""
+from relaxppl.naming import STEP
 
 
 def current_step() -> Any:
@@ -17,7 +16,7 @@ def current_step() -> Any:
 
     It is the parameter "relaxppl_step", which an optimiser wrapped in :func:`count_steps` advances.
     """
-    return numpyro.param(NAME, jnp.zeros(()))
+    return numpyro.param(STEP, jnp.zeros(()))
 
 
 class count_steps(_NumPyroOptim):
@@ -40,13 +39,13 @@ class count_steps(_NumPyroOptim):
         self.optim = optim
 
     def init(self, params: Any) -> Any:
-        rest = {name: value for name, value in params.items() if name != NAME}
+        rest = {name: value for name, value in params.items() if name != STEP}
         iteration, state = self.optim.init(rest)
-        return iteration, (state, params.get(NAME))
+        return iteration, (state, params.get(STEP))
 
     def update(self, g: Any, state: Any, value: Any = None) -> Any:
         iteration, (inner, count) = state
-        rest = {name: gradient for name, gradient in g.items() if name != NAME}
+        rest = {name: gradient for name, gradient in g.items() if name != STEP}
         iteration, inner = self.optim.update(rest, (iteration, inner), value=value)
         return iteration, (inner, None if count is None else count + 1)
 
@@ -54,4 +53,4 @@ class count_steps(_NumPyroOptim):
         iteration, (inner, count) = state
         params = self.optim.get_params((iteration, inner))
         # A program that never asks for the step has no such parameter.
-        return params if count is None else {**params, NAME: count}
+        return params if count is None else {**params, STEP: count}

@@ -13,14 +13,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 _ELEMENTWISE = (
     "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
-    "gammaln where clip at_least"
+    "gammaln where clip at_least minimum maximum"
 )
-_ALONG_ONE_AXIS = "sum max argmax logsumexp softmax log_softmax cumsum logcumsumexp"
-_SHAPE = "broadcast_to concatenate stack flip moveaxis take_along_axis top_k one_hot"
+_ALONG_ONE_AXIS = "sum max min argmax logsumexp softmax log_softmax cumsum logcumsumexp"
+_SHAPE = (
+    "broadcast_to broadcast_arrays concatenate stack flip moveaxis take_along_axis top_k one_hot"
+)
 _LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
-_TYPE_AND_GRAPH = "cast like tiny eps stop_gradient value_and_grad vjp"
+_TYPE_AND_GRAPH = "cast like zeros_like full_like tiny eps stop_gradient value_and_grad vjp"
 NAMES = frozenset(
     name
     for group in (_ELEMENTWISE, _ALONG_ONE_AXIS, _SHAPE, _LINEAR_ALGEBRA, _TYPE_AND_GRAPH)
@@ -60,6 +64,14 @@ def _first_array(args: tuple[Any, ...]) -> Any:
         if hasattr(arg, "shape") and not type(arg).__module__.startswith("numpy"):
             return arg
     return None
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Returns an array of either backend, or a number, as NumPy's on the host."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+    return np.asarray(value)
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -18,7 +18,9 @@ sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.soft
 ndtr, ndtri = special.ndtr, special.ndtri
 digamma, gammaln = special.digamma, special.gammaln
 where = jnp.where
-broadcast_to, moveaxis = jnp.broadcast_to, jnp.moveaxis
+broadcast_to, broadcast_arrays = jnp.broadcast_to, jnp.broadcast_arrays
+moveaxis = jnp.moveaxis
+zeros_like, full_like = jnp.zeros_like, jnp.full_like
 cholesky = jnp.linalg.cholesky
 stop_gradient = jax.lax.stop_gradient
 
@@ -31,6 +33,15 @@ def clip(x: Any, low: Any = None, high: Any = None) -> Any:
 
 def at_least(x: Any, low: float) -> Any:
     return clip(x, low)
+
+
+def minimum(a: Any, b: Any) -> Any:
+    # Not jnp.minimum, for the same reason.
+    return jnp.where((a < b) | (a != a), a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    return jnp.where((a > b) | (a != a), a, b)
 
 
 def log_ndtr(x: Any) -> Any:
@@ -46,6 +57,10 @@ def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
 
 def max(x: Any, axis: int, keepdims: bool = False) -> Any:
     return jnp.max(x, axis=axis, keepdims=keepdims)
+
+
+def min(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return jnp.min(x, axis=axis, keepdims=keepdims)
 
 
 def argmax(x: Any, axis: int) -> Any:

@@ -26,7 +26,10 @@ sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
 ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
 digamma, gammaln = torch.special.digamma, torch.special.gammaln
 where = torch.where
-broadcast_to, moveaxis = torch.broadcast_to, torch.moveaxis
+broadcast_to, broadcast_arrays = torch.broadcast_to, torch.broadcast_tensors
+moveaxis = torch.moveaxis
+zeros_like, full_like = torch.zeros_like, torch.full_like
+minimum, maximum = torch.minimum, torch.maximum
 
 
 def softplus(x: Any) -> Any:
@@ -63,6 +66,10 @@ def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
 
 def max(x: Any, axis: int, keepdims: bool = False) -> Any:
     return torch.amax(x, dim=axis, keepdim=keepdims)
+
+
+def min(x: Any, axis: int, keepdims: bool = False) -> Any:
+    return torch.amin(x, dim=axis, keepdim=keepdims)
 
 
 def argmax(x: Any, axis: int) -> Any:

@@ -12,7 +12,7 @@ import torch
 from pyro.infer import SVI
 
 from relaxppl import progress as bars
-from relaxppl.pyro.step import NAME
+from relaxppl.naming import STEP, is_own
 from relaxppl.watching import watched
 
 
@@ -66,7 +66,7 @@ def fit(
                     continue
                 store = pyro.get_param_store()
                 params = {name: store[name].detach() for name in store.keys()}  # noqa: SIM118
-                shown = bars.temperatures(sites, params, loss, params.get(NAME))
+                shown = bars.temperatures(sites, params, loss, params.get(STEP))
                 bound = -float(np.mean(losses[bar.done :]))
                 bar.show(len(losses) - bar.done, bound, watcher.read(), shown)
     finally:
@@ -101,7 +101,7 @@ class _Gradients:
         seen = {}
         for param in params:
             name = store.param_name(param)
-            if name is None or name == NAME or any(own in name for own in bars.OWN):
+            if name is None or name == STEP or is_own(name):
                 continue
             if param.grad is not None:
                 seen[name] = param.grad.detach().clone()

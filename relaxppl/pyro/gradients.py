@@ -13,14 +13,10 @@ import torch
 from pyro.poutine.subsample_messenger import _Subsample
 from torch.distributions import transform_to
 
-from relaxppl.diagnosing import OWN, Moments, check_params
+from relaxppl.diagnosing import Moments, check_params
+from relaxppl.naming import is_own
 
 Leaves = dict[str, torch.Tensor]
-
-
-def is_own(name: str) -> bool:
-    """Returns whether a parameter is one that an ELBO learns for itself."""
-    return any(mark in name for mark in OWN)
 
 
 class Borrowed:

@@ -9,8 +9,7 @@ import pyro
 import torch
 from pyro.optim import PyroOptim
 
-NAME = "relaxppl_step"
-"""The name of the parameter that holds the count."""
+from relaxppl.naming import STEP
 
 
 def current_step() -> torch.Tensor:
@@ -18,7 +17,7 @@ def current_step() -> torch.Tensor:
 
     It is the parameter "relaxppl_step", which an optimiser wrapped in :func:`count_steps` advances.
     """
-    return pyro.param(NAME, lambda: torch.zeros(())).detach()
+    return pyro.param(STEP, lambda: torch.zeros(())).detach()
 
 
 class count_steps(PyroOptim):
@@ -40,7 +39,7 @@ class count_steps(PyroOptim):
 
         :param params: the unconstrained parameters, as ``SVI`` gives them.
         """
-        count = dict(pyro.get_param_store().named_parameters()).get(NAME)
+        count = dict(pyro.get_param_store().named_parameters()).get(STEP)
         self.optim([p for p in params if p is not count], *args, **kwargs)
         if count is not None:
             with torch.no_grad():

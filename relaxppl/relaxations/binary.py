@@ -18,8 +18,8 @@ def probs_to_logits(probs: Array) -> Array:
     """
     low = ops.tiny(probs)
     certain = probs >= 1.0
-    log_1mp = ops.log1p(-ops.where(certain, 0.0 * probs, probs))
-    log_1mp = ops.where(certain, math.log(low) + 0.0 * probs, log_1mp)
+    log_1mp = ops.log1p(-ops.where(certain, 0.0, probs))
+    log_1mp = ops.where(certain, math.log(low), log_1mp)
     return ops.log(ops.where(probs < low, low, probs)) - log_1mp
 
 
@@ -83,8 +83,8 @@ class BernoulliLaw(Binary):
 
     def cdf(self, value: Array) -> Array:
         failure = ops.sigmoid(-self.logits)
-        below_one = ops.where(value < 0.0, 0.0 * failure, failure)
-        return ops.where(value >= 1.0, 1.0 + 0.0 * failure, below_one)
+        below_one = ops.where(value < 0.0, 0.0, failure)
+        return ops.where(value >= 1.0, 1.0, below_one)
 
     def icdf(self, probability: Array) -> Array:
         return ops.cast(probability > ops.sigmoid(-self.logits), self.logits)

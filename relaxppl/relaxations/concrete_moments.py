@@ -9,9 +9,8 @@ from relaxppl.relaxations.quadrature import over_half_line, over_logistic
 
 def _warm_and_cold(temperature: Array) -> tuple[Array, Array]:
     # Each branch of a where() sees a temperature that suits it, so that neither gradient is NaN.
-    one = 1.0 + 0.0 * temperature
     hot = temperature > 1.0
-    return ops.where(hot, temperature, one), ops.where(hot, one, temperature)
+    return ops.where(hot, temperature, 1.0), ops.where(hot, 1.0, temperature)
 
 
 def concrete_moment(location: Array, temperature: Array, order: int) -> Array:

@@ -13,9 +13,8 @@ from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Parameters
 from relaxppl.relaxations.binary import Binary
 from relaxppl.relaxations.concrete_moments import concrete_entropy, concrete_moment
+from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, inside, logistic_log_density
-
-_HALF_LOG_2PI = 0.9189385332046727
 
 
 class CorrelatedRelaxedBernoulli(Binary):
@@ -135,9 +134,9 @@ def normal_score(logit: Array) -> Array:
     target = ops.log_sigmoid(ops.where(negative, logit, -logit))
     fixed = ops.stop_gradient(target)
     far = fixed < -30.0
-    tail = -2.0 * ops.where(far, fixed, -30.0 + 0.0 * fixed)
-    start = -ops.sqrt(tail - 2.0 * _HALF_LOG_2PI - ops.log(tail))
-    w = ops.where(far, start, ops.ndtri(ops.exp(ops.where(far, -30.0 + 0.0 * fixed, fixed))))
+    tail = -2.0 * ops.where(far, fixed, -30.0)
+    start = -ops.sqrt(tail - LOG_2PI - ops.log(tail))
+    w = ops.where(far, start, ops.ndtri(ops.exp(ops.where(far, -30.0, fixed))))
     for _ in range(2):
         w = ops.stop_gradient(_newton(w, fixed))
     # From a constant each further step makes one more derivative right.
@@ -148,4 +147,4 @@ def normal_score(logit: Array) -> Array:
 
 def _newton(w: Array, target: Array) -> Array:
     log_cdf = ops.log_ndtr(w)
-    return w - (log_cdf - target) * ops.exp(log_cdf + 0.5 * w * w + _HALF_LOG_2PI)
+    return w - (log_cdf - target) * ops.exp(log_cdf + 0.5 * w * w + 0.5 * LOG_2PI)

@@ -13,8 +13,8 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
+from relaxppl.relaxations.constants import NEVER
 
-_NEVER = -1e30
 _MOST_VALUES = 1_000_000
 
 
@@ -28,10 +28,10 @@ def binomial(total_count: Array, logits: Array, k: Array) -> Array:
     """Returns log P(k) of a binomial law at counts along a new last axis."""
     n, logits = total_count[..., None], logits[..., None]
     possible = k <= n
-    left = ops.where(possible, n - k, 0.0 * n + 0.0 * k)
+    left = ops.where(possible, n - k, 0.0)
     ways = ops.gammaln(n + 1.0) - ops.gammaln(k + 1.0) - ops.gammaln(left + 1.0)
     log_p = ways + k * ops.log_sigmoid(logits) + left * ops.log_sigmoid(-logits)
-    return ops.where(possible, log_p, _NEVER + 0.0 * log_p)
+    return ops.where(possible, log_p, NEVER)
 
 
 def geometric(logits: Array, k: Array) -> Array:
@@ -66,7 +66,7 @@ def _binomial_start(total_count: np.ndarray, logits: np.ndarray) -> Start:
 
 def _geometric_start(logits: np.ndarray) -> Start:
     other = np.exp(-_softplus(logits))[..., None]
-    return -_softplus(-logits), lambda k: other + 0.0 * k
+    return -_softplus(-logits), lambda k: np.repeat(other, len(k), axis=-1)
 
 
 def _negative_binomial_start(total_count: np.ndarray, logits: np.ndarray) -> Start:
@@ -153,7 +153,7 @@ def table(
         # The window may miss mass when much of it lies beyond; then the complement is exact.
         below = ops.logsumexp(log_p[..., : n - 1], axis=-1, keepdims=True)
         many = below < math.log(0.99)
-        rest = ops.log(-ops.expm1(ops.where(many, below, math.log(0.5) + 0.0 * below)))
+        rest = ops.log(-ops.expm1(ops.where(many, below, math.log(0.5))))
         last = ops.where(many, rest, last)
     values = ops.like(parameters[0], np.arange(n))
     return values, ops.concatenate([log_p[..., : n - 1], last], axis=-1)

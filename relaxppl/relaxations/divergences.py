@@ -36,7 +36,7 @@ def one_hot_categorical(logits_p: Array, logits_q: Array) -> Array:
     p = ops.exp(log_p)
     # A class that is impossible under p costs nothing, also where log p is -inf.
     possible = p > 0
-    ratio = ops.where(possible, log_p, 0.0 * p) - ops.where(possible, log_q, 0.0 * p)
+    ratio = ops.where(possible, log_p, 0.0) - ops.where(possible, log_q, 0.0)
     return ops.sum(p * ratio, axis=-1)
 
 
@@ -59,11 +59,11 @@ def relaxed_bernoulli(location_p: Array, location_q: Array) -> Array:
     """
     d = location_p - location_q
     near = ops.abs(d) < 1.5
-    square = ops.where(near, d, 0.0 * d) ** 2
-    series = 0.0 * square
+    square = ops.where(near, d, 0.0) ** 2
+    series = ops.zeros_like(square)
     for coefficient in reversed(_SERIES):
         series = square * (coefficient + series)
-    far = ops.where(near, 2.0 + 0.0 * d, ops.abs(d))
+    far = ops.where(near, 2.0, ops.abs(d))
     # |d| coth(|d| / 2) = |d| + 2 |d| / (exp |d| - 1), without the overflow of exp |d|.
     tail = 2.0 * far * ops.exp(-far) / -ops.expm1(-far)
     return ops.where(near, series, far - 2.0 + tail)
@@ -103,7 +103,7 @@ def concrete(logits_p: Array, logits_q: Array) -> Array:
     log_r = logits_q - logits_p
     size = log_r.shape[-1]
     if size == 1:
-        return 0.0 * log_r[..., 0]
+        return ops.zeros_like(log_r[..., 0])
     if size == 2:
         return relaxed_bernoulli(log_r[..., 0], log_r[..., 1])
     # Flat: compilers are several times slower over a batch of many dimensions.
@@ -118,8 +118,8 @@ def concrete(logits_p: Array, logits_q: Array) -> Array:
     height = -ops.sum(log_r, axis=-1) / size
     low = height < 3.0
     # Where height is large the unused branch may be infinite.
-    inner = ops.where(low, height, 0.0 * height)
-    power = ops.where(low, size + 0.0 * top, 1.0 + 0.0 * top)
+    inner = ops.where(low, height, 0.0)
+    power = ops.where(low, ops.full_like(top, size), 1.0)
     reference = power * ops.log1p(t * ops.exp(-inner - centre))
     integrand = ops.exp(-reference) * -ops.expm1(reference - product)
     integral = ops.sum(ops.like(log_r, weights)[:, None] * integrand, axis=0)
@@ -141,7 +141,7 @@ def _log_product(r: Array, t: Array) -> Array:
     r = ops.moveaxis(r, -1, 0)
     missing = groups * width - r.shape[0]
     if missing:
-        r = ops.concatenate([r, 0.0 * r[:missing]], axis=0)
+        r = ops.concatenate([r, ops.zeros_like(r[:missing])], axis=0)
     count = r.shape[1]
     r = r.reshape((width, groups, count))
     e = [r[0]]

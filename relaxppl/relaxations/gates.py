@@ -53,8 +53,8 @@ class Gate(Relaxation):
 
     def cdf(self, value: Array) -> Array:
         below = ops.exp(self.log_tails(self.point(ops.clip(value, 0.0, 1.0)))[0])
-        below = ops.where(value < 0.0, 0.0 * below, below)
-        return ops.where(value >= 1.0, 1.0 + 0.0 * below, below)
+        below = ops.where(value < 0.0, 0.0, below)
+        return ops.where(value >= 1.0, 1.0, below)
 
     def expected_l0(self) -> Array:
         """Returns P(x > 0), the expected number of open gates at each element, (*batch_shape)."""
@@ -72,8 +72,8 @@ class Gate(Relaxation):
         """Returns E(x - m)^2, by integrals of positive terms only: nothing cancels."""
         mean = self.mean()
         middle, edges = self.point(mean), self.edges()
-        lower = [_least(edge, middle) for edge in edges]
-        upper = [-_least(-edge, -middle) for edge in edges]
+        lower = [ops.minimum(edge, middle) for edge in edges]
+        upper = [ops.maximum(edge, middle) for edge in edges]
         left = over_pieces(lambda s: (mean - self.value(s)) * self._below(s), lower)
         right = over_pieces(lambda s: (self.value(s) - mean) * self._above(s), upper)
         return 2.0 * (left + right)
@@ -87,10 +87,5 @@ class Gate(Relaxation):
 
 def window(centre: Array, width: Array, low: Array, high: Array) -> list[Array]:
     """Returns edges from low to high, closer where a function varies: centre +- width."""
-    zero = 0.0 * (low + high + centre + width)
-    inner = [centre - width, centre, centre + width]
-    return [low + zero, *(_least(-_least(-s, -low), high) + zero for s in inner), high + zero]
-
-
-def _least(a: Array, b: Array) -> Array:
-    return ops.where(a < b, a, b)
+    inner = (centre - width, centre, centre + width)
+    return ops.broadcast_arrays(low, *(ops.minimum(ops.maximum(s, low), high) for s in inner), high)

@@ -6,14 +6,13 @@ Yamada et al., 2020 (arXiv:1810.04247), section 3; the authors' code adds 1/2 to
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter, Parameters
+from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gates import Gate, window
 
-_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _HALF_WIDTH = 9.0
 """The standard deviations beyond which the normal density does not matter."""
 
@@ -46,15 +45,15 @@ class GaussianRelaxedBernoulli(Gate):
 
     def log_density(self, value: Array) -> Array:
         e = (value - self.loc) / self.scale
-        return -0.5 * e * e - ops.log(self.scale) - _LOG_SQRT_2PI
+        return -0.5 * e * e - ops.log(self.scale) - 0.5 * LOG_2PI
 
     def log_tails(self, point: Array) -> tuple[Array, Array]:
         e = (point - self.loc) / self.scale
         return ops.log_ndtr(e), ops.log_ndtr(-e)
 
     def edges(self) -> list[Array]:
-        zero = 0.0 * (self.loc + self.scale)
-        return window(self.loc, _HALF_WIDTH * self.scale, zero, 1.0 + zero)
+        zero, one = ops.zeros_like(self.loc), ops.full_like(self.loc, 1.0)
+        return window(self.loc, _HALF_WIDTH * self.scale, zero, one)
 
     def icdf(self, probability: Array) -> Array:
         return self.sample(ops.ndtri(probability))
@@ -63,11 +62,11 @@ class GaussianRelaxedBernoulli(Gate):
         """Returns the entropy relative to length on (0, 1) plus a unit mass at 0 and at 1."""
         zero, one = self.log_masses()
         low, high = -self.loc / self.scale, (1.0 - self.loc) / self.scale
-        flip = ops.where(low > 0.0, -1.0 + 0.0 * low, 1.0 + 0.0 * low)
+        flip = ops.where(low > 0.0, ops.full_like(low, -1.0), 1.0)
         inside = flip * (ops.ndtr(flip * high) - ops.ndtr(flip * low))
         # E[e^2; inside] in -E[log density; inside], by integrating by parts.
         second = inside + low * _density(low) - high * _density(high)
-        middle = inside * (ops.log(self.scale) + _LOG_SQRT_2PI) + 0.5 * second
+        middle = inside * (ops.log(self.scale) + 0.5 * LOG_2PI) + 0.5 * second
         return middle - ops.exp(zero) * zero - ops.exp(one) * one
 
     @property
@@ -86,4 +85,4 @@ class GaussianRelaxedBernoulli(Gate):
 
 
 def _density(e: Array) -> Array:
-    return ops.exp(-0.5 * e * e - _LOG_SQRT_2PI)
+    return ops.exp(-0.5 * e * e - 0.5 * LOG_2PI)

@@ -68,8 +68,8 @@ def _perturbed(x: Array, scale: Array) -> tuple[Array, Array, Array]:
     column = (-1,) + (1,) * len(x.shape)
     narrow = scale < 1.0
     # Of the two variables the wider one is integrated in closed form, or the grid would be coarse.
-    small = ops.where(narrow, scale, 0.0 * scale)
-    large = ops.where(narrow, 1.0 + 0.0 * scale, scale)
+    small = ops.where(narrow, scale, 0.0)
+    large = ops.where(narrow, 1.0, scale)
 
     log_t = ops.clip(x + small * ops.like(x, _NORMAL).reshape(column), None, 6.0)
     t = ops.exp(log_t)
@@ -96,12 +96,12 @@ def softmax_moments(loc: Array, scale: Array) -> tuple[Array, Array, Array]:
     :param scale: the standard deviations, zero for a constant, (*batch, K).
     :returns: (*batch, K), (*batch, K) and (*batch).
     """
-    loc, scale = loc + 0.0 * scale, scale + 0.0 * loc
+    loc, scale = ops.broadcast_arrays(loc, scale)
     m, s = ops.stop_gradient(loc), ops.stop_gradient(scale)
     floor = _floor(m, s)
     left = ops.max(m + _REACH * s, axis=-1, keepdims=True) - floor + 27.0
     right = floor - _floor(m, s, _REACH) + 4.0
-    nodes, weights = _sinh_nodes(left, right, 5.0 + 0.0 * floor, _UNIFORM)
+    nodes, weights = _sinh_nodes(left, right, ops.full_like(floor, 5.0), _UNIFORM)
     weights = weights / (len(_UNIFORM) - 1)
 
     survival, density, second = _perturbed(nodes + (loc - floor), scale)
@@ -127,21 +127,20 @@ def argmax_probs(loc: Array, scale: Array, constant: Array | None = None) -> Arr
     :param constant: a further, constant coordinate, (*batch, 1).
     :returns: (*batch, K), or (*batch, K + 1) with the constant's own probability last.
     """
-    loc = loc if constant is None else loc + 0.0 * constant
-    loc, scale = loc + 0.0 * scale, scale + 0.0 * loc
+    loc, scale = ops.broadcast_arrays(loc, scale, *([] if constant is None else [constant]))[:2]
     m, s = ops.stop_gradient(loc), ops.stop_gradient(scale)
     floor = _floor(m, s)
     low = _floor(m, s, _REACH)
     high = ops.max(m + _REACH * s, axis=-1, keepdims=True)
-    least = -ops.max(-s, axis=-1, keepdims=True)
+    least = ops.min(s, axis=-1, keepdims=True)
     all_below = None
-    moving = 0.0 * floor
+    moving: Array = 0.0
     if constant is not None:
-        constant = constant + 0.0 * floor
+        constant = ops.broadcast_to(constant, floor.shape)
         all_below = ops.exp(ops.sum(ops.log_ndtr((constant - loc) / scale), axis=-1, keepdims=True))
         edge = ops.stop_gradient(constant)
-        floor, low = (ops.where(x > edge, x, edge) for x in (floor, low))
-        high = ops.where(high > low, high, low)
+        floor, low = (ops.maximum(x, edge) for x in (floor, low))
+        high = ops.maximum(high, low)
         # The lower end of the integral moves with the constant, and with it the nodes.
         moving = constant - edge
     nodes, weights = _sinh_nodes(floor - low, high - floor, least, 0.5 + 0.5 * _GL_NODES)

@@ -12,10 +12,9 @@ from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter
 from relaxppl.relaxations.binary import straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot
+from relaxppl.relaxations.constants import NEVER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 from relaxppl.relaxations.relaxed_one_hot import RelaxedOneHotCategorical
-
-_NEVER = -1e30
 
 
 class GeneralizedGumbelSoftmax(OneHot):
@@ -60,7 +59,7 @@ class GeneralizedGumbelSoftmax(OneHot):
     def support(self) -> Any:  # type: ignore[override]
         if self.hard:
             return ("among_values", self.values)
-        return ("interval", -ops.max(-self.values, axis=-1), ops.max(self.values, axis=-1))
+        return ("interval", ops.min(self.values, axis=-1), ops.max(self.values, axis=-1))
 
     @property
     def discrete(self) -> bool:  # type: ignore[override]
@@ -90,8 +89,8 @@ class GeneralizedGumbelSoftmax(OneHot):
         """
         total = ops.sum(weights * self.values, axis=-1)
         # The weights sum to one only up to rounding. The gradient is left alone.
-        least, most = -ops.max(-self.values, axis=-1), ops.max(self.values, axis=-1)
-        inside = ops.where(total < least, least, ops.where(total > most, most, total))
+        least, most = ops.min(self.values, axis=-1), ops.max(self.values, axis=-1)
+        inside = ops.minimum(ops.maximum(total, least), most)
         return straight_through(inside, total)
 
     def soft_weights(self, noise: Array) -> Array:
@@ -102,13 +101,14 @@ class GeneralizedGumbelSoftmax(OneHot):
         soft = self.value_of(self.soft_weights(noise))
         if not self.hard:
             return soft
-        index = ops.argmax(self.log_probs + noise + 0.0 * self.values, axis=-1)
+        latent = ops.broadcast_arrays(self.log_probs + noise, self.values)[0]
+        index = ops.argmax(latent, axis=-1)
         return straight_through(self._pick(index), soft)
 
     def _pick(self, index: Array) -> Array:
         """Returns the values at indices (...), exactly."""
         chosen = ops.one_hot(index, self.size, self.values) > 0.5
-        return ops.sum(ops.where(chosen, self.values, 0.0 * self.values), axis=-1)
+        return ops.sum(ops.where(chosen, self.values, 0.0), axis=-1)
 
     def log_prob(self, value: Array) -> Array:
         if not self.hard:
@@ -118,10 +118,8 @@ class GeneralizedGumbelSoftmax(OneHot):
                 "or give hard=True, whose number has the exact mass of the truncated law"
             )
         same = value[..., None] == self.values
-        log_p = self.log_probs + 0.0 * ops.cast(same, self.log_probs)
-        total = ops.logsumexp(ops.where(same, log_p, _NEVER + 0.0 * log_p), axis=-1)
-        impossible = total < 0.1 * _NEVER
-        return ops.where(impossible, -math.inf + 0.0 * ops.stop_gradient(total), total)
+        total = ops.logsumexp(ops.where(same, self.log_probs, NEVER), axis=-1)
+        return ops.where(total < 0.1 * NEVER, -math.inf, total)
 
     def mean(self) -> Array:
         if self.hard:
@@ -164,7 +162,7 @@ class GeneralizedGumbelSoftmax(OneHot):
         reached = ops.sum(self.values_probs[..., None, :] * below, axis=-1)
         most = ops.max(self.values, axis=-1)[..., None]
         enough = reached >= probability[..., None]
-        return -ops.max(-ops.where(enough, self.values, most), axis=-1)
+        return ops.min(ops.where(enough, self.values, most), axis=-1)
 
     def enumerate_support(self) -> Array:
         if not self.hard:

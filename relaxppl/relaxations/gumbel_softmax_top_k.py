@@ -17,10 +17,10 @@ from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter
 from relaxppl.relaxations.binary import straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot
+from relaxppl.relaxations.constants import NEVER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 from relaxppl.relaxations.subset_law import inclusion_probs, log_prob_of_subset
 
-_NEVER = -1e30
 _MOST_VALUES = 10_000
 
 
@@ -86,7 +86,7 @@ class GumbelSoftmaxTopK(OneHot):
         """Returns the relaxed k-hot vector: nonnegative, of sum k."""
         temperature = self.temperature[..., None]
         # A drawn item falls this far below all others, and not as far as 1 / T^k would throw it.
-        floor = -ops.max(-latent, axis=-1, keepdims=True) - 100.0 * ops.clip(temperature, 1.0)
+        floor = ops.min(latent, axis=-1, keepdims=True) - 100.0 * ops.clip(temperature, 1.0)
         floor = ops.stop_gradient(floor)
         scores = latent / temperature
         total = drawn = ops.softmax(scores, axis=-1)
@@ -138,12 +138,11 @@ class GumbelSoftmaxTopK(OneHot):
         """
         picked = ops.one_hot(index, self.size, self.log_probs)
         before = ops.cumsum(picked, axis=-2) - picked
-        log_p = self.log_probs[..., None, :] + 0.0 * before
-        left = ops.logsumexp(ops.where(before > 0.5, _NEVER + 0.0 * log_p, log_p), axis=-1)
+        log_p = self.log_probs[..., None, :]
+        left = ops.logsumexp(ops.where(before > 0.5, NEVER, log_p), axis=-1)
         each = ops.sum(picked * log_p, axis=-1) - left
         again = ops.sum(ops.sum(picked * before, axis=-1), axis=-1) > 0.5
-        total = ops.sum(each, axis=-1)
-        return ops.where(again, -math.inf + 0.0 * ops.stop_gradient(total), total)
+        return ops.where(again, -math.inf, ops.sum(each, axis=-1))
 
     @property
     def inclusion_probs(self) -> Array:
@@ -174,7 +173,7 @@ class GumbelSoftmaxTopK(OneHot):
             )
         subsets = ops.like(self.log_probs, self._subsets)
         subsets = subsets.reshape((-1,) + (1,) * len(self.log_probs.shape[:-1]) + (self.size,))
-        log_p = self.subset_log_prob(subsets + 0.0 * self.log_probs)
+        log_p = self.subset_log_prob(subsets)
         return -ops.sum(ops.exp(log_p) * log_p, axis=0)
 
     @cached_property
@@ -200,7 +199,6 @@ def _log_one_minus_softmax(scores: Array, probs: Array) -> Array:
     """Returns log(1 - softmax(scores)), exact where the softmax rounds to one."""
     # At most one exceeds a half. For it, from the log odds against all others.
     large = probs > 0.5
-    never, zero = ops.like(scores, _NEVER), ops.like(scores, 0.0)
-    others = ops.logsumexp(ops.where(large, never, scores), axis=-1, keepdims=True)
+    others = ops.logsumexp(ops.where(large, NEVER, scores), axis=-1, keepdims=True)
     of_large = -ops.softplus(ops.max(scores, axis=-1, keepdims=True) - others)
-    return ops.where(large, of_large, ops.log1p(-ops.where(large, zero, probs)))
+    return ops.where(large, of_large, ops.log1p(-ops.where(large, 0.0, probs)))

@@ -66,13 +66,11 @@ class HardConcrete(Gate, Binary):
         return ops.log_sigmoid(noise), ops.log_sigmoid(-noise)
 
     def edges(self) -> list[Array]:
-        zero = 0.0 * (self.logits + self.temperature)
         inner = self.logits / self.temperature, _HALF_WIDTH / self.temperature
-        return window(*inner, self.point(zero), self.point(1.0 + zero))
+        return window(*inner, self.point(0.0), self.point(1.0))
 
     def log_masses(self) -> tuple[Array, Array]:
-        zero = 0.0 * self.low
-        return self.log_tails(self.point(zero))[0], self.log_tails(self.point(1.0 + zero))[1]
+        return self.log_tails(self.point(0.0))[0], self.log_tails(self.point(1.0))[1]
 
     def log_density(self, value: Array) -> Array:
         above, below = ops.log(value - self.low), ops.log(self.high - value)
@@ -96,7 +94,7 @@ class HardConcrete(Gate, Binary):
         return middle - ops.exp(zero) * zero - ops.exp(one) * one
 
     def expected_l0(self) -> Array:
-        return ops.exp(self.log_tails(self.point(0.0 * self.low))[1])
+        return ops.exp(self.log_tails(self.point(0.0))[1])
 
     def deterministic_gate(self) -> Array:
         return self.full(ops.clip(self.value(self.logits), 0.0, 1.0))

@@ -6,11 +6,10 @@ z_k = exp(y_k / T) / (sum_j exp(y_j / T) + delta), z_K the remainder.
 
 from __future__ import annotations
 
-import math
-
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
+from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 
@@ -94,7 +93,7 @@ class InvertibleGaussian(Relaxation):
     def log_prob(self, value: Array) -> Array:
         size = self.loc.shape[-1]
         standard = (self.latent_of(value) - self.loc) / self.scale
-        gaussian = -0.5 * standard**2 - ops.log(self.scale) - 0.5 * math.log(2.0 * math.pi)
+        gaussian = -0.5 * standard**2 - ops.log(self.scale) - 0.5 * LOG_2PI
         log_z = ops.log(ops.clip(value, smallest(value), 1.0))
         jacobian = size * ops.log(self.temperature) - ops.sum(log_z, axis=-1)
         return ops.sum(gaussian, axis=-1) + jacobian
@@ -102,9 +101,10 @@ class InvertibleGaussian(Relaxation):
     def _moments(self) -> tuple[Array, Array, Array]:
         temperature = self.temperature[..., None]
         mean, scale = self.loc / temperature, self.scale / temperature
-        rest = ops.log(self.delta)[..., None] + 0.0 * (mean + scale)[..., :1]
-        mean = ops.concatenate([mean + 0.0 * rest, rest], axis=-1)
-        return softmax_moments(mean, ops.concatenate([scale + 0.0 * rest, 0.0 * rest], axis=-1))
+        mean, scale, rest = ops.broadcast_arrays(mean, scale, ops.log(self.delta)[..., None])
+        last = rest[..., :1]
+        mean = ops.concatenate([mean, last], axis=-1)
+        return softmax_moments(mean, ops.concatenate([scale, ops.zeros_like(last)], axis=-1))
 
     def mean(self) -> Array:
         return self._moments()[0]
@@ -115,9 +115,7 @@ class InvertibleGaussian(Relaxation):
 
     def entropy(self) -> Array:
         size, log_temperature = self.loc.shape[-1], ops.log(self.temperature)
-        gaussian = 0.5 * size * (1.0 + math.log(2.0 * math.pi)) + ops.sum(
-            ops.log(self.scale), axis=-1
-        )
+        gaussian = 0.5 * size * (1.0 + LOG_2PI) + ops.sum(ops.log(self.scale), axis=-1)
         mean_log = ops.sum(self.loc, axis=-1) / self.temperature + ops.log(self.delta)
         mean_log = mean_log - (size + 1) * self._moments()[2]
         return gaussian - size * log_temperature + mean_log

@@ -5,7 +5,6 @@ Aitchison and Shen, 1980 (Biometrika 67), in a form that is symmetric in the coo
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
+from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 
@@ -186,11 +186,11 @@ class LogisticNormalSoftmax(Relaxation):
     def log_prob(self, value: Array) -> Array:
         log_x = ops.log(ops.clip(value, smallest(value), 1.0))
         residual = log_x - self.loc
-        ones = self._whiten(1.0 + 0.0 * self.loc)
+        ones = self._whiten(ops.full_like(self.loc, 1.0))
         precision = _inner(ones, ones)
         shift = _inner(ones, self._whiten(residual)) / precision
         centred = self._whiten(residual - shift[..., None])
-        constant = (self.loc.shape[-1] - 1) * math.log(2.0 * math.pi) + ops.log(precision)
+        constant = (self.loc.shape[-1] - 1) * LOG_2PI + ops.log(precision)
         gaussian = -0.5 * (_inner(centred, centred) + constant + self._log_det())
         return gaussian - ops.sum(log_x, axis=-1)
 
@@ -219,7 +219,7 @@ class LogisticNormalSoftmax(Relaxation):
         # That of the K - 1 differences, and E sum_k log x_k. Their covariance has the determinant
         # |S| 1'P1.
         precision = ops.sum(1.0 / self.scale**2, axis=-1)
-        differences = (size - 1) * (1.0 + math.log(2.0 * math.pi)) + self._log_det()
+        differences = (size - 1) * (1.0 + LOG_2PI) + self._log_det()
         mean_log = ops.sum(self.loc, axis=-1) - size * mean_logsumexp
         return 0.5 * (differences + ops.log(precision)) + mean_log
 

@@ -100,8 +100,8 @@ class RelaxedBernoulli(BinaryConcrete):
         within = inside(value)
         logit = ops.log(within) - ops.log1p(-within)
         below = ops.sigmoid(self.temperature * logit - self.location)
-        below = ops.where(value <= 0.0, 0.0 * below, below)
-        return ops.where(value >= 1.0, 1.0 + 0.0 * below, below)
+        below = ops.where(value <= 0.0, 0.0, below)
+        return ops.where(value >= 1.0, 1.0, below)
 
     def icdf(self, probability: Array) -> Array:
         return self.soft(self.latent(ops.log(probability) - ops.log1p(-probability)))
@@ -151,10 +151,10 @@ class LogitRelaxedBernoulli(BinaryConcrete):
         return self.location / self.temperature
 
     def variance(self) -> Array:
-        return (3.289868133696453 + 0.0 * self.location) / self.temperature**2
+        return self.full(3.289868133696453 / self.temperature**2)
 
     def entropy(self) -> Array:
-        return 2.0 - ops.log(self.temperature) + 0.0 * self.location
+        return self.full(2.0 - ops.log(self.temperature))
 
     def harden(self, value: Array) -> Array:
         return ops.cast(value > 0, value)

@@ -13,9 +13,9 @@ from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameters
 from relaxppl.relaxations.binary import smallest, straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
+from relaxppl.relaxations.constants import EULER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 from relaxppl.relaxations.simplex_moments import (
-    EULER,
     digamma_of,
     mean_logsumexp,
     simplex_entropy,
@@ -53,9 +53,9 @@ class Concrete(OneHot):
         # location log sum p = 0; the others are truncated at it: exp(-z_j) = E_j / p_j + exp(-g_i).
         # It needs normalised log p.
         drawn = hard > 0.5
-        top = ops.sum(ops.where(drawn, noise, 0.0 * noise), axis=-1, keepdims=True)
+        top = ops.sum(ops.where(drawn, noise, 0.0), axis=-1, keepdims=True)
         below = ops.softplus(self.log_probs + noise - top)
-        return ops.where(drawn, top + 0.0 * noise, self.log_probs + noise - below)
+        return ops.where(drawn, top, self.log_probs + noise - below)
 
 
 def log_density_of_log(log_x: Array, logits: Array, temperature: Array) -> Array:

@@ -19,8 +19,7 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
-
-EULER = 0.5772156649015329
+from relaxppl.relaxations.constants import EULER
 
 
 def digamma_of(n: int) -> float:

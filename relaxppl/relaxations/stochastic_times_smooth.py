@@ -6,6 +6,7 @@ Bengio et al., 2013 (arXiv:1308.3432), section 5.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 from relaxppl import ops
@@ -58,18 +59,17 @@ class StochasticTimesSmooth(Binary):
         zero, one = self._log_masses()
         root = self._root
         near = ops.abs(value - root) <= _ULPS * ops.eps(value) * root
-        impossible = ops.like(one, -float("inf"))
-        return ops.where(value == 0.0, zero, ops.where(near, one, impossible))
+        return ops.where(value == 0.0, zero, ops.where(near, one, -math.inf))
 
     def cdf(self, value: Array) -> Array:
         mass = ops.exp(self._log_masses()[0])
-        below = ops.where(value < 0.0, 0.0 * mass, mass)
+        below = ops.where(value < 0.0, 0.0, mass)
         least = self._root * (1.0 - _ULPS * ops.eps(value))
-        return ops.where(value >= least, 1.0 + 0.0 * mass, below)
+        return ops.where(value >= least, 1.0, below)
 
     def icdf(self, probability: Array) -> Array:
         root = self._root
-        return ops.where(probability <= ops.exp(self._log_masses()[0]), 0.0 * root, root)
+        return ops.where(probability <= ops.exp(self._log_masses()[0]), 0.0, root)
 
     def mean(self) -> Array:
         return self.probs
@@ -84,7 +84,7 @@ class StochasticTimesSmooth(Binary):
 
     def enumerate_support(self) -> Array:
         root = self._root
-        return ops.stack([0.0 * root, root], axis=0)
+        return ops.stack([ops.zeros_like(root), root], axis=0)
 
     def harden(self, value: Array) -> Array:
         return ops.cast(value > 0.0, value)

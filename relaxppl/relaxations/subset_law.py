@@ -11,8 +11,8 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
+from relaxppl.relaxations.constants import NEVER
 
-_NEVER = -1e30
 _SPAN = 40.0
 """How far into an exponential tail a quadrature reaches: exp(-40) is below float64's resolution."""
 
@@ -22,7 +22,7 @@ def _log_rung(log_rate: Array) -> Array:
     # Below the first bound u itself is the answer; above the second the answer is zero to rounding,
     # and exp(u) would overflow.
     small = log_rate < -16.0
-    inside = ops.clip(ops.where(small, -16.0 + 0.0 * log_rate, log_rate), None, 6.0)
+    inside = ops.clip(ops.where(small, -16.0, log_rate), None, 6.0)
     tail = ops.log(-ops.expm1(-ops.exp(inside)))
     return ops.where(small, log_rate - 0.5 * ops.exp(ops.clip(log_rate, -60.0, -16.0)), tail)
 
@@ -39,13 +39,12 @@ def log_prob_of_subset(log_probs: Array, member: Array, k: int) -> Array:
     :param k: their number.
     :returns: (...).
     """
-    size = log_probs.shape[-1]
-    if k == size:
-        return ops.sum(0.0 * log_probs * ops.cast(member, log_probs), axis=-1)
-    log_p = log_probs + 0.0 * ops.cast(member, log_probs)
-    rest = ops.logsumexp(ops.where(member, _NEVER + 0.0 * log_p, log_p), axis=-1, keepdims=True)
+    log_p, member = ops.broadcast_arrays(log_probs, member)
+    if k == log_p.shape[-1]:
+        return ops.zeros_like(log_p[..., 0])
+    rest = ops.logsumexp(ops.where(member, NEVER, log_p), axis=-1, keepdims=True)
     # Only the k members enter the product: gather them, as n may be much larger.
-    index = ops.top_k(ops.cast(member, log_p) + 0.0 * log_p, k)
+    index = ops.top_k(ops.cast(member, log_p), k)
     ratio = ops.take_along_axis(log_p, index, axis=-1) - rest
     # The integrand is no narrower than 1 / sqrt(k + 1), its curvature at the mode being at most
     # k + 1 times that of each factor.
@@ -70,7 +69,7 @@ def inclusion_probs(log_probs: Array, k: int) -> Array:
     """
     size = log_probs.shape[-1]
     if k == size:
-        return 1.0 + 0.0 * log_probs
+        return ops.full_like(log_probs, 1.0)
     step = 0.5 / math.sqrt(k + 1.0)
     nodes = np.arange(-_SPAN, math.log(_SPAN), step)
     own = ops.like(log_probs, nodes).reshape((-1,) + (1,) * len(log_probs.shape))
@@ -105,7 +104,7 @@ def _counts_below(not_rung: Array, k: int) -> Array:
             product.append(total)
         if odd:
             last = [c[..., -1:] for c in polynomials]
-            last += [0.0 * last[0]] * (len(product) - len(last))
+            last += [ops.zeros_like(last[0])] * (len(product) - len(last))
             product = [
                 ops.concatenate([c, of_last], axis=-1)
                 for c, of_last in zip(product, last, strict=True)

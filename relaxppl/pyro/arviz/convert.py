@@ -18,8 +18,8 @@ from relaxppl.arviz.draws import batch_size as size_of_batch
 from relaxppl.arviz.request import Request
 from relaxppl.arviz.sites import Labels
 from relaxppl.arviz.tree import build, require
+from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz.drawing import Program
-from relaxppl.pyro.arviz.traced import as_numpy
 
 
 def to_arviz(
@@ -186,5 +186,5 @@ def _reshaped(value: np.ndarray, draws: int, shape: tuple[int, ...]) -> np.ndarr
 def _array(value: Any) -> np.ndarray | None:
     if not isinstance(value, torch.Tensor | np.ndarray):
         return None
-    array = as_numpy(value) if isinstance(value, torch.Tensor) else value
+    array = as_numpy(value)
     return array if array.dtype.kind in "biuf" else None

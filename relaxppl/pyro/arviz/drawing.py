@@ -25,6 +25,7 @@ from relaxppl.arviz.traced import (
     posterior,
     written_relaxed,
 )
+from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import traced
 from relaxppl.pyro.arviz.rerunning import Params, Substitute, Unobserve, whole_plates
 from relaxppl.pyro.arviz.traced import Nodes
@@ -83,7 +84,7 @@ class Program:
         )
         return Prototype(
             sites=sites,
-            observed={n: traced.as_numpy(s["value"]) for n, s in observed.items()},
+            observed={n: as_numpy(s["value"]) for n, s in observed.items()},
             relaxed=relaxed,
             written=written,
             discrete=[n for n, s in latent.items() if n not in relaxed and is_discrete(HOST, s)],
@@ -108,7 +109,7 @@ class Program:
         observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         if self.request.log_likelihood:
             drawn["log_likelihood"] = {
-                n: traced.as_numpy(traced.log_likelihood(s)) for n, s in observed.items()
+                n: as_numpy(traced.log_likelihood(s)) for n, s in observed.items()
             }
         if self.request.posterior_predictive and observed:
             again = self._run_model(values, unobserve=True)
@@ -250,4 +251,4 @@ class Program:
             shape = (self.draws,) + (1,) * self.nesting
             log_prob = log_prob.expand(torch.broadcast_shapes(log_prob.shape, shape))
             total = total + log_prob.reshape(self.draws, -1).sum(1)
-        return traced.as_numpy(torch.as_tensor(total))
+        return as_numpy(torch.as_tensor(total))

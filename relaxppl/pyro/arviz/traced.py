@@ -10,6 +10,7 @@ from pyro.distributions.util import scale_and_mask
 
 from relaxppl.arviz import traced
 from relaxppl.arviz.sites import Site
+from relaxppl.ops import as_numpy
 from relaxppl.pyro.registry import HOST
 
 Nodes = dict[str, dict[str, Any]]
@@ -78,8 +79,3 @@ def whole(value: np.ndarray, flags: bool) -> np.ndarray:
 def array(value: Any) -> np.ndarray:
     """Returns a value, a tensor or a number, as an array."""
     return as_numpy(torch.as_tensor(value))
-
-
-def as_numpy(value: torch.Tensor) -> np.ndarray:
-    """Returns a tensor's values."""
-    return value.detach().cpu().numpy()

@@ -1,0 +1,82 @@
+"""The array functions: one meaning in both tables, NumPy's."""
+
+from __future__ import annotations
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from relaxppl import ops
+
+X = np.array([[-np.inf, -1.0, 0.0], [2.0, np.inf, np.nan]])
+Y = np.array([1.0, -2.0, 0.0])
+CALLS = {
+    "zeros_like": ((X,), {}, np.zeros_like(X)),
+    "full_like": ((X, 3), {}, np.full_like(X, 3)),
+    "minimum": ((X, Y), {}, np.minimum(X, Y)),
+    "maximum": ((X, Y), {}, np.maximum(X, Y)),
+    "min": ((X[:, :2],), {"axis": -1, "keepdims": True}, X[:, :2].min(-1, keepdims=True)),
+    "max": ((X[:, :2],), {"axis": -1, "keepdims": True}, X[:, :2].max(-1, keepdims=True)),
+}
+BACKENDS = {"jax": (jnp.asarray, jax.Array), "torch": (torch.as_tensor, torch.Tensor)}
+
+
+def given(backend, args, dtype="float64"):
+    make = BACKENDS[backend][0]
+    return [make(a.astype(dtype)) if isinstance(a, np.ndarray) else a for a in args]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_table_has_every_function(backend):
+    table = importlib.import_module(f"relaxppl.ops._{backend}")
+    assert {n for n in ops.NAMES if not callable(getattr(table, n, None))} == set()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_is_numpys(backend, name, dtype):
+    args, options, expected = CALLS[name]
+    got = getattr(ops, name)(*given(backend, args, dtype), **options)
+    assert isinstance(got, BACKENDS[backend][1])
+    got = ops.as_numpy(got)
+    assert got.dtype == dtype
+    np.testing.assert_array_equal(got, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_where_takes_a_number_on_either_side(backend, dtype):
+    (x,) = given(backend, [Y], dtype)
+    for got, expected in (
+        (ops.where(x > 0.0, x, -1e30), [1.0, -1e30, -1e30]),
+        (ops.where(x > 0.0, -np.inf, x), [-np.inf, -2.0, 0.0]),
+    ):
+        assert ops.as_numpy(got).dtype == dtype
+        np.testing.assert_array_equal(ops.as_numpy(got), np.array(expected, dtype))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_arrays_are_broadcast_against_each_other(backend):
+    a, b = ops.broadcast_arrays(*given(backend, [Y, np.ones((2, 1))]))
+    np.testing.assert_array_equal(ops.as_numpy(a), [Y, Y])
+    np.testing.assert_array_equal(ops.as_numpy(b), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(("name", "least"), [("minimum", True), ("maximum", False)])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_infinite_gradient_reaches_the_chosen_one_alone(backend, name, least):
+    # A product with 0 would make that of the other NaN.
+    a, b = given(backend, [np.array([1.0, 5.0]), np.array([4.0, 2.0])])
+
+    def infinite(pair):
+        return ops.sum(np.inf * getattr(ops, name)(*pair), axis=0), None
+
+    gradients = ops.value_and_grad(infinite, (a, b))[1]
+    of_a = np.array([np.inf, 0.0]) if least else np.array([0.0, np.inf])
+    np.testing.assert_array_equal(ops.as_numpy(gradients[0]), of_a)
+    np.testing.assert_array_equal(ops.as_numpy(gradients[1]), of_a[::-1])
