@@ -8,6 +8,7 @@ import warnings
 from functools import partial
 
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -225,9 +226,82 @@ def test_model_that_indexes_by_a_relaxed_value_is_named():
         numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
 
     params = {"q": jnp.array(0.3)}
-    with pytest.raises(TypeError, match="relaxed values of b"):
+    with pytest.raises(TypeError, match="relaxed values of 'b'"):
         rx.REBAR_ELBO(learn=False).loss(jax.random.key(0), params, model, guide)
     assert np.isfinite(rx.DisARM_ELBO().loss(jax.random.key(0), params, model, guide))
+
+
+def on_value(of):
+    """A model that makes its cost from the value of a site by a function that JAX cannot trace, or
+    cannot differentiate."""
+
+    def model():
+        numpyro.factor("f", of(numpyro.sample("b", dist.Bernoulli(0.5))))
+
+    return model
+
+
+def called(call, b):
+    return call(lambda x: np.float64(2.0 * x), jax.ShapeDtypeStruct((), np.float64), b)
+
+
+NOT_DIFFERENTIABLE = {
+    "pure_callback": partial(called, jax.pure_callback),
+    "io_callback": partial(called, jax.experimental.io_callback),
+    "while_loop": lambda b: jax.lax.while_loop(lambda x: x < b, lambda x: x + 1.0, 0.0 * b),
+    "index": lambda b: jnp.array([0.2, 0.9])[b],
+}
+B_PARAMS = {"q": jnp.array(0.3)}
+
+
+@pytest.mark.parametrize("name", NOT_DIFFERENTIABLE)
+@pytest.mark.parametrize("learn", [True, False])
+def test_what_cannot_be_differentiated_names_the_way_out(name, learn):
+    model, elbo = on_value(NOT_DIFFERENTIABLE[name]), rx.REBAR_ELBO(learn=learn)
+    params = {**B_PARAMS, **(own_parameters(elbo, b_guide) if learn else {})}
+
+    def gradient(elbo, model, params):
+        loss = lambda params: elbo.loss(jax.random.key(0), params, model, b_guide)  # noqa: E731
+        return jax.jit(jax.grad(loss))(params)["q"]
+
+    told = r"relaxed values of 'b'.*'disarm'} or 'score'.*custom_jvp"
+    with pytest.raises((TypeError, ValueError), match=told):
+        gradient(elbo, model, params)
+    # Each way out is one.
+    for other in (rx.DisARM_ELBO(), rx.ScoreFunction_ELBO()):
+        assert np.isfinite(gradient(other, model, B_PARAMS))
+    if name.endswith("callback"):
+        twice = jax.custom_jvp(NOT_DIFFERENTIABLE[name])
+        twice.defjvps(lambda tangent, out, b: 2.0 * tangent)
+        assert np.isfinite(gradient(elbo, on_value(lambda b: twice(1.0 * b)), params))
+
+
+PYTHON_ONLY = {
+    "if": lambda b: 1.0 if b > 0.5 else 0.0,
+    "int": lambda b: [0.2, 0.9][int(b)],
+    "list": lambda b: [0.2, 0.9][b],
+    "dict": lambda b: {0: 0.2, 1: 0.9}[b],
+    "item": lambda b: {0: 0.2, 1: 0.9}[b.item()],
+    "numpy": lambda b: np.sin(np.asarray(b)),
+}
+
+
+@pytest.mark.parametrize("name", PYTHON_ONLY)
+def test_what_cannot_be_traced_promises_no_estimator(name):
+    for elbo in (rx.REBAR_ELBO(learn=False), rx.DisARM_ELBO(), rx.ScoreFunction_ELBO()):
+        with pytest.raises(TypeError, match=r"whichever estimator.*jnp\.where") as error:
+            elbo.loss(jax.random.key(0), B_PARAMS, on_value(PYTHON_ONLY[name]), b_guide)
+        assert not any("relaxed values" in note for note in error.value.__notes__)
+    chosen = on_value(lambda b: jnp.where(b > 0.5, 1.0, 0.0))
+    assert np.isfinite(
+        rx.REBAR_ELBO(learn=False).loss(jax.random.key(0), B_PARAMS, chosen, b_guide)
+    )
+
+
+def test_other_type_errors_of_a_program_are_left_alone():
+    with pytest.raises(TypeError) as error:
+        rx.DisARM_ELBO().loss(jax.random.key(0), B_PARAMS, on_value(lambda b: b + "1"), b_guide)
+    assert not any("whichever" in note for note in getattr(error.value, "__notes__", []))
 
 
 def test_model_whose_law_has_no_extension_is_named():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -22,6 +23,22 @@ from relaxppl.numpyro.elbo.parameters import (
 )
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Term, frames_of, reduce_to
+
+
+@contextmanager
+def _explained(level: tuple[str, ...]) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        error.add_note(
+            "This was raised while the model or the guide ran at relaxed values of "
+            f"{', '.join(map(repr, level))}, or was differentiated there. If it indexes or "
+            "branches by them, or calls what JAX does not differentiate (jax.pure_callback, "
+            "io_callback, a while_loop), choose infer={'estimator': 'disarm'} or 'score' for these "
+            "sites in the guide; or write it with one-hot or 0/1 arithmetic, jnp.where or "
+            "jax.lax.cond, and give a callback its derivative by jax.custom_jvp."
+        )
+        raise
 
 
 def reward(program: Program, terms: Iterable[Term], name: str) -> jax.Array:
@@ -152,15 +169,7 @@ class LocalGradients:
                     return None
                 return below[name].soft(temperatures[name], law_of(fn))
 
-            try:
-                return self._site_costs(level, x, soft_value)
-            except TypeError as error:
-                raise TypeError(
-                    f"the model or the guide could not run at relaxed values of {', '.join(level)} "
-                    f"({error}). If it indexes or branches by them, choose "
-                    "infer={'estimator': 'disarm'} or 'score' for these sites in the guide, or "
-                    "write it with one-hot or 0/1 arithmetic"
-                ) from error
+            return self._site_costs(level, x, soft_value)
 
         def controls_at(learned: dict[str, jax.Array]) -> dict[str, jax.Array]:
             given = {**temperatures, **learned}
@@ -184,12 +193,13 @@ class LocalGradients:
             return controls_at({}), jax.tree.map(jnp.zeros_like, learned)
 
         in_temperature: dict[str, jax.Array] = {}
-        if not learned:
-            controls = controls_at({})
-        elif self.tangents is True:
-            controls, in_temperature = full()
-        else:
-            controls, in_temperature = jax.lax.cond(self.tangents, full, cheap)
+        with _explained(level):
+            if not learned:
+                controls = controls_at({})
+            elif self.tangents is True:
+                controls, in_temperature = full()
+            else:
+                controls, in_temperature = jax.lax.cond(self.tangents, full, cheap)
         found = whole(controls)
         for name, gradient in in_temperature.items():
             # The steps that are left out are made up for: the mean is that of every step.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.ops.provenance import eval_provenance
@@ -112,7 +114,8 @@ def analyse(
                 found[n] = Candidate(n, type(base_of(fn)).__name__, law_type(fn), wanted)
         return {n: s["value"] for n, s in sites.items()}
 
-    values = jax.eval_shape(latents)
+    with _explained():
+        values = jax.eval_shape(latents)
 
     def program(**inputs: Any) -> Any:
         own = inputs.pop(_PARAMS)
@@ -138,9 +141,10 @@ def analyse(
             out.append({n: jax.tree.leaves(s["fn"]) for n, s in sites.items()})
         return out
 
-    model_terms, model_laws, guide_terms, guide_laws = eval_provenance(
-        program, **values, **{_PARAMS: params}
-    )
+    with _explained():
+        model_terms, model_laws, guide_terms, guide_laws = eval_provenance(
+            program, **values, **{_PARAMS: params}
+        )
     laws = _union(guide_laws)
     return Structure(
         model_terms=_union(model_terms),
@@ -150,6 +154,24 @@ def analyse(
         # A site inside scan is one name for many draws.
         discrete={n: s._replace(recurrent=n in laws[n]) for n, s in found.items()},
     )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except TypeError as error:
+        # A dict's key is the one use of a traced value that Python refuses before JAX can.
+        if isinstance(error, JAXTypeError) or "unhashable" in str(error):
+            error.add_note(
+                "The ELBO runs the model and the guide on traced values, as jax.jit does: a Python "
+                "if or while, int(), float(), .item(), NumPy, or a Python list or dict cannot see "
+                "what a site's value is, whichever estimator runs there. Write it with jnp.where, "
+                "jax.lax.cond or jax.lax.switch, or index an array by it. A Python function can be "
+                "called as it is through jax.pure_callback, at sites whose estimator is 'disarm' "
+                "or 'score'."
+            )
+        raise
 
 
 def _is_latent(site: dict[str, Any]) -> bool:
