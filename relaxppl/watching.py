@@ -15,13 +15,7 @@ from typing import Any
 import numpy as np
 
 from relaxppl.ops import as_numpy
-from relaxppl.relaxations.gaussian_relaxed_bernoulli import GaussianRelaxedBernoulli
-from relaxppl.relaxations.hard_concrete import HardConcrete
-from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
-from relaxppl.relaxations.relaxed_one_hot import Concrete
-
-# The hardened draws of these have the law that their probs name.
-_HARD_LAW_IS_PROBS = (BinaryConcrete, Concrete, HardConcrete, GaussianRelaxedBernoulli)
+from relaxppl.relaxations.shell import Shell, hardens, is_of_weights
 
 
 @dataclass(frozen=True)
@@ -51,14 +45,19 @@ class Watched:
     @property
     def hardens(self) -> bool:
         """Whether the discrete value that a relaxed one stands for is known."""
-        return self.discrete or hasattr(self.made, "harden")
+        return self.discrete or hardens(self.made)
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether the site holds the weights of a relaxed number, unless it is discrete."""
+        return is_of_weights(self.made)
 
     def soft(self, value: Any) -> Any:
         """Returns what the relaxed program gets for the value at the site.
 
         :param value: the relaxed value, or the weights of a relaxed number.
         """
-        if self.discrete or not hasattr(self.made, "value_of"):
+        if self.discrete or not self.of_weights:
             return value
         return self.made.value_of(value)
 
@@ -69,7 +68,7 @@ class Watched:
         """
         if self.discrete:
             return value
-        if hasattr(self.made, "value_of"):
+        if self.of_weights:
             return self.made.value_of(self.made.weights.harden(value))
         return self.made.harden(value)
 
@@ -77,15 +76,17 @@ class Watched:
         """Returns whether hardened draws have the discrete law; asks the values of parameters."""
         if self.registered or self.discrete:
             return True
+        if not isinstance(self.made, Shell):
+            return False
         law = self.made.law
-        if hasattr(self.made, "value_of"):
-            ours, theirs = self.made.values_probs, None
-            values = self.made.enumerate_support() if law.discrete else law.values
+        if law.of_weights:
+            ours, theirs = law.values_probs, None
+            values = law.values
             if len(values.shape) == 1:
                 values = values.reshape((-1,) + (1,) * len(tuple(self.base.batch_shape)))
                 theirs = np.exp(as_numpy(self.base.log_prob(values)))
                 theirs = np.moveaxis(theirs, 0, -1)
-        elif isinstance(law, _HARD_LAW_IS_PROBS):
+        elif law.hard_law is not None:
             ours, theirs = law.probs, getattr(self.base, "probs", None)
         else:
             return False

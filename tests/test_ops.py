@@ -67,6 +67,14 @@ def test_arrays_are_broadcast_against_each_other(backend):
     np.testing.assert_array_equal(ops.as_numpy(b), np.ones((2, 3)))
 
 
+def test_values_are_known_outside_of_transformations_alone():
+    seen = []
+    for transform, x in ((jax.jit, jnp.ones(2)), (torch.func.vmap, torch.ones(2))):
+        np.testing.assert_array_equal(ops.known(x), np.ones(2))
+        transform(lambda x: seen.append(ops.known(x)) or x)(x)
+    assert seen == [None, None]
+
+
 @pytest.mark.parametrize(("name", "least"), [("minimum", True), ("maximum", False)])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_infinite_gradient_reaches_the_chosen_one_alone(backend, name, least):

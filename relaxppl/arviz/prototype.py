@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from relaxppl.arviz.sites import Site
+from relaxppl.relaxations.shell import hardens
 from relaxppl.watching import Watched
 
 HARD = "_hard"
@@ -40,7 +41,7 @@ class Prototype:
     def sources(self) -> dict[str, str]:
         """The sites that variables with another name come from."""
         hard = [name for name, site in self.relaxed.items() if site.hardens and not site.discrete]
-        hard += [name for name, fn in self.written.items() if hasattr(fn, "harden")]
+        hard += [name for name, fn in self.written.items() if hardens(fn)]
         return {name + HARD: name for name in hard}
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from relaxppl import relaxing
 from relaxppl.arviz.prototype import HARD
+from relaxppl.relaxations.shell import Shell, hardens, is_exact, is_of_weights
 from relaxppl.relaxing.host import Host
 from relaxppl.watching import Watched
 
@@ -26,7 +27,7 @@ def is_latent(site: Site) -> bool:
 def is_discrete(host: Host, site: Site) -> bool:
     """Returns whether a site's values are discrete."""
     fn = site["fn"]
-    return relaxing.is_discrete(fn) or relaxing.is_exact(host, relaxing.unwrap(host, fn)[0])
+    return relaxing.is_discrete(fn) or is_exact(relaxing.unwrap(host, fn)[0])
 
 
 def written_relaxed(host: Host, site: Site, relaxed: Mapping[str, Watched]) -> Any:
@@ -37,8 +38,8 @@ def written_relaxed(host: Host, site: Site, relaxed: Mapping[str, Watched]) -> A
     :param relaxed: the sites that ``relax`` relaxed.
     """
     fn, _ = relaxing.unwrap(host, site["fn"])
-    ours = isinstance(fn, host.relaxed) and site["name"] not in relaxed
-    return fn if ours and not fn.law.discrete and not is_discrete(host, site) else None
+    ours = isinstance(fn, Shell) and site["name"] not in relaxed
+    return fn if ours and not is_exact(fn) and not is_discrete(host, site) else None
 
 
 def value_of(host: Host, site: Site, value: Any, whole: Callable[[Any, bool], Any]) -> Any:
@@ -93,12 +94,12 @@ def posterior(
             made[name] = array(relaxed[name].soft(site["value"]))
             if relaxed[name].hardens:
                 hard = array(relaxed[name].hard(site["value"]))
-                made[name + HARD] = whole(hard, not hasattr(relaxed[name].made, "value_of"))
+                made[name + HARD] = whole(hard, not relaxed[name].of_weights)
             continue
         fn = written_relaxed(host, site, relaxed)
-        if hasattr(fn, "harden"):
+        if hardens(fn):
             hard = array(fn.harden(site["value"]))
-            made[name + HARD] = hard if hasattr(fn, "value_of") else whole(hard, True)
+            made[name + HARD] = whole(hard, True) if not is_of_weights(fn) else hard
     return made
 
 

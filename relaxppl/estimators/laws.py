@@ -64,7 +64,7 @@ class Law:
 
     def hard(self, latent: Array) -> Array:
         """Returns the encoded draw that the latent makes."""
-        return self.concrete().hard(latent)
+        return self.concrete().hard_of(latent)
 
     def soft(self, latent: Array, temperature: Array) -> Array:
         """Returns the relaxed value of the latent, of the logits' shape."""

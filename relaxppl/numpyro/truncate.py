@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from numpyro import distributions as dist
 
 from relaxppl.numpyro.distributions import GeneralizedGumbelSoftmax
@@ -49,12 +48,7 @@ def truncate(
     arrays = tuple(
         jnp.broadcast_to(jnp.asarray(p, dtype), distribution.batch_shape) for p in parameters
     )
-    known = None
-    # Under grad alone the values are known, once the gradient is left out.
-    plain = [jax.lax.stop_gradient(a) for a in arrays]
-    if not any(isinstance(a, jax.core.Tracer) for a in plain):
-        known = tuple(np.asarray(a, dtype=np.float64) for a in plain)
-    values, logits = count_laws.table(law, arrays, known, tail, size)
+    values, logits = count_laws.table(law, arrays, tail, size)
     return GeneralizedGumbelSoftmax(
         values, temperature, logits=logits, hard=hard, validate_args=validate_args
     )

@@ -155,6 +155,13 @@ def like(reference: Any, constant: Any) -> Any:
         return jnp.asarray(np.asarray(constant), dtype=reference.dtype)
 
 
+def known(x: Any) -> np.ndarray | None:
+    """The numbers in an array, as NumPy's; None where a transformation hides them."""
+    # Under grad alone they are known, once the gradient is left out.
+    x = jax.lax.stop_gradient(x)
+    return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
+
+
 def tiny(x: Any) -> float:
     return float(jnp.finfo(x.dtype).tiny)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from torch._C import _functorch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
@@ -165,6 +166,16 @@ def cast(x: Any, reference: Any) -> Any:
 def like(reference: Any, constant: Any) -> Any:
     """A constant as an array of the reference's dtype and device."""
     return torch.as_tensor(np.asarray(constant), dtype=reference.dtype, device=reference.device)
+
+
+def known(x: Any) -> np.ndarray | None:
+    """The numbers in a tensor, as NumPy's; None where a transformation hides them."""
+    if not _functorch.is_functorch_wrapped_tensor(x):
+        return x.detach().cpu().numpy()
+    while _functorch.is_gradtrackingtensor(x):
+        x = _functorch.get_unwrapped(x)
+    # Any operation on what was unwrapped would wrap it again.
+    return None if _functorch.is_functorch_wrapped_tensor(x) else np.array(x.tolist())
 
 
 def tiny(x: Any) -> float:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from pyro import distributions as dist
-from torch._C import _functorch
 
 from relaxppl.pyro.distributions import GeneralizedGumbelSoftmax
 from relaxppl.relaxations import count_laws
@@ -47,9 +45,7 @@ def truncate(
     law, parameters = _law(distribution)
     floating = next(p.dtype for p in reversed(parameters) if p.is_floating_point())
     arrays = tuple(p.to(floating).expand(distribution.batch_shape) for p in parameters)
-    known = [_known(a) for a in arrays]
-    all_known = None if any(a is None for a in known) else tuple(known)
-    values, logits = count_laws.table(law, arrays, all_known, tail, size)
+    values, logits = count_laws.table(law, arrays, tail, size)
     return GeneralizedGumbelSoftmax(
         values, temperature, logits=logits, hard=hard, validate_args=validate_args
     )
@@ -75,16 +71,6 @@ def _law(distribution: Any) -> tuple[str, tuple[torch.Tensor, ...]]:
         f"truncate takes a Poisson, Binomial, Geometric, NegativeBinomial or GammaPoisson, got "
         f"{type(distribution).__name__}; give GeneralizedGumbelSoftmax its values and probs instead"
     )
-
-
-def _known(x: torch.Tensor) -> Any:
-    """Returns a tensor's numbers in NumPy, None inside a vmap."""
-    if not _functorch.is_functorch_wrapped_tensor(x):
-        return x.detach().cpu().double().numpy()
-    while _functorch.is_gradtrackingtensor(x):
-        x = _functorch.get_unwrapped(x)
-    # Any operation on what was unwrapped would wrap it again.
-    return None if _functorch.is_functorch_wrapped_tensor(x) else np.array(x.tolist(), np.float64)
 
 
 def _logits(distribution: Any) -> torch.Tensor:

@@ -84,6 +84,16 @@ class Relaxation:
     """Whether the forward values, and so the law, are those of a discrete distribution."""
     enumerable: ClassVar[bool] = False
     """Whether :meth:`enumerate_support` lists the values; a property where a parameter decides."""
+    hard_law: ClassVar[str | None] = None
+    """The law of hardened samples where it is that of ``probs``: Bernoulli or OneHotCategorical.
+
+    Its logits are ``logits`` where the law is discrete. A property where a parameter decides.
+    """
+    of_weights: ClassVar[bool] = False
+    """Whether a value is the number that weights on the simplex make, by a method ``value_of``.
+
+    Unless its values are discrete, a site then holds the weights, which have a density.
+    """
     further: ClassVar[tuple[str, ...]] = ()
     """Methods and properties, beyond those of every distribution, that the hosts' classes have."""
 
@@ -240,6 +250,29 @@ class Relaxation:
         :raises ValueError: naming the parameter, what was given and what is allowed.
         """
 
+    def latent(self, noise: Array) -> Array:
+        """Returns the latent variable that the noise makes.
+
+        :param noise: (..., *batch_shape, *noise_shape), drawn from the law named by ``noise``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names no latent variable")
+
+    def soft(self, latent: Array) -> Array:
+        """Returns the relaxed value of the latent variable, (..., *batch_shape, *event_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} names no latent variable")
+
+    def hard_of(self, latent: Array) -> Array:
+        """Returns the discrete value of the latent variable, of the relaxed one's shape."""
+        raise NotImplementedError(f"{type(self).__name__} names no latent variable")
+
+    def latent_given_hard(self, hard: Array, noise: Array) -> Array:
+        """Returns the latent variable given its discrete value, differentiable in the parameters.
+
+        :param hard: the discrete value.
+        :param noise: of the same law and shape as that of :meth:`latent`, independent of the value.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names no latent variable given its value")
+
     def sample(self, noise: Array) -> Array:
         """Returns the value that the noise makes.
 
@@ -285,6 +318,11 @@ class Relaxation:
         Where they differ within the batch: (cardinality, *batch_shape, *event_shape).
         """
         raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
+
+    @classmethod
+    def hardens(cls) -> bool:
+        """Returns whether :meth:`harden` is defined."""
+        return cls.harden is not Relaxation.harden
 
     def harden(self, value: Array) -> Array:
         """Returns the discrete value that a relaxed value stands for, of the same shape."""

@@ -68,6 +68,7 @@ class BernoulliLaw(Binary):
     support = "boolean"
     discrete = True
     enumerable = True
+    hard_law = "Bernoulli"
 
     def log_prob(self, value: Array) -> Array:
         return bernoulli_log_prob(self.logits, value)

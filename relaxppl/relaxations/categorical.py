@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -57,6 +58,7 @@ class OneHotLaw(OneHot):
     support = "one_hot"
     discrete = True
     enumerable = True
+    hard_law: ClassVar[str | None] = "OneHotCategorical"
 
     def log_prob(self, value: Array) -> Array:
         return ops.sum(value * self.log_probs, axis=-1)

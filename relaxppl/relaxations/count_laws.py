@@ -118,7 +118,6 @@ def table_size(start: Start, tail: float) -> tuple[int, int]:
 def table(
     law: str,
     parameters: tuple[Array, ...],
-    known: tuple[np.ndarray, ...] | None,
     tail: float,
     size: int | None,
 ) -> tuple[Array, Array]:
@@ -126,7 +125,6 @@ def table(
 
     :param law: a key of LAWS.
     :param parameters: its parameters, each of the batch's shape.
-    :param known: the same in float64 NumPy; None while a compiler traces them.
     :param tail: the mass that values above n - 1 may have at most.
     :param size: n, when the caller gives it; the tail is not used then.
     :returns: (n,) and (*batch, n).
@@ -138,15 +136,16 @@ def table(
     if size is not None and (not isinstance(size, (int, np.integer)) or size < 1):
         raise ValueError(f"truncate: size must be a positive int, got {size!r}")
     log_prob, start = LAWS[law]
-    if known is not None:
-        n, whole = (0, 0) if size else table_size(start(*known), tail)
-    elif size is None:
-        raise ValueError(
-            "truncate: the number of values cannot depend on parameters that jit or vmap traces; "
-            "give size=, the number of values 0, ..., size - 1"
-        )
     if size is not None:
         n, whole = int(size), 2 * int(size) + 64
+    else:
+        known = [x.astype(float) for x in map(ops.known, parameters) if x is not None]
+        if len(known) < len(parameters):
+            raise ValueError(
+                "truncate: the number of values cannot depend on parameters that jit or vmap "
+                "traces; give size=, the number of values 0, ..., size - 1"
+            )
+        n, whole = table_size(start(*known), tail)
     log_p = log_prob(*parameters, ops.like(parameters[0], np.arange(whole)))
     last = ops.logsumexp(log_p[..., n - 1 :], axis=-1, keepdims=True)
     if size is not None and n > 1:

@@ -42,6 +42,11 @@ class DecoupledStraightThroughGumbelSoftmax(RelaxedOneHotCategoricalStraightThro
     further = ("class_probs",)
 
     @property
+    def hard_law(self) -> str | None:  # type: ignore[override]
+        # Scaled logits leave the classes other probabilities than the parameter probs.
+        return None if self.scale_logits else "OneHotCategorical"
+
+    @property
     def temperature(self) -> Array:
         """The temperature of the surrogate."""
         return self.temperature_backward

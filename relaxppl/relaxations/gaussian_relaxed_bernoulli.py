@@ -34,6 +34,7 @@ class GaussianRelaxedBernoulli(Gate):
 
     parameters: ClassVar[Parameters] = (Parameter("loc", "real"), Parameter("scale", "positive"))
     noise = "normal"
+    hard_law = "Bernoulli"
     further = (*Gate.further, "probs")
 
     def sample(self, noise: Array) -> Array:

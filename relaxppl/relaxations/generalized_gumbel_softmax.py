@@ -45,6 +45,7 @@ class GeneralizedGumbelSoftmax(OneHot):
     )
     noise = "gumbel"
     event_rank = 0
+    of_weights = True
     further = ("value_of", "values_probs")
 
     @property

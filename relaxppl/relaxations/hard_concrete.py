@@ -47,6 +47,13 @@ class HardConcrete(Gate, Binary):
         Parameter("high", "above_one", default=1.1),
     )
 
+    @property
+    def hard_law(self) -> str | None:  # type: ignore[override]
+        # A middle that is clipped away leaves the hard gate unknown from the value.
+        middle = ops.known(0.5 * (self.low + self.high))
+        told = middle is not None and ((middle > 0.0) & (middle < 1.0)).all()
+        return "Bernoulli" if told else None
+
     def sample(self, noise: Array) -> Array:
         return ops.clip(self.value((self.logits + noise) / self.temperature), 0.0, 1.0)
 

@@ -42,6 +42,7 @@ class InvertibleGaussian(Relaxation):
     support = "simplex"
     event_rank = 1
     noise = "normal"
+    hard_law = "OneHotCategorical"
     further = ("soft", "probs", "latent_of")
 
     @property

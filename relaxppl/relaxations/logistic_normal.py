@@ -119,6 +119,10 @@ class LogisticNormalSoftmax(Relaxation):
         return ops.matmul(self.scale_tril, ops.transpose(self.scale_tril))
 
     @property
+    def hard_law(self) -> str | None:  # type: ignore[override]
+        return "OneHotCategorical" if self._diagonal else None
+
+    @property
     def zero_sum_covariance(self) -> Array:
         """The covariance C S C, C = I - 11'/K, of y less its mean over the coordinates.
 

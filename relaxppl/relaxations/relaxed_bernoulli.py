@@ -27,6 +27,7 @@ class BinaryConcrete(Binary):
 
     parameters: ClassVar[Parameters] = (TEMPERATURE, PROBS_OR_LOGITS)
     noise = "logistic"
+    hard_law = "Bernoulli"
 
     @property
     def location(self) -> Array:
@@ -37,7 +38,7 @@ class BinaryConcrete(Binary):
         """Returns z = a + noise, of the noise's shape."""
         return self.logits + noise
 
-    def hard(self, latent: Array) -> Array:
+    def hard_of(self, latent: Array) -> Array:
         """Returns b = [z > 0]."""
         return ops.cast(latent > 0, latent)
 
@@ -178,4 +179,4 @@ class RelaxedBernoulliStraightThrough(BinaryConcrete, BernoulliLaw):
 
     def sample(self, noise: Array) -> Array:
         latent = self.latent(noise)
-        return straight_through(self.hard(latent), ops.sigmoid(latent / self.temperature))
+        return straight_through(self.hard_of(latent), ops.sigmoid(latent / self.temperature))

@@ -28,12 +28,13 @@ class Concrete(OneHot):
 
     parameters: ClassVar[Parameters] = (TEMPERATURE, PROBS_OR_LOGITS)
     noise = "gumbel"
+    hard_law: ClassVar[str | None] = "OneHotCategorical"
 
     def latent(self, noise: Array) -> Array:
         """Returns z = log p + noise, of the noise's shape."""
         return self.log_probs + noise
 
-    def hard(self, latent: Array) -> Array:
+    def hard_of(self, latent: Array) -> Array:
         """Returns the one-hot vector of argmax z."""
         return self.harden(latent)
 
@@ -168,4 +169,4 @@ class RelaxedOneHotCategoricalStraightThrough(Concrete, OneHotLaw):
     def sample(self, noise: Array) -> Array:
         latent = self.latent(noise)
         soft = ops.softmax(latent / self.temperature[..., None], axis=-1)
-        return straight_through(self.hard(latent), soft)
+        return straight_through(self.hard_of(latent), soft)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Relaxation
@@ -189,6 +189,29 @@ class Shell:
     def _argument(self, value: Any) -> Array:
         """Returns an argument of a further method as an array of its own dtype."""
         raise NotImplementedError
+
+
+@runtime_checkable
+class Hardening(Protocol):
+    """A distribution of someone else's whose values stand for discrete ones."""
+
+    def harden(self, value: Any) -> Any:
+        """Returns the discrete value that a relaxed one stands for, of the same shape."""
+
+
+def is_exact(fn: Any) -> bool:
+    """Returns whether a distribution is one of this package's with exactly discrete values."""
+    return isinstance(fn, Shell) and fn.law.discrete
+
+
+def hardens(fn: Any) -> bool:
+    """Returns whether it is known which discrete values those of a distribution stand for."""
+    return fn.relaxation.hardens() if isinstance(fn, Shell) else isinstance(fn, Hardening)
+
+
+def is_of_weights(fn: Any) -> bool:
+    """Returns whether a distribution is of numbers that weights on their values make."""
+    return isinstance(fn, Shell) and fn.relaxation.of_weights
 
 
 class _Support:

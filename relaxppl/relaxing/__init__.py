@@ -4,7 +4,7 @@ Nothing here knows a host's classes or handlers; each host's registry.py gives t
 :class:`Host`.
 """
 
-from relaxppl.relaxing.host import Host, check_discrete, is_discrete, is_exact, unwrap
+from relaxppl.relaxing.host import Host, check_discrete, is_discrete, unwrap
 from relaxppl.relaxing.plan import Plan, left_discrete
 from relaxppl.relaxing.registry import OfWeights, Registry, probs_or_logits
 from relaxppl.relaxing.replacement import Replacement, relaxation_of
@@ -17,7 +17,6 @@ __all__ = [
     "Replacement",
     "check_discrete",
     "is_discrete",
-    "is_exact",
     "left_discrete",
     "probs_or_logits",
     "relaxation_of",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from relaxppl.relaxations.shell import Shell, is_exact
 from relaxppl.relaxing.registry import Registry
 
 
@@ -18,7 +19,7 @@ class Host:
     :param expanded: its class of expanded distributions.
     :param masked: its class of masked distributions.
     :param categorical: its classes of integer categorical laws.
-    :param relaxed: the class of this package's distributions on it.
+    :param distribution: its class of distributions.
     :param hardened: makes a distribution of (relaxed, discrete) that draws hardened values.
     :param coupled: makes a distribution of (relaxed, discrete, harden) that draws relaxed values
         and scores the hardened ones.
@@ -30,7 +31,7 @@ class Host:
     expanded: Any
     masked: Any
     categorical: tuple[Any, ...]
-    relaxed: Any
+    distribution: Any
     hardened: Callable[[Any, Any], Any]
     coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
@@ -42,11 +43,6 @@ def is_discrete(fn: Any) -> bool:
         return bool(fn.support.is_discrete)
     except (AttributeError, NotImplementedError):
         return False
-
-
-def is_exact(host: Host, fn: Any) -> bool:
-    """Returns whether a distribution of this package has exactly discrete values."""
-    return isinstance(fn, host.relaxed) and fn.law.discrete
 
 
 def unwrap(host: Host, fn: Any) -> tuple[Any, list[Any]]:
@@ -116,7 +112,7 @@ def check_discrete(host: Host, name: str, fn: Any) -> None:
     :raises ValueError: if it is one of this package's whose values are not exactly discrete.
     """
     base, _ = unwrap(host, fn)
-    if isinstance(base, host.relaxed) and not base.law.discrete:
+    if isinstance(base, Shell) and not is_exact(base):
         raise ValueError(
             f"discrete_elbo: the site {name!r} is written as a {type(base).__name__}, so the "
             "program has no discrete form. Write it with the discrete distribution and train "

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import Any
 
-from relaxppl.relaxing.host import Host, is_discrete, is_exact, unwrap
+from relaxppl.relaxations.shell import is_exact
+from relaxppl.relaxing.host import Host, is_discrete, unwrap
 from relaxppl.relaxing.replacement import UNNAMED, Replacement, replace
 from relaxppl.schedules import Schedule
 from relaxppl.watching import Watched, see, watching
@@ -54,7 +55,7 @@ class Plan:
                 f"the site, got {config!r}"
             )
         for name, choice in config.items() if isinstance(config, Mapping) else ():
-            _check_factory(name, choice)
+            _check_factory(host, name, choice)
         self.host = host
         self.temperature = temperature
         self.config = config
@@ -95,7 +96,7 @@ class Plan:
             choice = self.config.get(name, UNNAMED)
         else:
             choice = UNNAMED if self.config is None else self.config(site)
-            _check_factory(name, choice)
+            _check_factory(self.host, name, choice)
         if choice is None:
             return None
         if not watching():
@@ -106,7 +107,7 @@ class Plan:
         replacement = replace(self.host, name, fn, choice, self.now, hard=False)
         base, _ = unwrap(self.host, fn)
         made, registered = replacement.made, choice is UNNAMED
-        discrete = is_exact(self.host, made)
+        discrete = is_exact(made)
         site = Watched(made, base, discrete, registered, self.now, self.temperature)
         if not see(name, site):
             return replacement
@@ -124,9 +125,9 @@ def _check_temperature(temperature: Any) -> None:
         raise ValueError(f"relax: temperature must be positive (> 0), got {temperature!r}")
 
 
-def _check_factory(name: str, choice: Any) -> None:
+def _check_factory(host: Host, name: str, choice: Any) -> None:
     # A distribution is callable: on both hosts it then draws.
-    made = not isinstance(choice, type) and hasattr(choice, "log_prob")
+    made = isinstance(choice, host.distribution)
     if made or not (choice is None or choice is UNNAMED or callable(choice)):
         raise TypeError(
             f"relax: config maps a site to a function of (distribution, temperature), a class or "

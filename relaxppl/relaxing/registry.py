@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaxppl.relaxations.base import OneOf
+from relaxppl.relaxations.shell import Shell
 
 Factory = Callable[[Any, Any], Any]
 """Takes a discrete distribution and a temperature, and returns what stands in for it."""
@@ -73,12 +74,12 @@ def factory_of_class(name: str, cls: Any) -> Factory:
     :param cls: one of this package's classes.
     :raises TypeError: if it is not one, or needs further parameters.
     """
-    relaxation = getattr(cls, "relaxation", None)
-    if relaxation is None:
+    if not issubclass(cls, Shell):
         raise TypeError(
             f"relax: config maps {name!r} to the class {cls.__name__}, which is none of this "
             f"package's distributions: give a function (distribution, temperature) -> distribution"
         )
+    relaxation = cls.relaxation
     single = [p for p in relaxation.parameters if not isinstance(p, OneOf)]
     temperatures = [p.name for p in single if p.name.startswith("temperature")]
     missing = [p.name for p in single if p.name not in temperatures and p.default is None]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from relaxppl.relaxing.host import Host, is_exact, one_hot_hint, unwrap, without_relaxation, wrap
+from relaxppl.relaxations.shell import hardens, is_exact, is_of_weights
+from relaxppl.relaxing.host import Host, one_hot_hint, unwrap, without_relaxation, wrap
 from relaxppl.relaxing.registry import Factory, OfWeights, factory_of_class
 
 UNNAMED: Any = object()
@@ -52,7 +53,7 @@ def replace(
     if hard and choice is UNNAMED:
         return _left_hard(name, fn, factory, base, temperature)
     relaxed = _make(name, factory, base, temperature)
-    if hasattr(relaxed, "value_of") and not is_exact(host, relaxed):
+    if is_of_weights(relaxed) and not is_exact(relaxed):
         return _by_weights(host, name, relaxed, fn, wrappers, hard)
     if tuple(relaxed.event_shape) == tuple(base.event_shape):
         discrete = base
@@ -68,7 +69,7 @@ def replace(
             f"shape {tuple(relaxed.event_shape)}; they must be equal, or the program would see "
             "another shape" + one_hot_hint(host, name, base)
         )
-    made, exact = relaxed, is_exact(host, relaxed)
+    made, exact = relaxed, is_exact(relaxed)
     relaxed, discrete = _broadcast(name, relaxed, discrete)
     if hard and not exact:
         _check_hardens(name, made)
@@ -140,11 +141,11 @@ def _hardening(relaxed: Any) -> Callable[[Any, Any], Any]:
     """Returns what reads discrete values, off relaxed ones that were substituted too."""
 
     def read(value: Any, site: Any) -> Any:
-        if hasattr(relaxed, "value_of"):
+        if is_of_weights(relaxed):
             # The site holds a number of its law, unless the weights of a relaxed one came in.
             more = _has_more(value, site)
             return relaxed.value_of(relaxed.weights.harden(value)) if more else value
-        return relaxed.harden(value) if _is_soft(value) and hasattr(relaxed, "harden") else value
+        return relaxed.harden(value) if _is_soft(value) and hardens(relaxed) else value
 
     return read
 
@@ -160,7 +161,7 @@ def _is_soft(value: Any) -> bool:
 
 
 def _check_hardens(name: str, relaxed: Any) -> None:
-    if not hasattr(relaxed, "harden"):
+    if not hardens(relaxed):
         raise ValueError(
             f"relax: hard=True needs to know which discrete value a relaxed one stands for, but "
             f"{type(relaxed).__name__} at the site {name!r} has no method harden; leave the site "

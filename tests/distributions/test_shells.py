@@ -183,12 +183,39 @@ def test_gates_give_their_further_members(host):
 )
 def test_a_hardened_sample_has_the_discrete_law(host, name, params):
     d = host.make(name, {n: np.asarray(v, float) for n, v in params.items()})
+    assert d.law.hard_law == ("OneHotCategorical" if len(d.event_shape) else "Bernoulli")
     n = 20_000
     hard = host.call(d, "harden", host.draw(d, 5, (n,)))
     assert set(np.unique(hard)) == {0.0, 1.0}
     p = host.call(d, "probs")
     error = (hard.mean(0) - p) / np.sqrt(p * (1 - p) / n)
     assert np.abs(error).max() < 4
+
+
+@both_hosts
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        # P(x > middle) is not probs: the middle is beyond 1, and clipped.
+        ("HardConcrete", {"temperature": 0.6, "probs": 0.2, "high": 2.5}),
+        ("LogisticNormalSoftmax", {"loc": [0.1, 0.2], "scale_tril": [[1.0, 0.0], [0.5, 1.0]]}),
+        ("CorrelatedRelaxedBernoulli", {"temperature": 0.6, "probs": [0.2], "scale_tril": [[1.0]]}),
+        ("StochasticTimesSmooth", {"probs": 0.25}),
+    ],
+)
+def test_a_hardened_sample_has_another_law_than_that_of_probs(host, name, params):
+    d = host.make(name, {n: np.asarray(v, float) for n, v in params.items()})
+    assert d.law.hard_law is None
+
+
+@both_hosts
+def test_the_hard_law_of_decoupled_temperatures_is_that_of_probs_unless_they_are_scaled(host):
+    params = {"temperature_forward": 2.0, "temperature_backward": 0.5, "logits": [0.3, 1.0]}
+    params = {n: np.asarray(v) for n, v in params.items()}
+    for scaled, law in ((False, "OneHotCategorical"), (True, None)):
+        params["scale_logits"] = scaled
+        d = host.make("DecoupledStraightThroughGumbelSoftmax", params)
+        assert d.law.hard_law == law
 
 
 @both_hosts

@@ -90,20 +90,30 @@ def test_arviz_not_installed(name, monkeypatch):
     refused(name, r'pip install "relaxppl\[arviz\]"', ImportError)
 
 
-@both
-def test_no_weights_where_the_law_of_hardened_draws_is_not_known(name):
-    host = cases.host_of(name)
+def softmax_of_normals(host, logits):
+    """Draws of a class, relaxed to the softmax of normal variables about its logits."""
 
     def softmax(d, t):
         return host.rx.LogisticNormalSoftmax(d.logits, scale=host.array(np.ones(3)))
 
-    def program(observed):
-        def body():
-            host.sample("k", host.rx.OneHotCategorical(logits=host.array(np.zeros(3))))
+    def body():
+        host.sample("k", host.rx.OneHotCategorical(logits=host.array(logits)))
 
-        return host.rx.relax(body, temperature=0.5, config={"k": softmax})
+    program = host.rx.relax(body, temperature=0.5, config={"k": softmax})
+    return host.to_arviz(program, program, {}, num_draws=4)
 
-    data = host.to_arviz(program(True), program(False), {}, num_draws=4)
+
+@both
+def test_weights_of_any_class_whose_hardened_draws_have_the_discrete_law(name):
+    """Equal locations and scales make the classes equally likely."""
+    data = softmax_of_normals(cases.host_of(name), np.zeros(3))
+    np.testing.assert_allclose(data["sample_stats"]["log_q"], np.log(1 / 3), rtol=1e-12)
+    np.testing.assert_array_equal(data["sample_stats"]["log_weight"], np.zeros((1, 4)))
+
+
+@both
+def test_no_weights_where_the_law_of_hardened_draws_is_not_known(name):
+    data = softmax_of_normals(cases.host_of(name), np.array([0.0, 0.5, -1.0]))
     assert list(data["sample_stats"].data_vars) == ["log_p"]
     with pytest.raises(ValueError, match="no log_weight: the hardened draws of LogisticNormal"):
         pareto_k(data)

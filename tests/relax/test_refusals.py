@@ -6,6 +6,9 @@ import numpyro
 import pytest
 
 import relaxppl.numpyro as rn
+from relaxppl.numpyro import shell as numpyro_shell
+from relaxppl.pyro import shell as pyro_shell
+from relaxppl.relaxations.base import Parameter, Relaxation
 from tests.relax.hosts import both, law
 from tests.relax.programs import one_site, stands
 
@@ -108,6 +111,47 @@ def test_hard_without_harden(host):
 
     with pytest.raises(ValueError, match="Normal at the site 'z' has no method harden"):
         stands(host, host.dist.Bernoulli(host.array(0.3)), config={"z": foreign}, hard=True)
+
+
+class NoHardValues(Relaxation):
+    """A relaxation of one's own that does not say what it relaxes."""
+
+    parameters = (Parameter("loc", "real"),)
+    support = "real"
+
+    def sample(self, noise):
+        return self.loc + noise
+
+    def log_prob(self, value):
+        return -((value - self.loc) ** 2)
+
+
+class OnNumPyro(numpyro_shell.RelaxedDistribution):
+    relaxation = NoHardValues
+
+
+class OnPyro(pyro_shell.RelaxedDistribution):
+    relaxation = NoHardValues
+
+
+@both
+def test_hard_of_a_relaxation_that_does_not_harden(host):
+    kind = {"numpyro": OnNumPyro, "pyro": OnPyro}[host.name]
+    bit, config = host.dist.Bernoulli(host.array(0.3)), {"z": lambda d, t: kind(host.array(0.0))}
+    assert law(stands(host, bit, config=config)) == kind.__name__
+    with pytest.raises(ValueError, match=rf"{kind.__name__} at the site 'z' has no method harden"):
+        stands(host, bit, config=config, hard=True)
+
+
+@both
+def test_hard_of_a_class_of_ones_own_with_a_method_harden(host):
+    class Own(host.dist.Normal):
+        def harden(self, value):
+            return (value > 0.0) * host.array(1.0)
+
+    config = {"z": lambda d, t: Own(host.array(0.0), host.array(1.0))}
+    site = stands(host, host.dist.Bernoulli(host.array(0.3)), config=config, hard=True)
+    assert host.numpy(site["value"]) in (0.0, 1.0)
 
 
 def test_traced_counts_need_a_size():

@@ -10,9 +10,9 @@ import numpyro.distributions as dist
 from numpyro.distributions.util import scale_and_mask, sum_rightmost
 
 from relaxppl.estimators import laws
+from relaxppl.estimators.local import LAWS
 from relaxppl.numpyro.shell import RelaxedDistribution
-from relaxppl.relaxations.binary import BernoulliLaw, probs_to_logits
-from relaxppl.relaxations.categorical import OneHotLaw
+from relaxppl.relaxations.binary import probs_to_logits
 
 _WRAPPERS = (dist.Independent, dist.MaskedDistribution, dist.ExpandedDistribution)
 _BERNOULLI = (dist.BernoulliProbs, dist.BernoulliLogits)
@@ -30,9 +30,8 @@ def law_type(fn: Any) -> type[laws.Law] | None:
     """Returns the law that the estimators know this distribution by, or None."""
     base = base_of(fn)
     if isinstance(base, RelaxedDistribution):
-        if issubclass(base.relaxation, BernoulliLaw):
-            return laws.Bernoulli
-        return laws.OneHotCategorical if issubclass(base.relaxation, OneHotLaw) else None
+        name = base.law.hard_law if base.law.discrete else None
+        return None if name is None else LAWS[name]
     if isinstance(base, _BERNOULLI):
         return laws.Bernoulli
     return laws.Categorical if isinstance(base, _CATEGORICAL) else None

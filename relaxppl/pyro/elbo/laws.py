@@ -12,9 +12,8 @@ from pyro.distributions.util import scale_and_mask
 from pyro.ops.provenance import detach_provenance
 
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
+from relaxppl.estimators.local import LAWS
 from relaxppl.pyro.shell import RelaxedDistribution
-from relaxppl.relaxations.binary import BernoulliLaw
-from relaxppl.relaxations.categorical import OneHotLaw
 
 _LAWS: dict[Any, type[Law]] = {
     torch_dist.Bernoulli: Bernoulli,
@@ -35,9 +34,8 @@ def law_type(fn: Any) -> type[Law] | None:
     """Returns the estimators' law of a Bernoulli, a one-hot or a categorical, else None."""
     base = base_of(fn)
     if isinstance(base, RelaxedDistribution):
-        if issubclass(base.relaxation, BernoulliLaw):
-            return Bernoulli
-        return OneHotCategorical if issubclass(base.relaxation, OneHotLaw) else None
+        name = base.law.hard_law if base.law.discrete else None
+        return None if name is None else LAWS[name]
     for host, law in _LAWS.items():
         if isinstance(base, host):
             return law
