@@ -9,8 +9,7 @@ import pyro.infer
 import pyro.poutine as poutine
 import torch
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.subsample_messenger import _Subsample
-from pyro.poutine.util import prune_subsample_sites
+from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 
 from relaxppl import enumerating
 from relaxppl.enumerating import Variable
@@ -160,6 +159,6 @@ class _Hold(Messenger):
         self.values = values
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.values and not isinstance(msg["fn"], _Subsample):
+        if msg["name"] in self.values and not site_is_subsample(msg):
             msg["value"] = self.values[msg["name"]]
             msg["done"] = True

@@ -10,7 +10,7 @@ from typing import Any
 import pyro
 import pyro.poutine as poutine
 import torch
-from pyro.poutine.subsample_messenger import _Subsample
+from pyro.poutine.util import site_is_subsample
 from torch.distributions import transform_to
 
 from relaxppl.diagnosing import Moments, check_params
@@ -70,7 +70,7 @@ def borrowed(
             for n, s in guide_trace.nodes.items()
             if s["type"] == "sample"
             and not s["is_observed"]
-            and not isinstance(s["fn"], _Subsample)
+            and not site_is_subsample(s)
             and not getattr(s["fn"], "has_rsample", False)
         ]
         try:

@@ -11,6 +11,7 @@ from pyro.poutine.condition_messenger import ConditionMessenger
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_STACK
 from pyro.poutine.uncondition_messenger import UnconditionMessenger
+from pyro.poutine.util import site_is_subsample
 
 from relaxppl import relaxing
 from relaxppl.pyro.registry import HOST
@@ -75,7 +76,7 @@ class RelaxMessenger(Messenger):
             self.plan.end()
 
     def _pyro_sample(self, msg: Any) -> None:
-        if type(msg["fn"]).__name__ == "_Subsample":
+        if site_is_subsample(msg):
             return
         self.plan.seen.add(msg["name"])
         if msg["is_observed"] or _conditioned_outside(self, msg):

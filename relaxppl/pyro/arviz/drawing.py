@@ -11,6 +11,7 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
+from pyro.infer.inspect import site_is_deterministic
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl import relaxing
@@ -72,7 +73,7 @@ class Program:
         observed = {n: s for n, s in model.items() if traced.is_observed(s)}
         sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
         for name, site in model.items():
-            if traced.is_deterministic(site):
+            if site_is_deterministic(site):
                 frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"] if f.vectorized}
                 sites[name] = deterministic_site(tuple(site["value"].shape), frames)
         written = {n: fn for n, s in latent.items() if (fn := written_relaxed(HOST, s, relaxed))}
@@ -80,7 +81,7 @@ class Program:
         self.weighted = reason is None
         both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
         self.nesting = max(
-            (len(s["fn"].batch_shape) for s in both if not traced.is_deterministic(s)), default=0
+            (len(s["fn"].batch_shape) for s in both if not site_is_deterministic(s)), default=0
         )
         return Prototype(
             sites=sites,
@@ -124,9 +125,7 @@ class Program:
             "prior_predictive": {},
         }
         for name, site in nodes.items():
-            if site["type"] == "sample" and not (
-                is_auxiliary(site) or traced.is_deterministic(site)
-            ):
+            if site["type"] == "sample" and not (is_auxiliary(site) or site_is_deterministic(site)):
                 was_observed = site["infer"].get("was_observed", False)
                 made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
         return made
@@ -241,7 +240,7 @@ class Program:
         """Returns the sum over sites, a scalar or (draws,)."""
         total: Any = 0.0
         for site in nodes.values():
-            if site["type"] != "sample" or traced.is_deterministic(site):
+            if site["type"] != "sample" or site_is_deterministic(site):
                 continue
             log_prob = traced.log_prob(site)
             if self.draws is None:

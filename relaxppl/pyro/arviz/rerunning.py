@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pyro.infer.inspect import site_is_deterministic
 from pyro.params import user_param_name
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import SubsampleMessenger
 
 from relaxppl.arviz.traced import is_auxiliary
-from relaxppl.pyro.arviz.traced import is_deterministic
 
 
 class Params(Messenger):
@@ -44,7 +44,7 @@ class Unobserve(Messenger):
     """Draws observed sites anew; a factor and a deterministic site have no value to draw."""
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] and not (is_auxiliary(msg) or is_deterministic(msg)):
+        if msg["is_observed"] and not (is_auxiliary(msg) or site_is_deterministic(msg)):
             msg["is_observed"], msg["value"], msg["done"] = False, None, False
             msg["infer"] = {**msg["infer"], "was_observed": True}
 

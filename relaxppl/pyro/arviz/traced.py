@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from pyro.distributions.util import scale_and_mask
+from pyro.infer.inspect import site_is_deterministic
 
 from relaxppl.arviz import traced
 from relaxppl.arviz.sites import Site
@@ -16,15 +17,10 @@ from relaxppl.pyro.registry import HOST
 Nodes = dict[str, dict[str, Any]]
 
 
-def is_deterministic(site: dict[str, Any]) -> bool:
-    """Returns whether a site is a deterministic one, which this host calls a sample."""
-    return bool(site["type"] == "sample" and site["infer"].get("_deterministic"))
-
-
 def is_observed(site: dict[str, Any]) -> bool:
     """Returns whether a site is a variable with data."""
     observed = site["type"] == "sample" and site["is_observed"]
-    return observed and not (traced.is_auxiliary(site) or is_deterministic(site))
+    return observed and not (traced.is_auxiliary(site) or site_is_deterministic(site))
 
 
 def is_held_by_module(site: dict[str, Any]) -> bool:
@@ -57,7 +53,7 @@ def _unscaled(site: dict[str, Any]) -> torch.Tensor:
 
 def deterministic_values(nodes: Nodes) -> dict[str, np.ndarray]:
     """Returns the values of the deterministic sites of a trace, by name."""
-    return {n: as_numpy(s["value"]) for n, s in nodes.items() if is_deterministic(s)}
+    return {n: as_numpy(s["value"]) for n, s in nodes.items() if site_is_deterministic(s)}
 
 
 def value_of(site: dict[str, Any]) -> np.ndarray:
