@@ -293,6 +293,73 @@ def shared_exact(p: Params) -> jax.Array:
 SHARED = Case("shared", SHARED_PARAMS, shared_model, shared_guide, shared_exact)
 
 
+# Two plates of one length at one dimension: what lies in the second sees the first in reverse.
+
+REVERSED_PARAMS = {"q": [0.5, -0.7, 0.2]}
+REVERSED_DATA = np.array([1.5, -0.3, 0.8])
+
+
+def reversed_loc(b: Any) -> Any:
+    return 1.2 * b[..., ::-1] * np.array([1.0, -1.0, 2.0])
+
+
+def reversed_model() -> None:
+    with numpyro.plate("drawn", 3):
+        b = numpyro.sample("b", dist.Bernoulli(logits=0.3 * jnp.ones(3)))
+    with numpyro.plate("seen", 3):
+        numpyro.sample("x", dist.Normal(reversed_loc(b), 0.6), obs=jnp.asarray(REVERSED_DATA))
+
+
+def reversed_guide(infer: Any = ()) -> None:
+    with numpyro.plate("drawn", 3):
+        q = dist.Bernoulli(logits=param("q", REVERSED_PARAMS["q"]))
+        numpyro.sample("b", q, infer=dict(infer).get("b"))
+
+
+def reversed_exact(p: Params) -> jax.Array:
+    rows = []
+    for b in bits(3):
+        log_p = mass(0.3, b).sum() + normal(REVERSED_DATA, reversed_loc(b), 0.6).sum()
+        rows.append((mass(p["q"], b).sum(), log_p))
+    return expectation(rows)
+
+
+TWO_PLATES = Case("two plates", REVERSED_PARAMS, reversed_model, reversed_guide, reversed_exact)
+
+
+# A Poisson masked in one of two elements, and what sees both of them unmasked.
+
+MASKED_PARAMS = {"rate": [0.4, -0.3]}
+
+
+def masked_model() -> None:
+    with numpyro.plate("rows", 2):
+        with handlers.mask(mask=np.array([True, False])):
+            n = numpyro.sample("n", dist.Poisson(1.3))
+        numpyro.sample("x", dist.Normal(jnp.sin(n), 0.5), obs=jnp.array([0.4, 0.9]))
+
+
+def masked_guide(infer: Any = ()) -> None:
+    with numpyro.plate("rows", 2), handlers.mask(mask=np.array([True, False])):
+        rate = jnp.exp(param("rate", MASKED_PARAMS["rate"]))
+        numpyro.sample("n", dist.Poisson(rate), infer=dict(infer).get("n"))
+
+
+def masked_exact(p: Params) -> jax.Array:
+    n = jnp.arange(40.0)
+    log_factorial = jax.lax.lgamma(n + 1.0)
+    total = 0.0
+    for i, (mask, x) in enumerate([(1.0, 0.4), (0.0, 0.9)]):
+        log_q = n * p["rate"][i] - jnp.exp(p["rate"][i]) - log_factorial
+        log_p = n * np.log(1.3) - 1.3 - log_factorial
+        cost = mask * (log_p - log_q) + normal(x, jnp.sin(n), 0.5)
+        total = total - jnp.sum(jnp.exp(log_q) * cost)
+    return total
+
+
+MASKED_COUNTS = Case("masked counts", MASKED_PARAMS, masked_model, masked_guide, masked_exact)
+
+
 # Counts: a binomial, and a Poisson whose rate depends on it.
 
 COUNTS_PARAMS = {"q": 0.3, "rate": 0.2, "prior": -0.4}

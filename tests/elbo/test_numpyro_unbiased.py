@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.numpyro as rx
-from tests.elbo.numpyro_cases import CASES, COUNTS
+from tests.elbo.numpyro_cases import CASES, COUNTS, MASKED_COUNTS, TWO_PLATES
 from tests.elbo.unbiased import measure
 
 ESTIMATORS = {
@@ -27,9 +27,23 @@ def test_mean_gradient_is_exact(case, estimator):
     assert outcome.error < 0.05
 
 
+@pytest.mark.parametrize("estimator", ["score", "disarm"])
+def test_plates_are_told_apart_by_their_names(estimator):
+    make, options, _ = ESTIMATORS[estimator]
+    outcome = measure(make(**options), TWO_PLATES, draws=40_000)
+    assert outcome.worst < 4
+    assert outcome.error < 0.05
+
+
 @pytest.mark.parametrize("estimator", ["score", "rloo"])
 def test_counts(estimator):
     make, options, _ = ESTIMATORS[estimator]
     outcome = measure(make(**options), COUNTS)
+    assert outcome.worst < 4
+    assert outcome.error < 0.05
+
+
+def test_a_mask_changes_the_density_of_a_count_but_not_its_draws():
+    outcome = measure(rx.ScoreFunction_ELBO(), MASKED_COUNTS, draws=40_000)
     assert outcome.worst < 4
     assert outcome.error < 0.05

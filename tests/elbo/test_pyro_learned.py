@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 
 import pyro
@@ -196,6 +197,35 @@ def test_decaying_average_lasts():
         loss = elbo.loss_and_grads(*programs)
         expected = 0.8 * expected + 0.2 * -loss / 50
     assert pyro.param("b.baseline.average").item() == pytest.approx(expected)
+
+
+def test_the_average_has_not_seen_the_draw_that_it_is_taken_from():
+    """At one draw of one site: the gradient is -(cost - average of earlier costs)(b - p)."""
+
+    def model():
+        b = pyro.sample("b", dist.Bernoulli(torch.tensor(0.4, dtype=torch.float64)))
+        pyro.factor("cost", 3.0 * b)
+
+    def guide():
+        logits = pyro.param("q", torch.tensor(0.3, dtype=torch.float64))
+        pyro.sample("b", dist.Bernoulli(logits=logits))
+
+    elbo = rx.ScoreFunction_ELBO(baseline="average", decay=0.6)
+    p = 1.0 / (1.0 + math.exp(-0.3))
+    # log p - log q + 3 b tells which b was drawn.
+    of_one, of_zero = math.log(0.4 / p) + 3.0, math.log(0.6 / (1.0 - p))
+    average, seen = 0.0, set()
+    for seed in range(6):
+        pyro.set_rng_seed(seed)
+        cost = -elbo.loss_and_grads(model, guide)
+        b = float(abs(cost - of_one) < abs(cost - of_zero))
+        assert cost == pytest.approx(of_one if b else of_zero)
+        leaf = pyro.param("q")
+        assert float(leaf.grad) == pytest.approx(-(cost - average) * (b - p))
+        leaf.grad = None
+        average = 0.6 * average + 0.4 * cost
+        seen.add(b)
+    assert seen == {0.0, 1.0}
 
 
 def test_average_lowers_the_variance():
