@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from numpyro.distributions import biject_to, constraints, transforms
+from numpyro.distributions import constraints
+
+
+class _Singleton(constraints.ParameterFreeConstraint):
+    """A constraint without parameters, of which there is one instance, as of the host's."""
+
+    _instance: ClassVar[Any]
+
+    def __new__(cls) -> Any:
+        if "_instance" not in cls.__dict__:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def eq(self, other: object, static: bool = False) -> Any:
+        return self is other
+
+
+class _Atomic(constraints.Constraint):
+    """What continuous inference cannot move on: values with a probability of their own.
+
+    The host names the site that it refuses where the constraint calls itself boolean.
+    """
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}, with atoms as boolean"
 
 
 class _Simplex(type(constraints.simplex)):  # type: ignore[misc]
@@ -18,7 +42,7 @@ class _Simplex(type(constraints.simplex)):  # type: ignore[misc]
         return jnp.all(x >= 0, axis=-1) & (error <= tolerance)
 
 
-class _LogSimplex(constraints.ParameterFreeConstraint):
+class _LogSimplex(_Singleton):
     """Logarithms of a point on the simplex."""
 
     event_dim = 1
@@ -30,13 +54,20 @@ class _LogSimplex(constraints.ParameterFreeConstraint):
         return jnp.full_like(prototype, -jnp.log(prototype.shape[-1]))
 
 
+class _UnitIntervalWithAtoms(_Atomic, type(constraints.unit_interval)):  # type: ignore[misc]
+    """The interval [0, 1], of a law that gives single values of it a probability of their own."""
+
+    def eq(self, other: object, static: bool = False) -> Any:
+        return self is other
+
+
 class _ReparameterizedBoolean(type(constraints.boolean)):  # type: ignore[misc]
     """Exactly 0 or 1, of a value that carries a gradient: hosts must not treat it as discrete."""
 
     is_discrete = False
 
 
-class _OneHot(constraints.ParameterFreeConstraint):
+class _OneHot(_Atomic, _Singleton):
     """One-hot vectors."""
 
     event_dim = 1
@@ -82,7 +113,7 @@ class _ScaledSimplex(constraints.Constraint):
         return (), ((), {"k": self.k})
 
 
-class _KHot(_ScaledSimplex):
+class _KHot(_Atomic, _ScaledSimplex):
     """Vectors of k ones and otherwise zeros, that may carry a gradient."""
 
     def __call__(self, x: Any) -> Any:
@@ -92,7 +123,7 @@ class _KHot(_ScaledSimplex):
         return jnp.zeros_like(prototype).at[..., : self.k].set(1)
 
 
-class _AmongValues(constraints.Constraint):
+class _AmongValues(_Atomic):
     """One of the values (..., n), each of which may carry a gradient."""
 
     def __init__(self, values: Any) -> None:
@@ -105,7 +136,7 @@ class _AmongValues(constraints.Constraint):
         return jnp.broadcast_to(self.values[..., 0], jnp.shape(prototype))
 
     def __repr__(self) -> str:
-        return f"AmongValues({self.values})"
+        return f"AmongValues({self.values}), with atoms as boolean"
 
     def eq(self, other: object, static: bool = False) -> Any:
         if not isinstance(other, _AmongValues):
@@ -116,7 +147,7 @@ class _AmongValues(constraints.Constraint):
         return (self.values,), (("values",), {})
 
 
-class _CorrelationMatrix(constraints.ParameterFreeConstraint):
+class _CorrelationMatrix(_Singleton):
     """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
 
     event_dim = 2
@@ -141,9 +172,6 @@ class _CorrelationCholesky(_CorrelationMatrix):
         return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < 1e-6, axis=-1)
 
 
-# Autoguides and MCMC on a relaxed program ask for the way from the real line to its sites.
-biject_to.register(_Simplex)(lambda constraint: transforms.StickBreakingTransform())
-
 _simplex = _Simplex()
 one_hot = _OneHot()
 
@@ -152,6 +180,7 @@ CONSTRAINTS: dict[str, Any] = {
     "negative": constraints.less_than(0.0),
     "above_one": constraints.greater_than(1.0),
     "unit_interval": constraints.unit_interval,
+    "unit_interval_with_atoms": _UnitIntervalWithAtoms(),
     "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
     "real": constraints.real,
     "real_vector": constraints.real_vector,

@@ -14,6 +14,7 @@ from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
+import relaxppl.numpyro.bijections  # noqa: F401  Registers them.
 from relaxppl.numpyro.constraints import constraint
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
@@ -92,7 +93,9 @@ class RelaxedDistribution(Shell, Distribution):
         return self if batch_shape == self.batch_shape else _Expanded(self, batch_shape)
 
     def _validate_sample(self, value: Any) -> Any:
-        return super()._validate_sample(value) if jnp.size(value) else jnp.asarray(True)
+        # Inside jit too a constant value stays one that can be looked at.
+        with jax.ensure_compile_time_eval():
+            return super()._validate_sample(value) if jnp.size(value) else jnp.asarray(True)
 
     def draw_noise(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Returns the noise of one sample, (*sample_shape, *batch_shape, *noise_shape).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.distributions import biject_to, constraints, transform_to, transforms
+from torch.distributions import constraints
 
 
 class _Simplex(constraints.Constraint):
@@ -26,6 +26,10 @@ class _LogSimplex(constraints.Constraint):
 
     def check(self, value: Any) -> Any:
         return _simplex.check(value.exp())
+
+
+class _UnitIntervalWithAtoms(type(constraints.unit_interval)):  # type: ignore[misc]
+    """The interval [0, 1], of a law that gives single values of it a probability of their own."""
 
 
 class _ReparameterizedBoolean(constraints.Constraint):
@@ -115,10 +119,6 @@ class _CorrelationCholesky(constraints.Constraint):
         return lower & positive & ((value.square().sum(-1) - 1.0).abs() < 1e-6).all(-1)
 
 
-# Autoguides and MCMC on a relaxed program ask for the way from the real line to its sites.
-biject_to.register(_Simplex, lambda constraint: transforms.StickBreakingTransform())
-transform_to.register(_Simplex, lambda constraint: transforms.SoftmaxTransform())
-
 _simplex = _Simplex()
 _real = _FiniteReal()
 
@@ -127,6 +127,7 @@ CONSTRAINTS: dict[str, Any] = {
     "negative": constraints.less_than(0.0),
     "above_one": constraints.greater_than(1.0),
     "unit_interval": constraints.unit_interval,
+    "unit_interval_with_atoms": _UnitIntervalWithAtoms(0.0, 1.0),
     "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
     "real": _real,
     "real_vector": constraints.independent(_real, 1),

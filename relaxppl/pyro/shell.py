@@ -9,6 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch._C import _functorch
 from torch.distributions.utils import lazy_property
 
+import relaxppl.pyro.bijections  # noqa: F401  Registers them.
 from relaxppl.pyro.constraints import constraint, satisfied
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell

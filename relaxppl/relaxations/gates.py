@@ -15,7 +15,7 @@ class Gate(Relaxation):
     log_prob is the log mass at exactly 0 and 1, and the log density of y in between.
     """
 
-    support = "unit_interval"
+    support = "unit_interval_with_atoms"
     further: ClassVar[tuple[str, ...]] = ("expected_l0", "deterministic_gate")
 
     def log_masses(self) -> tuple[Array, Array]:

@@ -36,7 +36,7 @@ class StochasticTimesSmooth(Binary):
     """
 
     parameters: ClassVar[Parameters] = (PROBS_OR_LOGITS,)
-    support = "unit_interval"
+    support = "unit_interval_with_atoms"
     noise = "uniform"
     discrete = True
     enumerable = True
