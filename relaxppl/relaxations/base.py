@@ -315,7 +315,8 @@ class Relaxation:
     def enumerate_support(self) -> Array:
         """Returns the values of a discrete law, (cardinality, *event_shape).
 
-        Where they differ within the batch: (cardinality, *batch_shape, *event_shape).
+        Where they differ within the batch: (cardinality, *batch, *event_shape), with a batch that
+        broadcasts to the batch shape.
         """
         raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
 

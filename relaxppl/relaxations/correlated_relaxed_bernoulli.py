@@ -70,8 +70,9 @@ class CorrelatedRelaxedBernoulli(Binary):
         return tuple(self.__dict__["logits" if "logits" in self.__dict__ else "probs"].shape[-1:])
 
     def check(self) -> None:
+        # While torch.jit.trace records, a size is a tensor: to a set, equal to itself alone.
         sizes = {
-            p.name: tuple(self.__dict__[p.name].shape[-p.event_rank :])
+            p.name: tuple(int(n) for n in self.__dict__[p.name].shape[-p.event_rank :])
             for p in self.flat_parameters()
             if p.event_rank and p.name in self.__dict__
         }

@@ -170,10 +170,7 @@ class GeneralizedGumbelSoftmax(OneHot):
             raise NotImplementedError(
                 "GeneralizedGumbelSoftmax: only hard=True has values to enumerate"
             )
-        if len(self.values.shape) == 1:
-            return self.values
-        shape = (*self.batch_shape, self.size)
-        return ops.moveaxis(ops.broadcast_to(self.values, shape), -1, 0)
+        return ops.moveaxis(self.values, -1, 0)
 
     def harden(self, value: Array) -> Array:
         """Returns the nearest of the values, of the value's shape."""

@@ -55,7 +55,14 @@ class Shell:
         """
         relaxation = cls.relaxation
         parameters = relaxation.flat_parameters()
-        cls.arg_constraints = {p.name: constraint(p.constraint) for p in parameters if not p.static}
+        cls.arg_constraints = _Readable(
+            {p.name: constraint(p.constraint) for p in parameters if not p.static},
+            {
+                p.name
+                for p in parameters
+                if inspect.getattr_static(relaxation, p.name, None) is None
+            },
+        )
         cls.support = _Support(constraint)
         cls.has_enumerate_support = (
             _of_law("enumerable")
@@ -160,7 +167,7 @@ class Shell:
 
         :param expand: False leaves batch dimensions of 1 where the values do not differ within it.
         """
-        values = self.law.enumerate_support()
+        values = self.compact_law.enumerate_support()
         batch, event = tuple(self.batch_shape), tuple(self.event_shape)
         missing = 1 + len(batch) + len(event) - len(values.shape)
         values = values.reshape(tuple(values.shape[:1]) + (1,) * missing + tuple(values.shape[1:]))
@@ -212,6 +219,22 @@ def hardens(fn: Any) -> bool:
 def is_of_weights(fn: Any) -> bool:
     """Returns whether a distribution is of numbers that weights on their values make."""
     return isinstance(fn, Shell) and fn.relaxation.of_weights
+
+
+class _Readable(dict[str, Any]):
+    """The constraints by parameter: of an instance, of those that can be read off it.
+
+    :param constraints: of all parameters.
+    :param underived: the parameters that cannot be had from others.
+    """
+
+    def __init__(self, constraints: dict[str, Any], underived: set[str]) -> None:
+        super().__init__(constraints)
+        self.underived = underived
+
+    def __get__(self, instance: Shell | None, owner: type[Shell]) -> dict[str, Any]:
+        missing = () if instance is None else self.underived - instance.__dict__.keys()
+        return {n: c for n, c in self.items() if n not in missing} if missing else self
 
 
 class _Support:

@@ -172,7 +172,7 @@ def test_enumerate_support_of_the_straight_through_classes(host: Host, case: Cas
     assert values.shape == (count, *case.batch_shape, *case.event_shape)
     ones = tuple(1 for _ in case.batch_shape)
     # Values that are made of parameters may differ over the batch.
-    own = case.name in ("StochasticTimesSmooth", "GeneralizedGumbelSoftmax")
+    own = case.name == "StochasticTimesSmooth"
     assert narrow.shape[1:] in [ones + case.event_shape] + own * [values.shape[1:]]
     np.testing.assert_array_equal(np.broadcast_to(narrow, values.shape), values)
     total = np.exp(host.log_prob(dist, values)).sum(0)
