@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
+
+_HALF = (jnp.float16, jnp.bfloat16)
+
+
+def wide(value: Any) -> Any:
+    """Returns an array of half precision as one of float32, and anything else as it is."""
+    half = isinstance(value, jax.Array) and value.dtype in _HALF
+    return value.astype(jnp.float32) if half else value
 
 
 class _Singleton(constraints.ParameterFreeConstraint):
@@ -156,7 +165,7 @@ class _CorrelationMatrix(_Singleton):
         x = jnp.asarray(x)
         symmetric = jnp.all(jnp.abs(x - jnp.swapaxes(x, -1, -2)) < 1e-6, axis=(-2, -1))
         unit = jnp.all(jnp.abs(jnp.diagonal(x, axis1=-2, axis2=-1) - 1.0) < 1e-6, axis=-1)
-        return symmetric & unit & jnp.all(jnp.isfinite(jnp.linalg.cholesky(x)), axis=(-2, -1))
+        return symmetric & unit & jnp.all(jnp.isfinite(jnp.linalg.cholesky(wide(x))), axis=(-2, -1))
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.broadcast_to(jnp.eye(prototype.shape[-1]), prototype.shape)
@@ -169,7 +178,8 @@ class _CorrelationCholesky(_CorrelationMatrix):
         x = jnp.asarray(x)
         lower = jnp.all(jnp.tril(x) == x, axis=(-2, -1))
         positive = jnp.all(jnp.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
-        return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < 1e-6, axis=-1)
+        tolerance = max(1e-6, x.shape[-1] * float(jnp.finfo(x.dtype).eps))
+        return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < tolerance, axis=-1)
 
 
 _simplex = _Simplex()

@@ -79,7 +79,8 @@ class GeneralizedGumbelSoftmax(RelaxedDistribution):
         law = self.law
         made = RelaxedOneHotCategoricalStraightThrough if law.hard else RelaxedOneHotCategorical
         logits = ops.broadcast_to(law.logits, (*self.batch_shape, law.size))
-        return made(law.temperature, logits=logits, validate_args=self._validate_args)
+        temperature, logits = self._kept(law.temperature), self._kept(logits)
+        return made(temperature, logits=logits, validate_args=self._validate_args)
 
 
 class CorrelatedRelaxedBernoulli(RelaxedDistribution):

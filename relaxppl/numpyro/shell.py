@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Distribution, ExpandedDistribution
+from numpyro.distributions import Distribution, ExpandedDistribution, constraints
 from numpyro.distributions.batch_util import promote_batch_shape
 from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
 import relaxppl.numpyro.bijections  # noqa: F401  Registers them.
-from relaxppl.numpyro.constraints import constraint
+from relaxppl.numpyro.constraints import constraint, wide
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
 
@@ -48,7 +48,9 @@ class RelaxedDistribution(Shell, Distribution):
             for name, value in self.get_args().items():
                 if value.size == 0:  # The host's constraints on vectors fail on an empty batch.
                     continue
-                valid = self.arg_constraints[name](value)
+                requirement = self.arg_constraints[name]
+                matrix = requirement is constraints.positive_definite
+                valid = requirement(wide(value) if matrix else value)
                 if not not_jax_tracer(valid):
                     if strict:
                         raise RuntimeError("Cannot validate arguments inside jitted code.")
@@ -57,7 +59,7 @@ class RelaxedDistribution(Shell, Distribution):
 
     @property
     def law(self) -> Relaxation:
-        return self.relaxation(**self._aligned())
+        return self._law_at(self._aligned())
 
     def _aligned(self) -> dict[str, Any]:
         # vmap and scan put a dimension in front of every parameter. Behind it a single temperature
@@ -100,18 +102,20 @@ class RelaxedDistribution(Shell, Distribution):
     def draw_noise(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Returns the noise of one sample, (*sample_shape, *batch_shape, *noise_shape).
 
+        Of parameters in half precision it is of float32.
+
         :param key: a PRNG key.
         :param sample_shape: the shape of the independent draws.
         """
-        law = self.law
+        law, dtype = self.law, self._wide(self.reference).dtype
         shape = tuple(sample_shape) + law.batch_shape + law.noise_shape
         if law.noise in ("uniform", "logistic"):
             # jax.random.uniform is 0 for a whole cell of the line, and jax.random.logistic has an
             # atom of 2^-23 at -87 of it in float32. Here a point inside that cell stands for it.
-            low = float(jnp.finfo(self.dtype).eps) / 4
-            u = jax.random.uniform(key, shape, self.dtype, minval=low)
+            low = float(jnp.finfo(dtype).eps) / 4
+            u = jax.random.uniform(key, shape, dtype, minval=low)
             return u if law.noise == "uniform" else jnp.log(u) - jnp.log1p(-u)
-        return getattr(jax.random, law.noise)(key, shape, self.dtype)
+        return getattr(jax.random, law.noise)(key, shape, dtype)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         assert is_prng_key(key)
@@ -132,6 +136,12 @@ class RelaxedDistribution(Shell, Distribution):
 
     def _argument(self, value: Any) -> jax.Array:
         return jnp.asarray(value)
+
+    def _wide(self, value: Any) -> Any:
+        return wide(value)
+
+    def _narrow(self, result: jax.Array) -> jax.Array:
+        return result.astype(self.dtype) if jnp.issubdtype(result.dtype, jnp.floating) else result
 
 
 class _Expanded(ExpandedDistribution):

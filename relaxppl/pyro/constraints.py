@@ -7,6 +7,13 @@ from typing import Any
 import torch
 from torch.distributions import constraints
 
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def wide(value: Any) -> Any:
+    """Returns a tensor of half precision as one of float32, and anything else as it is."""
+    return value.float() if isinstance(value, torch.Tensor) and value.dtype in _HALF else value
+
 
 class _Simplex(constraints.Constraint):
     """The simplex up to the rounding of a sum of K floats."""
@@ -105,7 +112,7 @@ class _CorrelationMatrix(constraints.Constraint):
     def check(self, value: Any) -> Any:
         symmetric = ((value - value.mT).abs() < 1e-6).all(-1).all(-1)
         unit = ((value.diagonal(dim1=-2, dim2=-1) - 1.0).abs() < 1e-6).all(-1)
-        return symmetric & unit & (torch.linalg.cholesky_ex(value).info == 0)
+        return symmetric & unit & (torch.linalg.cholesky_ex(wide(value)).info == 0)
 
 
 class _CorrelationCholesky(constraints.Constraint):
@@ -116,7 +123,8 @@ class _CorrelationCholesky(constraints.Constraint):
     def check(self, value: Any) -> Any:
         lower = (value.tril() == value).all(-1).all(-1)
         positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
-        return lower & positive & ((value.square().sum(-1) - 1.0).abs() < 1e-6).all(-1)
+        tolerance = max(1e-6, value.shape[-1] * torch.finfo(value.dtype).eps)
+        return lower & positive & ((value.square().sum(-1) - 1.0).abs() < tolerance).all(-1)
 
 
 _simplex = _Simplex()
@@ -166,6 +174,8 @@ def satisfied(requirement: Any, value: torch.Tensor) -> bool:
             return bool(plain.amin() > 0)
         if requirement is constraints.unit_interval:
             return bool((plain.amin() >= 0) & (plain.amax() <= 1))
+    if requirement is constraints.positive_definite:
+        value = wide(value)
     return bool(requirement.check(value).all())
 
 

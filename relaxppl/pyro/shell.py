@@ -10,7 +10,7 @@ from torch._C import _functorch
 from torch.distributions.utils import lazy_property
 
 import relaxppl.pyro.bijections  # noqa: F401  Registers them.
-from relaxppl.pyro.constraints import constraint, satisfied
+from relaxppl.pyro.constraints import constraint, satisfied, wide
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.shell import Shell
 
@@ -45,7 +45,7 @@ class RelaxedDistribution(Shell, TorchDistribution):
 
     @property
     def compact_law(self) -> Relaxation:
-        return self.relaxation(**self._compact)
+        return self._law_at(self._compact)
 
     def _validate_parameters(self) -> None:
         # The host's message does not say what is allowed.
@@ -85,11 +85,13 @@ class RelaxedDistribution(Shell, TorchDistribution):
     def draw_noise(self, sample_shape: Any = ()) -> torch.Tensor:
         """Returns the noise of one sample, (*sample_shape, *batch_shape, *noise_shape).
 
+        Of parameters in half precision it is of float32.
+
         :param sample_shape: the shape of the independent draws.
         """
         law = self.compact_law
         shape = torch.Size(sample_shape) + self.batch_shape + torch.Size(law.noise_shape)
-        return _NOISE[law.noise](shape, self.reference)
+        return _NOISE[law.noise](shape, self._wide(self.reference))
 
     def rsample(self, sample_shape: Any = ()) -> torch.Tensor:
         if not self.has_rsample:
@@ -118,6 +120,12 @@ class RelaxedDistribution(Shell, TorchDistribution):
 
     def _argument(self, value: Any) -> torch.Tensor:
         return torch.as_tensor(value, device=self.reference.device)
+
+    def _wide(self, value: Any) -> Any:
+        return wide(value)
+
+    def _narrow(self, result: torch.Tensor) -> torch.Tensor:
+        return result.to(self.dtype) if result.is_floating_point() else result
 
 
 def _inside_vmap(*values: torch.Tensor) -> bool:

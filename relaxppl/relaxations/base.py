@@ -94,6 +94,8 @@ class Relaxation:
 
     Unless its values are discrete, a site then holds the weights, which have a density.
     """
+    rounding: float | None = None
+    """The relative rounding of values, where they are kept in a narrower float than parameters."""
     further: ClassVar[tuple[str, ...]] = ()
     """Methods and properties, beyond those of every distribution, that the hosts' classes have."""
 
@@ -280,6 +282,14 @@ class Relaxation:
         :returns: (..., *batch_shape, *event_shape).
         """
         raise NotImplementedError(f"{type(self).__name__} defines no sample")
+
+    def rounded(self, value: Array) -> Array:
+        """Returns a sample that was rounded to a narrower float, moved to where log_prob holds.
+
+        :param value: (..., *batch_shape, *event_shape).
+        :returns: of the same shape and dtype.
+        """
+        return value
 
     def log_prob(self, value: Array) -> Array:
         """Returns the log density (mass, or mixed density) of a value.

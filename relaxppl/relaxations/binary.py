@@ -27,9 +27,11 @@ def smallest(value: Array) -> float:
     """Returns the least value that relaxed samples and densities keep on (0, 1).
 
     Well above the least normal float: 1 / value, times the scale that a plate's subsampling brings,
-    must not overflow, or the gradient of a saturated coordinate would be inf * 0.
+    must not overflow, or the gradient of a saturated coordinate would be inf * 0. float16, whose
+    range is that short, has no room for it.
     """
-    return ops.tiny(value) / ops.eps(value)
+    least, eps = ops.tiny(value), ops.eps(value)
+    return least / eps if least < eps * eps else least
 
 
 def bernoulli_log_prob(logits: Array, value: Array) -> Array:

@@ -80,6 +80,9 @@ class CorrelatedRelaxedBernoulli(Binary):
             got = " and ".join(f"{name} {shape}" for name, shape in sizes.items())
             raise ValueError(f"{type(self).__name__}: the sizes of the event differ: {got}")
 
+    def rounded(self, value: Array) -> Array:
+        return inside(value)
+
     def sample(self, noise: Array) -> Array:
         w = ops.matvec(self.scale_tril, noise)
         # logit(Phi(w)) from the smaller tail, which no normal draw makes underflow.

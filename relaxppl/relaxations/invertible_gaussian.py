@@ -88,6 +88,9 @@ class InvertibleGaussian(Relaxation):
         ratio = log_z[..., :-1] - log_z[..., -1:] + ops.log(self.delta)[..., None]
         return self.temperature[..., None] * ratio
 
+    def rounded(self, value: Array) -> Array:
+        return ops.at_least(value, smallest(value))
+
     def sample(self, noise: Array) -> Array:
         return self.soft(self.latent(noise))
 

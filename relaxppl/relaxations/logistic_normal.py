@@ -158,6 +158,9 @@ class LogisticNormalSoftmax(Relaxation):
         inside = ops.softmax(latent, axis=-1)
         return ops.at_least(inside, smallest(inside))
 
+    def rounded(self, value: Array) -> Array:
+        return ops.at_least(value, smallest(value))
+
     def sample(self, noise: Array) -> Array:
         return self.soft(self.latent(noise))
 

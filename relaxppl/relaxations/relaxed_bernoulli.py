@@ -64,6 +64,12 @@ def inside(value: Array) -> Array:
     return ops.clip(value, smallest(value), 1.0 - ops.eps(value))
 
 
+def within_range(value: Array) -> Array:
+    """Returns a value kept where the float is finite."""
+    most = 1.0 / ops.tiny(value)
+    return ops.clip(value, -most, most)
+
+
 def logistic_log_density(logit: Array, location: Array, temperature: Array) -> Array:
     """Returns the log density of y = z / T at y = logit."""
     scaled = location - temperature * logit
@@ -87,6 +93,9 @@ class RelaxedBernoulli(BinaryConcrete):
     """
 
     support = "unit_interval"
+
+    def rounded(self, value: Array) -> Array:
+        return inside(value)
 
     def sample(self, noise: Array) -> Array:
         return self.soft(self.latent(noise))
@@ -134,6 +143,9 @@ class LogitRelaxedBernoulli(BinaryConcrete):
     """
 
     support = "real"
+
+    def rounded(self, value: Array) -> Array:
+        return within_range(value)
 
     def sample(self, noise: Array) -> Array:
         return self.latent(noise) / self.temperature

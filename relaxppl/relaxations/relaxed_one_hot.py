@@ -14,7 +14,7 @@ from relaxppl.relaxations.base import Array, Parameters
 from relaxppl.relaxations.binary import smallest, straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
 from relaxppl.relaxations.constants import EULER
-from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
+from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, within_range
 from relaxppl.relaxations.simplex_moments import (
     digamma_of,
     mean_logsumexp,
@@ -86,6 +86,9 @@ class RelaxedOneHotCategorical(Concrete):
 
     support = "simplex"
 
+    def rounded(self, value: Array) -> Array:
+        return ops.at_least(value, smallest(value))
+
     def sample(self, noise: Array) -> Array:
         return self.soft(self.latent(noise))
 
@@ -120,6 +123,9 @@ class ExpRelaxedOneHotCategorical(Concrete):
     """
 
     support = "log_simplex"
+
+    def rounded(self, value: Array) -> Array:
+        return within_range(value)
 
     def sample(self, noise: Array) -> Array:
         latent = self.latent(noise)

@@ -65,7 +65,7 @@ class Shell:
         )
         cls.support = _Support(constraint)
         cls.has_enumerate_support = (
-            _of_law("enumerable")
+            property(lambda self: self.law.enumerable)
             if isinstance(relaxation.enumerable, property)
             else relaxation.enumerable
         )
@@ -104,7 +104,22 @@ class Shell:
         """The relaxation at this distribution's parameters."""
         given = self.__dict__
         names = self.relaxation.parameter_names()
-        return self.relaxation(**{n: given[n] for n in names if given.get(n) is not None})
+        return self._law_at({n: given[n] for n in names if given.get(n) is not None})
+
+    def _law_at(self, given: dict[str, Any]) -> Relaxation:
+        # Half precision is how values are kept. Its float has neither the range for logarithms and
+        # quotients by a temperature nor the kernels for half of the functions.
+        wide = {n: self._wide(v) for n, v in given.items()}
+        law = self.relaxation(**wide)
+        narrow = [v for n, v in given.items() if wide[n] is not v]
+        if narrow:
+            law.rounding = ops.eps(narrow[0])
+        return law
+
+    def _kept(self, result: Array) -> Array:
+        """Returns what was computed in a wider float in the parameters' own."""
+        reference = self.reference
+        return result if self._wide(reference) is reference else self._narrow(result)
 
     @property
     def compact_law(self) -> Relaxation:
@@ -128,46 +143,54 @@ class Shell:
         :param noise: (*sample_shape, *batch_shape, *noise_shape), as ``draw_noise`` returns.
         :returns: (*sample_shape, *batch_shape, *event_shape).
         """
-        return self.compact_law.sample(noise)
+        law = self.compact_law
+        value = law.sample(self._wide(noise))
+        kept = self._kept(value)
+        return kept if kept is value else law.rounded(kept)
 
     def _log_prob(self, value: Array) -> Array:
         law = self.compact_law
         rank = len(value.shape) - law.event_rank
         shape = law.broadcast_shapes(self.batch_shape, value.shape[:rank])
-        return ops.broadcast_to(law.log_prob(value), shape)
+        if self._wide(value) is value:
+            return ops.broadcast_to(law.log_prob(value), shape)
+        within = self._wide(law.rounded(value))
+        return self._kept(ops.broadcast_to(law.log_prob(within), shape))
 
     @property
     def mean(self) -> Array:
         """The mean, (*batch_shape, *event_shape)."""
-        return ops.broadcast_to(self.compact_law.mean(), self.batch_shape + self.event_shape)
+        mean = self._kept(self.compact_law.mean())
+        return ops.broadcast_to(mean, self.batch_shape + self.event_shape)
 
     @property
     def variance(self) -> Array:
         """The variance of each coordinate, (*batch_shape, *event_shape)."""
-        return ops.broadcast_to(self.compact_law.variance(), self.batch_shape + self.event_shape)
+        variance = self._kept(self.compact_law.variance())
+        return ops.broadcast_to(variance, self.batch_shape + self.event_shape)
 
     def entropy(self) -> Array:
         """Returns the entropy, (*batch_shape)."""
-        return ops.broadcast_to(self.compact_law.entropy(), self.batch_shape)
+        return ops.broadcast_to(self._kept(self.compact_law.entropy()), self.batch_shape)
 
     def cdf(self, value: Any) -> Array:
         """Returns P(X <= value) of a scalar event."""
-        return self.law.cdf(self._value(value))
+        return self._kept(self.law.cdf(self._wide(self._value(value))))
 
     def icdf(self, q: Any) -> Array:
         """Returns the least x with P(X <= x) >= q, of a scalar event."""
-        return self.law.icdf(self._value(q))
+        return self._kept(self.law.icdf(self._wide(self._value(q))))
 
     def harden(self, value: Any) -> Array:
         """Returns the discrete value that a relaxed one stands for, of the same shape."""
-        return self.law.harden(self._value(value))
+        return self._kept(self.law.harden(self._value(value)))
 
     def enumerate_support(self, expand: bool = True) -> Array:
         """Returns the values of a discrete law, (cardinality, *batch_shape, *event_shape).
 
         :param expand: False leaves batch dimensions of 1 where the values do not differ within it.
         """
-        values = self.compact_law.enumerate_support()
+        values = self._kept(self.compact_law.enumerate_support())
         batch, event = tuple(self.batch_shape), tuple(self.event_shape)
         missing = 1 + len(batch) + len(event) - len(values.shape)
         values = values.reshape(tuple(values.shape[:1]) + (1,) * missing + tuple(values.shape[1:]))
@@ -195,6 +218,14 @@ class Shell:
 
     def _argument(self, value: Any) -> Array:
         """Returns an argument of a further method as an array of its own dtype."""
+        raise NotImplementedError
+
+    def _wide(self, value: Any) -> Any:
+        """Returns an array of half precision as one of float32, and anything else as it is."""
+        raise NotImplementedError
+
+    def _narrow(self, result: Array) -> Array:
+        """Returns a floating array in the parameters' dtype, and any other as it is."""
         raise NotImplementedError
 
 
@@ -256,7 +287,7 @@ class _Support:
 
 def _of_law(name: str) -> property:
     def read(self: Any) -> Any:
-        return getattr(self.law, name)
+        return self._kept(getattr(self.law, name))
 
     read.__name__ = name
     read.__doc__ = f"The {name} of the law, derived where it was not given."
@@ -272,7 +303,8 @@ def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
 
     @functools.wraps(original)
     def method(self: Any, *args: Any) -> Any:
-        return getattr(self.law, name)(*(self._argument(arg) for arg in args))
+        given = (self._wide(self._argument(arg)) for arg in args)
+        return self._kept(getattr(self.law, name)(*given))
 
     method.__doc__ = doc
     return method

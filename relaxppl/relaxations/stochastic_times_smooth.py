@@ -46,6 +46,9 @@ class StochasticTimesSmooth(Binary):
         # At the least float the root still has a gradient.
         return ops.sqrt(self.probs + ops.tiny(self.probs))
 
+    def _tolerance(self, value: Array) -> float:
+        return _ULPS * (self.rounding or ops.eps(value))
+
     def _log_masses(self) -> tuple[Array, Array]:
         """Returns log(1 - sqrt(p)) and log sqrt(p), neither by a difference from 1."""
         log_p, log_1mp = ops.log_sigmoid(self.logits), ops.log_sigmoid(-self.logits)
@@ -58,13 +61,13 @@ class StochasticTimesSmooth(Binary):
     def log_prob(self, value: Array) -> Array:
         zero, one = self._log_masses()
         root = self._root
-        near = ops.abs(value - root) <= _ULPS * ops.eps(value) * root
+        near = ops.abs(value - root) <= self._tolerance(value) * root
         return ops.where(value == 0.0, zero, ops.where(near, one, -math.inf))
 
     def cdf(self, value: Array) -> Array:
         mass = ops.exp(self._log_masses()[0])
         below = ops.where(value < 0.0, 0.0, mass)
-        least = self._root * (1.0 - _ULPS * ops.eps(value))
+        least = self._root * (1.0 - self._tolerance(value))
         return ops.where(value >= least, 1.0, below)
 
     def icdf(self, probability: Array) -> Array:

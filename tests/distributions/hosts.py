@@ -171,7 +171,9 @@ class Pyro(Host):
         return torch.tensor(np.asarray(value), dtype=getattr(torch, dtype))
 
     def numpy(self, value):
-        return value.detach().numpy()
+        value = value.detach()
+        # NumPy has no such type; float32 holds its values.
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
 
     def draw(self, dist, seed, shape=()):
         torch.manual_seed(seed)
@@ -200,7 +202,7 @@ class Pyro(Host):
         value = fn({**free, **fixed})
         grads = torch.autograd.grad(value, list(free.values()), allow_unused=True)
         numpy = {
-            n: np.zeros(v.shape) if g is None else g.numpy()
+            n: np.zeros(v.shape) if g is None else self.numpy(g)
             for (n, v), g in zip(free.items(), grads, strict=True)
         }
         return float(value.detach()), numpy

@@ -1,42 +1,77 @@
-"""float32 at the ends of what is allowed: no NaN anywhere, own samples in the support."""
+"""float32 and half precision at the ends of what is allowed: no NaN, own samples in the support."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from tests.distributions.case import Case, Params, batch_shape
-from tests.distributions.cases import LANDED, both, name_of
+from tests.distributions.case import Case, Params, batch_shape, reference_samples
+from tests.distributions.cases import LANDED, both, first_of_each, name_of
 from tests.distributions.hosts import HOSTS, Host, is_static
 
-EXTREME = [(host, case, i) for host, case in both(LANDED) for i in range(len(case.extremes))]
+HALF = ("float16", "bfloat16")
+EXTREME = [
+    (host, case, i, "float32") for host, case in both(LANDED) for i in range(len(case.extremes))
+]
+# Half precision is one path through the shells: a row of each class of ours.
+IN_HALF = [
+    (host, case, dtype)
+    for host, case in both(first_of_each(LANDED))
+    if (host.name, case.name) != ("pyro", "OneHotCategorical")
+    for dtype in HALF
+]
+EXTREME += [
+    (host, case, 0, dtype)
+    for host, case, dtype in IN_HALF
+    if case.extremes and (host.name == "pyro" or dtype == "float16")
+]
 DRAWS = 50
 
 
-def at(case: Case, i: int) -> Params:
-    return {n: v if is_static(v) else np.asarray(v, float) for n, v in case.extremes[i].items()}
+def at(case: Case, i: int, dtype: str = "float32") -> Params:
+    params = {n: v if is_static(v) else np.asarray(v, float) for n, v in case.extremes[i].items()}
+    return params if dtype == "float32" else {n: representable(v) for n, v in params.items()}
 
 
-@pytest.mark.parametrize(("host", "case", "i"), EXTREME, ids=name_of)
-def test_own_samples_are_in_the_support_and_have_a_log_prob(host: Host, case: Case, i: int):
-    params = at(case, i)
-    dist = host.make(case.name, params, "float32")
+def representable(value: Any) -> Any:
+    """The value moved to where float16 and bfloat16 have room: 0.999 is not 1."""
+    if is_static(value):
+        return value
+    size = np.clip(np.abs(value), 1e-4, 1e4)
+    near_one = (size > 0.99) & (size < 1)
+    return np.where(value == 0, 0.0, np.sign(value) * np.where(near_one, 0.99, size))
+
+
+@pytest.mark.parametrize(("host", "case", "i", "dtype"), EXTREME, ids=name_of)
+def test_own_samples_are_in_the_support_and_have_a_log_prob(
+    host: Host, case: Case, i: int, dtype: str
+):
+    params = at(case, i, dtype)
+    dist = host.make(case.name, params, dtype)
     sample, inside, log_prob = host.draw_and_score(dist, 4, (DRAWS,), case.density)
-    assert sample.dtype == np.float32
+    assert np.isfinite(sample.astype(float)).all()
+    if dtype == "float32":
+        assert sample.dtype == np.float32
     assert sample.shape == (DRAWS, *batch_shape(case, params), *case.event_shape)
     assert inside.all()
     if log_prob is not None:
+        log_prob = log_prob.astype(float)
         assert not np.isnan(log_prob).any()
         assert not (log_prob == np.inf).any()
 
 
-REPARAMETERIZED = [(h, c, i) for h, c, i in EXTREME if c.reparameterized]
+# The gradients themselves leave float16's range there.
+REPARAMETERIZED = [row for row in EXTREME if row[1].reparameterized and row[3] != "float16"]
 
 
-@pytest.mark.parametrize(("host", "case", "i"), REPARAMETERIZED, ids=name_of)
-def test_gradients_are_never_nan(host: Host, case: Case, i: int):
-    params = at(case, i)
-    noise = host.noise(host.make(case.name, params, "float32"), 5, (DRAWS,))
+@pytest.mark.parametrize(("host", "case", "i", "dtype"), REPARAMETERIZED, ids=name_of)
+def test_gradients_are_never_nan(host: Host, case: Case, i: int, dtype: str):
+    params = at(case, i, dtype)
+    noise = host.noise(host.make(case.name, params, dtype), 5, (DRAWS,))
+    assert noise.dtype == np.float32
 
     def sample(given):
         return host.build(case.name, given).from_noise(host.array(noise, "float32"))
@@ -45,15 +80,38 @@ def test_gradients_are_never_nan(host: Host, case: Case, i: int):
         return sample(given).sum()
 
     def of_log_prob(given):
-        return host.build(case.name, given).log_prob(host.array(fixed, "float32")).sum()
+        return host.build(case.name, given).log_prob(host.array(fixed, dtype)).sum()
 
     def of_both(given):
         return host.build(case.name, given).log_prob(sample(given)).sum()
 
-    fixed = host.from_noise(host.make(case.name, params, "float32"), noise, "float32")
+    fixed = host.from_noise(host.make(case.name, params, dtype), noise, "float32").astype(float)
     for what in (of_sample, *((of_log_prob, of_both) if case.density else ())):
-        for name, grad in host.value_and_grad(what, params, "float32")[1].items():
-            assert not np.isnan(grad).any(), (what.__name__, name)
+        for name, grad in host.value_and_grad(what, params, dtype)[1].items():
+            assert not np.isnan(grad.astype(float)).any(), (what.__name__, name)
+
+
+@pytest.mark.parametrize(("host", "case", "dtype"), IN_HALF, ids=name_of)
+def test_half_precision_has_the_law_of_float64_to_its_rounding(host: Host, case: Case, dtype: str):
+    rounded = {n: rounding(host, v, dtype) for n, v in case.params.items()}
+    dist = host.make(case.name, case.params, dtype)
+    n = 4000
+    value, inside, log_prob = host.draw_and_score(dist, 6, (n,), case.density)
+    value = value.astype(float)
+    assert inside.all()
+    expected = rounding(host, reference_samples(case, 7, n, rounded), dtype)
+    for found, drawn in zip(value.reshape(n, -1).T, expected.reshape(n, -1).T, strict=True):
+        # The Kolmogorov-Smirnov distance at a level of 1e-4.
+        assert stats.ks_2samp(found, drawn, method="asymp").statistic < 2.23 * np.sqrt(2 / n)
+    if log_prob is not None and case.name != "StochasticTimesSmooth":
+        exact = host.log_prob(host.make(case.name, rounded, validate=False), value)
+        np.testing.assert_allclose(log_prob, exact, rtol=0.02, atol=0.06)
+
+
+def rounding(host: Host, value: Any, dtype: str) -> Any:
+    if is_static(value):
+        return value
+    return host.numpy(host.array(host.numpy(host.array(value, dtype)), "float64"))
 
 
 ALL_HOSTS = pytest.mark.parametrize("host", HOSTS.values(), ids=name_of)
