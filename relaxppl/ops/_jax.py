@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +18,11 @@ sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.soft
 ndtr, ndtri = special.ndtr, special.ndtri
 digamma, gammaln = special.digamma, special.gammaln
 where = jnp.where
+sum, max, min, argmax, cumsum = jnp.sum, jnp.max, jnp.min, jnp.argmax, jnp.cumsum
+logsumexp = special.logsumexp
+softmax, log_softmax = jax.nn.softmax, jax.nn.log_softmax
+concatenate, stack, flip = jnp.concatenate, jnp.stack, jnp.flip
+take_along_axis = jnp.take_along_axis
 broadcast_to, broadcast_arrays = jnp.broadcast_to, jnp.broadcast_arrays
 moveaxis = jnp.moveaxis
 zeros_like, full_like = jnp.zeros_like, jnp.full_like
@@ -51,56 +56,8 @@ def log_ndtr(x: Any) -> Any:
     return jnp.where(far, tail, special.log_ndtr(jnp.where(far, FAR_TAIL, x)))
 
 
-def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
-    return jnp.sum(x, axis=axis, keepdims=keepdims)
-
-
-def max(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return jnp.max(x, axis=axis, keepdims=keepdims)
-
-
-def min(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return jnp.min(x, axis=axis, keepdims=keepdims)
-
-
-def argmax(x: Any, axis: int) -> Any:
-    return jnp.argmax(x, axis=axis)
-
-
-def logsumexp(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return special.logsumexp(x, axis=axis, keepdims=keepdims)
-
-
-def softmax(x: Any, axis: int) -> Any:
-    return jax.nn.softmax(x, axis=axis)
-
-
-def log_softmax(x: Any, axis: int) -> Any:
-    return jax.nn.log_softmax(x, axis=axis)
-
-
-def cumsum(x: Any, axis: int) -> Any:
-    return jnp.cumsum(x, axis=axis)
-
-
 def logcumsumexp(x: Any, axis: int) -> Any:
     return jax.lax.cumlogsumexp(x, axis=axis % x.ndim)
-
-
-def concatenate(arrays: Sequence[Any], axis: int) -> Any:
-    return jnp.concatenate(arrays, axis=axis)
-
-
-def stack(arrays: Sequence[Any], axis: int) -> Any:
-    return jnp.stack(arrays, axis=axis)
-
-
-def flip(x: Any, axis: int) -> Any:
-    return jnp.flip(x, axis=axis)
-
-
-def take_along_axis(x: Any, index: Any, axis: int) -> Any:
-    return jnp.take_along_axis(x, index, axis=axis)
 
 
 def top_k(x: Any, k: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
 ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
 digamma, gammaln = torch.special.digamma, torch.special.gammaln
 where = torch.where
+# These take axis and keepdims for dim and keepdim.
+sum, max, min, argmax = torch.sum, torch.amax, torch.amin, torch.argmax
+cumsum, logcumsumexp, logsumexp = torch.cumsum, torch.logcumsumexp, torch.logsumexp
+concatenate, stack, take_along_axis = torch.cat, torch.stack, torch.take_along_dim
+matmul = torch.matmul
 broadcast_to, broadcast_arrays = torch.broadcast_to, torch.broadcast_tensors
 moveaxis = torch.moveaxis
 zeros_like, full_like = torch.zeros_like, torch.full_like
@@ -61,26 +66,6 @@ def at_least(x: Any, low: float) -> Any:
     return functional.threshold(x, low, low)
 
 
-def sum(x: Any, axis: int | tuple[int, ...], keepdims: bool = False) -> Any:
-    return torch.sum(x, dim=axis, keepdim=keepdims)
-
-
-def max(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return torch.amax(x, dim=axis, keepdim=keepdims)
-
-
-def min(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return torch.amin(x, dim=axis, keepdim=keepdims)
-
-
-def argmax(x: Any, axis: int) -> Any:
-    return torch.argmax(x, dim=axis)
-
-
-def logsumexp(x: Any, axis: int, keepdims: bool = False) -> Any:
-    return torch.logsumexp(x, dim=axis, keepdim=keepdims)
-
-
 _SHORT_ROW = 64
 """Below this many classes the host's softmax kernels take several times what their parts take."""
 
@@ -99,28 +84,8 @@ def log_softmax(x: Any, axis: int) -> Any:
     return x - torch.log(torch.sum(torch.exp(x), dim=axis, keepdim=True))
 
 
-def cumsum(x: Any, axis: int) -> Any:
-    return torch.cumsum(x, dim=axis)
-
-
-def logcumsumexp(x: Any, axis: int) -> Any:
-    return torch.logcumsumexp(x, dim=axis)
-
-
-def concatenate(arrays: Sequence[Any], axis: int) -> Any:
-    return torch.cat(list(arrays), dim=axis)
-
-
-def stack(arrays: Sequence[Any], axis: int) -> Any:
-    return torch.stack(list(arrays), dim=axis)
-
-
 def flip(x: Any, axis: int) -> Any:
     return torch.flip(x, dims=(axis,))
-
-
-def take_along_axis(x: Any, index: Any, axis: int) -> Any:
-    return torch.take_along_dim(x, index, dim=axis)
 
 
 def top_k(x: Any, k: int) -> Any:
@@ -136,10 +101,6 @@ def one_hot(index: Any, size: int, reference: Any) -> Any:
 def solve_triangular(matrix: Any, vector: Any) -> Any:
     """Solves lower-triangular systems with one right-hand side each, batched by broadcasting."""
     return torch.linalg.solve_triangular(matrix, vector.unsqueeze(-1), upper=False).squeeze(-1)
-
-
-def matmul(a: Any, b: Any) -> Any:
-    return torch.matmul(a, b)
 
 
 def matvec(matrix: Any, vector: Any) -> Any:
