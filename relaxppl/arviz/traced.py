@@ -51,8 +51,8 @@ def value_of(host: Host, site: Site, value: Any, whole: Callable[[Any, bool], An
     :param whole: from whole numbers, and whether they are zeros and ones, to integers.
     """
     fn = site["fn"]
-    if is_discrete(host, site) and (_holds_flags(fn) or relaxing.is_discrete(fn)):
-        return whole(value, _holds_flags(fn))
+    if is_discrete(host, site) and (_holds_flags(host, fn) or relaxing.is_discrete(fn)):
+        return whole(value, _holds_flags(host, fn))
     return value
 
 
@@ -103,9 +103,6 @@ def posterior(
     return made
 
 
-def _holds_flags(fn: Any) -> bool:
-    support = fn.support
-    while hasattr(support, "base_constraint"):
-        support = support.base_constraint
-    name = type(support).__name__.lower()
+def _holds_flags(host: Host, fn: Any) -> bool:
+    name = type(relaxing.unwrap(host, fn)[0].support).__name__.lower()
     return "boolean" in name or "onehot" in name

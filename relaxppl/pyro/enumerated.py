@@ -8,8 +8,7 @@ from typing import Any
 import pyro.infer
 import pyro.poutine as poutine
 import torch
-from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import prune_subsample_sites, site_is_subsample
+from pyro.poutine.util import prune_subsample_sites
 
 from relaxppl import enumerating
 from relaxppl.enumerating import Variable
@@ -17,6 +16,7 @@ from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Term, frames_of, reduce_to
 from relaxppl.pyro.sites import variable_of
+from relaxppl.pyro.substitute import Substitute
 
 
 class Inspected:
@@ -120,7 +120,7 @@ class EnumeratedELBO(pyro.infer.ELBO):
 
     def _at(self, at: Any, first: bool, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         inspected = self.inspected
-        held = _Hold(at)(guide)
+        held = Substitute(at)(guide)
         model_trace, guide_trace = self._get_trace(model, held, args, kwargs)
         weights, costs = [], []
         rest: Any = 0.0
@@ -149,16 +149,3 @@ class EnumeratedELBO(pyro.infer.ELBO):
         # What is never drawn may cost infinitely much.
         cost = torch.where(weight > 0, cost, torch.zeros_like(weight))
         return -((weight * cost).sum() + rest)
-
-
-class _Hold(Messenger):
-    """Puts given values at some of the sites, which then take no random numbers."""
-
-    def __init__(self, values: dict[str, torch.Tensor]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.values and not site_is_subsample(msg):
-            msg["value"] = self.values[msg["name"]]
-            msg["done"] = True

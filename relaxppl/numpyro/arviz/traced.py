@@ -8,10 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from relaxppl.arviz import traced
-from relaxppl.arviz.sites import Site
 from relaxppl.numpyro.registry import HOST
-
-Trace = dict[str, dict[str, Any]]
 
 
 def is_observed(site: dict[str, Any]) -> bool:
@@ -19,10 +16,14 @@ def is_observed(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and site["is_observed"] and not traced.is_auxiliary(site)
 
 
-def dims_of(site: dict[str, Any]) -> Site:
-    """Returns what names the dimensions of a site."""
-    frames = site["cond_indep_stack"]
-    return Site(len(site["fn"].batch_shape), {frame.dim: frame.name for frame in frames})
+def is_deterministic(site: dict[str, Any]) -> bool:
+    """Returns whether a site is a deterministic one."""
+    return site["type"] == "deterministic"
+
+
+def frames(site: dict[str, Any]) -> list[Any]:
+    """Returns the plates that have a dimension of the site."""
+    return site["cond_indep_stack"]
 
 
 def log_prob(site: dict[str, Any]) -> jax.Array:
@@ -38,14 +39,12 @@ def log_likelihood(site: dict[str, Any]) -> jax.Array:
     return site["fn"].log_prob(site["value"])
 
 
-def deterministic_values(trace: Trace) -> dict[str, jax.Array]:
-    """Returns the values of the deterministic sites of a trace, by name."""
-    return {n: jnp.asarray(s["value"]) for n, s in trace.items() if s["type"] == "deterministic"}
+array = jnp.asarray
 
 
 def value_of(site: dict[str, Any]) -> jax.Array:
     """Returns a site's value, of a discrete site as integers."""
-    return traced.value_of(HOST, site, jnp.asarray(site["value"]), whole)
+    return traced.value_of(HOST, site, array(site["value"]), whole)
 
 
 def whole(value: jax.Array, flags: bool) -> jax.Array:

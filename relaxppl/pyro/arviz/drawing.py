@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyro
@@ -15,22 +15,15 @@ from pyro.infer.inspect import site_is_deterministic
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl import relaxing
-from relaxppl.arviz.prototype import Prototype, check_covered, check_params, inexact
-from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import deterministic_site
-from relaxppl.arviz.traced import (
-    is_auxiliary,
-    is_discrete,
-    is_latent,
-    latents,
-    posterior,
-    written_relaxed,
-)
+from relaxppl.arviz import program
+from relaxppl.arviz.program import Trace
+from relaxppl.arviz.prototype import check_params
+from relaxppl.arviz.traced import is_latent, latents
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import traced
-from relaxppl.pyro.arviz.rerunning import Params, Substitute, Unobserve, whole_plates
-from relaxppl.pyro.arviz.traced import Nodes
+from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
 from relaxppl.pyro.registry import HOST
+from relaxppl.pyro.substitute import Substitute
 from relaxppl.watching import Watched, watched
 
 DRAWS = "relaxppl_draws"
@@ -38,99 +31,20 @@ DRAWS = "relaxppl_draws"
 
 
 @dataclass
-class Program:
-    """A model and its trained guide.
+class Program(program.Program):
+    """A model and its trained guide; None for the parameters takes those of the store.
 
-    :param model: as SVI takes it.
-    :param guide: as SVI takes it.
-    :param params: constrained values by name, or None for those of the parameter store.
-    :param args: of model and guide.
-    :param kwargs: of model and guide.
-    :param request: what to draw.
+    :param draws: how many draws a vectorised run makes; None for one run a draw.
+    :param nesting: how many dimensions the sites have inside the plate of draws.
     """
 
-    model: Callable[..., Any]
-    guide: Callable[..., Any]
-    params: dict[str, Any] | None
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    request: Request
-    hardened: bool = True
-    whole: bool = True
-    weighted: bool = True
     draws: int | None = None
     nesting: int = 0
 
-    def prototype(self) -> Prototype:
-        """Runs both programs once and returns what there is; settles how the draws are made.
+    host: ClassVar[Any] = HOST
+    traced: ClassVar[Any] = traced
 
-        :raises ValueError: if the parameters do not fit, or the guide lacks a site.
-        """
-        self._check_params()
-        relaxed, guide, model = self._settled()
-        latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
-        check_covered(latent, [n for n, s in model.items() if is_latent(s)])
-        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
-        sites = {n: traced.dims_of(s) for n, s in (latent | observed).items()}
-        for name, site in model.items():
-            if site_is_deterministic(site):
-                frames = {f.dim: (f.name, f.size) for f in site["cond_indep_stack"] if f.vectorized}
-                sites[name] = deterministic_site(tuple(site["value"].shape), frames)
-        written = {n: fn for n, s in latent.items() if (fn := written_relaxed(HOST, s, relaxed))}
-        reason = inexact(relaxed, self.hardened)
-        self.weighted = reason is None
-        both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
-        self.nesting = max(
-            (len(s["fn"].batch_shape) for s in both if not site_is_deterministic(s)), default=0
-        )
-        return Prototype(
-            sites=sites,
-            observed={n: as_numpy(s["value"]) for n, s in observed.items()},
-            relaxed=relaxed,
-            written=written,
-            discrete=[n for n, s in latent.items() if n not in relaxed and is_discrete(HOST, s)],
-            hardened=self.hardened,
-            reason=reason,
-        )
-
-    def draw(self) -> dict[str, dict[str, np.ndarray]]:
-        """Returns draws of every group that is drawn, by group and variable."""
-        relaxed, guide = self._run_guide()
-        values = latents(guide, relaxed, self.hardened)
-        model = self._run_model(values)
-        log_p = self._log_prob_sum(model)
-        drawn = {
-            "posterior": posterior(HOST, guide, relaxed, traced.array, traced.whole)
-            | traced.deterministic_values(model),
-            "sample_stats": {"log_p": log_p},
-        }
-        if self.weighted:
-            log_q = self._log_prob_sum(guide)
-            drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
-        observed = {n: s for n, s in model.items() if traced.is_observed(s)}
-        if self.request.log_likelihood:
-            drawn["log_likelihood"] = {
-                n: as_numpy(traced.log_likelihood(s)) for n, s in observed.items()
-            }
-        if self.request.posterior_predictive and observed:
-            again = self._run_model(values, unobserve=True)
-            drawn["posterior_predictive"] = {n: traced.value_of(again[n]) for n in observed}
-        return drawn
-
-    def draw_prior(self) -> dict[str, dict[str, np.ndarray]]:
-        """Returns draws of the model alone, by group and variable."""
-        nodes = self._run_model({}, unobserve=True)
-        made: dict[str, dict[str, np.ndarray]] = {
-            "prior": traced.deterministic_values(nodes),
-            "prior_predictive": {},
-        }
-        for name, site in nodes.items():
-            if site["type"] == "sample" and not (is_auxiliary(site) or site_is_deterministic(site)):
-                was_observed = site["infer"].get("was_observed", False)
-                made["prior_predictive" if was_observed else "prior"][name] = traced.value_of(site)
-        return made
-
-    def _check_params(self) -> None:
+    def _check_params(self, key: Any) -> None:
         with pyro.get_param_store().scope(), poutine.block(), torch.no_grad():
             guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             replayed = poutine.replay(self.model, trace=guide)
@@ -172,7 +86,7 @@ class Program:
             }
             self.draws = None
             for i in range(draws):
-                relaxed, guide = self._run_guide({name: v[i] for name, v in values.items()})
+                relaxed, guide = self._run_guide(values={name: v[i] for name, v in values.items()})
                 model = self._run_model(latents(guide, relaxed, self.hardened))
                 each = self._log_prob_sum(guide), self._log_prob_sum(model)
                 if not np.allclose(each, [sums[i] for sums in together], rtol=1e-4, atol=1e-4):
@@ -190,44 +104,37 @@ class Program:
             return self.params
         return dict(pyro.get_param_store().items())
 
-    def _settled(self) -> tuple[dict[str, Watched], Nodes, Nodes]:
-        state = torch.get_rng_state()
-        try:
-            relaxed, guide, model = self._both()
-        except (ValueError, RuntimeError, IndexError):
-            # A program may take its subsample as an argument and run on nothing else.
-            self.whole = False
-            torch.set_rng_state(state)
-            relaxed, guide, model = self._both()
-        relaxed_anyway = any(
-            is_latent(s) and written_relaxed(HOST, s, relaxed) is not None
-            for s in (*guide.values(), *model.values())
-        )
-        if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
-            self.hardened = False
-            relaxed, guide, model = self._both()
+    def _settled(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
+        relaxed, guide, model = super()._settled(key)
+        both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
+        ranks = (len(s["fn"].batch_shape) for s in both if not site_is_deterministic(s))
+        self.nesting = max(ranks, default=0)
         return relaxed, guide, model
 
-    def _both(self) -> tuple[dict[str, Watched], Nodes, Nodes]:
-        relaxed, guide = self._run_guide()
-        return relaxed, guide, self._run_model(latents(guide, relaxed, self.hardened))
+    def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
+        state = torch.get_rng_state()
+        try:
+            return super()._both(key)
+        except Exception:
+            torch.set_rng_state(state)
+            raise
 
     def _run_guide(
-        self, values: dict[str, torch.Tensor] | None = None
-    ) -> tuple[dict[str, Watched], Nodes]:
+        self, key: Any = None, values: dict[str, torch.Tensor] | None = None
+    ) -> tuple[dict[str, Watched], Trace]:
         guide = Substitute(values)(self.guide) if values else self.guide
         with watched(self.hardened) as relaxed:
             nodes = self._trace(guide)
         return relaxed, nodes
 
-    def _run_model(self, latents: dict[str, Any], unobserve: bool = False) -> Nodes:
-        model = Substitute(latents)(self.model)
+    def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
+        model = Substitute(values)(self.model)
         if unobserve:
             model = Unobserve()(model)
         with relaxing.left_discrete() if self.hardened else nullcontext():
             return self._trace(model)
 
-    def _trace(self, fn: Callable[..., Any]) -> Nodes:
+    def _trace(self, fn: Callable[..., Any]) -> Trace:
         if self.params is not None:
             fn = Params(self.params)(fn)
         if self.draws is not None:
@@ -236,10 +143,10 @@ class Program:
             trace = poutine.trace(fn).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
 
-    def _log_prob_sum(self, nodes: Nodes) -> np.ndarray:
+    def _log_prob_sum(self, trace: Trace) -> np.ndarray:
         """Returns the sum over sites, a scalar or (draws,)."""
         total: Any = 0.0
-        for site in nodes.values():
+        for site in trace.values():
             if site["type"] != "sample" or site_is_deterministic(site):
                 continue
             log_prob = traced.log_prob(site)

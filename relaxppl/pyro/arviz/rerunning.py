@@ -28,18 +28,6 @@ class Params(Messenger):
             msg["value"] = self.values[name]
 
 
-class Substitute(Messenger):
-    """Gives latent sites their values, and their laws the say on the values' density."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.values and not msg["is_observed"]:
-            msg["value"], msg["done"] = self.values[msg["name"]], True
-
-
 class Unobserve(Messenger):
     """Draws observed sites anew; a factor and a deterministic site have no value to draw."""
 

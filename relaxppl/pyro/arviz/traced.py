@@ -10,11 +10,8 @@ from pyro.distributions.util import scale_and_mask
 from pyro.infer.inspect import site_is_deterministic
 
 from relaxppl.arviz import traced
-from relaxppl.arviz.sites import Site
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.registry import HOST
-
-Nodes = dict[str, dict[str, Any]]
 
 
 def is_observed(site: dict[str, Any]) -> bool:
@@ -28,10 +25,12 @@ def is_held_by_module(site: dict[str, Any]) -> bool:
     return any(isinstance(arg, torch.nn.Parameter) for arg in site["args"])
 
 
-def dims_of(site: dict[str, Any]) -> Site:
-    """Returns what names the dimensions of a site."""
-    frames = [frame for frame in site["cond_indep_stack"] if frame.vectorized]
-    return Site(len(site["fn"].batch_shape), {frame.dim: frame.name for frame in frames})
+is_deterministic = site_is_deterministic
+
+
+def frames(site: dict[str, Any]) -> list[Any]:
+    """Returns the plates that have a dimension of the site."""
+    return [frame for frame in site["cond_indep_stack"] if frame.vectorized]
 
 
 def log_prob(site: dict[str, Any]) -> torch.Tensor:
@@ -49,11 +48,6 @@ def _unscaled(site: dict[str, Any]) -> torch.Tensor:
         return site["fn"].log_prob(site["value"])
     except ValueError as error:
         raise ValueError(f"to_arviz: at the site {site['name']!r}: {error}") from error
-
-
-def deterministic_values(nodes: Nodes) -> dict[str, np.ndarray]:
-    """Returns the values of the deterministic sites of a trace, by name."""
-    return {n: as_numpy(s["value"]) for n, s in nodes.items() if site_is_deterministic(s)}
 
 
 def value_of(site: dict[str, Any]) -> np.ndarray:
