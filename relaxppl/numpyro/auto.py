@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,41 +16,18 @@ from numpyro.infer.autoguide import AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_uniform
 
 from relaxppl import meanfield
+from relaxppl.meanfield import Site
+from relaxppl.numpyro import sites
 from relaxppl.numpyro.distributions import OneHotCategorical
-from relaxppl.numpyro.elbo.laws import base_of
 from relaxppl.numpyro.finite_count import FiniteCount
-from relaxppl.numpyro.shell import RelaxedDistribution
-from relaxppl.numpyro.sites import classes_of, count_log_probs, count_size, kind_of
+from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.without_sites import without_sites
 from relaxppl.relaxing import is_discrete
 
 Values = dict[str, jax.Array]
 
-_LAWS: dict[str, Callable[..., dist.Distribution]] = {
-    "binary": dist.Bernoulli,
-    "one-hot": OneHotCategorical,
-    "integer": dist.Categorical,
-    "count": FiniteCount,
-}
 
-
-@dataclass(frozen=True)
-class _Site:
-    kind: str
-    frames: tuple[Any, ...]
-    event_dim: int
-    """Of the values."""
-    event: tuple[int, ...]
-    """The rightmost part of the logits' shape that belongs to one value."""
-    init: np.ndarray
-    """The first logits, over the plates' full sizes."""
-
-    def law(self, logits: jax.Array) -> dist.Distribution:
-        fn = _LAWS[self.kind](logits=logits)
-        return fn.to_event(self.event_dim - fn.event_dim)
-
-
-class AutoDiscrete(AutoGuide):
+class AutoDiscrete(meanfield.MeanField, AutoGuide):
     """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
@@ -79,6 +55,16 @@ class AutoDiscrete(AutoGuide):
         there is no law here, or a count whose number of values is not known.
     """
 
+    _host = HOST
+    _variables: ClassVar[Any] = sites
+    _runtime: ClassVar[Any] = numpyro
+    _laws: ClassVar[Mapping[str, Any]] = {
+        "binary": dist.Bernoulli,
+        "one-hot": OneHotCategorical,
+        "integer": dist.Categorical,
+        "count": FiniteCount,
+    }
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -95,15 +81,10 @@ class AutoDiscrete(AutoGuide):
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn, create_plates=create_plates)
         self._continuous, self._amortize = continuous, amortize
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
-        self._sites: dict[str, _Site] = {}
+        self._sites: dict[str, Site] = {}
         self._part: Any = None
         self._part_sites: frozenset[str] = frozenset()
         self._plates: dict[str, Any] = {}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """How many values each count keeps, by site; known after the first call."""
-        return {n: s.event[-1] for n, s in self._sites.items() if s.kind == "count"}
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         key = numpyro.prng_key()
@@ -115,13 +96,7 @@ class AutoDiscrete(AutoGuide):
             for n, s in trace.items()
             if s["type"] == "sample" and not s["is_observed"] and "enumerate" not in s["infer"]
         }
-        discrete = {n: s for n, s in latents.items() if is_discrete(s["fn"])}
-        if not discrete:
-            relaxed = [n for n, s in latents.items() if _is_relaxed(s["fn"])]
-            raise meanfield.no_discrete_site(latents, relaxed)
-        unknown = self._sizes.keys() - discrete.keys()
-        if unknown:
-            raise meanfield.unknown_names("sizes", unknown, discrete)
+        discrete = self._discrete(latents)
         for name, site in trace.items():
             if site["type"] == "plate":
                 self._prototype_frame_full_sizes[name] = site["args"][0]
@@ -129,7 +104,7 @@ class AutoDiscrete(AutoGuide):
             for frame in site["cond_indep_stack"]:
                 self._prototype_frames[frame.name] = frame
         self._sites = {
-            name: self._variable(name, site, seed)
+            name: self._site(name, site, self._prototype_frame_full_sizes, seed)
             for seed, (name, site) in enumerate(discrete.items())
         }
         self._part_sites = frozenset(latents.keys() - discrete.keys())
@@ -156,33 +131,6 @@ class AutoDiscrete(AutoGuide):
     def _present_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return self._plates
 
-    def _variable(self, name: str, site: dict[str, Any], seed: int) -> _Site:
-        fn, kind = site["fn"], kind_of(site["fn"])
-        if kind == "other":
-            raise meanfield.unknown_law(name, type(base_of(fn)).__name__)
-        event, prior = tuple(fn.event_shape), None
-        if kind == "integer":
-            event = (*event, classes_of(fn))
-        elif kind == "count":
-            size = self._sizes.get(name) or count_size(fn, self._tail)
-            if size is None:
-                raise meanfield.unknown_size(name, type(base_of(fn)).__name__)
-            event = (*event, size)
-            log_probs = count_log_probs(fn, size)
-            if not isinstance(log_probs, jax.core.Tracer):
-                prior = np.asarray(log_probs, dtype=np.float64)
-        batch = list(fn.batch_shape)
-        for frame in site["cond_indep_stack"]:
-            full = self._prototype_frame_full_sizes[frame.name]
-            if full != frame.size:
-                batch[frame.dim] = full
-                if prior is not None:
-                    # The rows not in the first subsample start from what it has on average.
-                    dim = frame.dim - len(event)
-                    prior = prior.mean(axis=dim, keepdims=True)
-        init = meanfield.start((*batch, *event), self._init_scale, seed, prior)
-        return _Site(kind, tuple(site["cond_indep_stack"]), fn.event_dim, event, init)
-
     def __call__(self, *args: Any, **kwargs: Any) -> Values:
         """Draws every latent site of the model.
 
@@ -199,17 +147,17 @@ class AutoDiscrete(AutoGuide):
             missing = self._part_sites - result.keys()
             if missing:
                 raise meanfield.uncovered(missing)
-        for name, site in self._sites.items():
-            with ExitStack() as stack:
-                for frame in site.frames:
-                    stack.enter_context(plates[frame.name])
-                if name in given:
-                    logits = self._rows(name, site, given[name], plates)
-                else:
-                    init = jnp.asarray(site.init, dtype=jnp.result_type(float))
-                    logits = numpyro.param(self._param(name), init, event_dim=len(site.event))
-                result[name] = numpyro.sample(name, site.law(logits))
-        return result
+        return {**result, **self._draw(plates, given)}
+
+    def _own_logits(self, name: str, site: Site) -> jax.Array:
+        init = jnp.asarray(site.init, dtype=jnp.result_type(float))
+        return numpyro.param(self._param(name), init, event_dim=len(site.event))
+
+    def _array(self, logits: Any) -> jax.Array:
+        return jnp.asarray(logits)
+
+    def _values(self, counts: np.ndarray, like: jax.Array) -> jax.Array:
+        return jnp.asarray(counts)
 
     @contextmanager
     def _shared(self, plates: dict[str, Any]) -> Iterator[None]:
@@ -221,25 +169,6 @@ class AutoDiscrete(AutoGuide):
 
     def _param(self, name: str) -> str:
         return f"{name}_{self.prefix}_logits"
-
-    def _amortized(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
-        given = {} if self._amortize is None else self._amortize(*args, **kwargs)
-        unknown = given.keys() - self._sites.keys()
-        if unknown:
-            raise meanfield.unknown_names("amortize", unknown, self._sites)
-        return given
-
-    def _rows(self, name: str, site: _Site, logits: Any, plates: dict[str, Any]) -> jax.Array:
-        """Returns amortised logits, those of the subsample if all were given."""
-        logits = jnp.asarray(logits)
-        batch = list(site.init.shape[: site.init.ndim - len(site.event)])
-        for frame in site.frames:
-            batch[frame.dim] = plates[frame.name].subsample_size
-        try:
-            rows = numpyro.subsample(logits, event_dim=len(site.event))
-            return jnp.broadcast_to(rows, (*batch, *site.event))
-        except ValueError:
-            raise meanfield.wrong_logits(name, logits.shape, tuple(batch), site.event) from None
 
     def _logits(self, params: Values, *args: Any, **kwargs: Any) -> Values:
         if self.prototype_trace is None:
@@ -276,11 +205,7 @@ class AutoDiscrete(AutoGuide):
         :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
             count, along the last dimension.
         """
-        logits = self._logits(params, *args, **kwargs)
-        return {
-            n: jax.nn.sigmoid(x) if self._sites[n].kind == "binary" else jax.nn.softmax(x, axis=-1)
-            for n, x in logits.items()
-        }
+        return self._probs(self._logits(params, *args, **kwargs))
 
     def sample_posterior(
         self,
@@ -320,15 +245,7 @@ class AutoDiscrete(AutoGuide):
             the likeliest class.
         """
         result = self._of_part(lambda part: part.median(params))
-        for name, probs in self.probs(params, *args, **kwargs).items():
-            kind = self._sites[name].kind
-            if kind in ("binary", "count"):
-                result[name] = self._quantiles(kind, probs, np.array([0.5]))[0]
-            else:
-                best = jnp.argmax(probs, axis=-1)
-                one_hot = jax.nn.one_hot(best, probs.shape[-1], dtype=probs.dtype)
-                result[name] = one_hot if kind == "one-hot" else best
-        return result
+        return {**result, **self._medians(self.probs(params, *args, **kwargs))}
 
     def quantiles(
         self, params: Values, quantiles: Sequence[float] | float, *args: Any, **kwargs: Any
@@ -344,22 +261,9 @@ class AutoDiscrete(AutoGuide):
         """
         levels = meanfield.checked_levels(quantiles)
         result = self._of_part(lambda part: part.quantiles(params, levels))
-        for name, probs in self.probs(params, *args, **kwargs).items():
-            kind = self._sites[name].kind
-            if kind in ("binary", "count"):
-                result[name] = self._quantiles(kind, probs, levels)
-        return result
+        return {**result, **self._quantiles(self.probs(params, *args, **kwargs), levels)}
 
     def _of_part(self, values: Callable[[Any], Values]) -> Values:
         if self._part is None:
             return {}
         return {n: x for n, x in values(self._part).items() if n in self._part_sites}
-
-    @staticmethod
-    def _quantiles(kind: str, probs: jax.Array, levels: np.ndarray) -> jax.Array:
-        function = meanfield.binary_quantiles if kind == "binary" else meanfield.count_quantiles
-        return jnp.asarray(function(np.asarray(probs, dtype=np.float64), levels))
-
-
-def _is_relaxed(fn: Any) -> bool:
-    return isinstance(base_of(fn), RelaxedDistribution)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyro
@@ -19,39 +18,16 @@ from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn.module import PyroModule, PyroParam
 
 from relaxppl import meanfield
-from relaxppl.pyro.elbo.laws import base_of
+from relaxppl.meanfield import Site
+from relaxppl.pyro import sites
 from relaxppl.pyro.finite_count import FiniteCount
-from relaxppl.pyro.shell import RelaxedDistribution
-from relaxppl.pyro.sites import classes_of, count_log_probs, count_size, kind_of
+from relaxppl.pyro.registry import HOST
 from relaxppl.relaxing import is_discrete
 
 Values = dict[str, torch.Tensor]
 
-_LAWS: dict[str, Callable[..., Any]] = {
-    "binary": dist.Bernoulli,
-    "one-hot": dist.OneHotCategorical,
-    "integer": dist.Categorical,
-    "count": FiniteCount,
-}
 
-
-@dataclass(frozen=True)
-class _Site:
-    kind: str
-    frames: tuple[Any, ...]
-    event_dim: int
-    """Of the values."""
-    batch: tuple[int, ...]
-    """Over the plates' full sizes."""
-    event: tuple[int, ...]
-    """The rightmost part of the logits' shape that belongs to one value."""
-
-    def law(self, logits: torch.Tensor) -> Any:
-        fn = _LAWS[self.kind](logits=logits)
-        return fn.to_event(self.event_dim - fn.event_dim)
-
-
-class AutoDiscrete(AutoGuide):
+class AutoDiscrete(meanfield.MeanField, AutoGuide):
     """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
@@ -77,6 +53,16 @@ class AutoDiscrete(AutoGuide):
         there is no law here, or a count whose number of values is not known.
     """
 
+    _host = HOST
+    _variables: ClassVar[Any] = sites
+    _runtime: ClassVar[Any] = pyro
+    _laws: ClassVar[Mapping[str, Any]] = {
+        "binary": dist.Bernoulli,
+        "one-hot": dist.OneHotCategorical,
+        "integer": dist.Categorical,
+        "count": FiniteCount,
+    }
+
     def __init__(
         self,
         model: Callable[..., Any],
@@ -95,15 +81,10 @@ class AutoDiscrete(AutoGuide):
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
         self._init_loc_fn = init_loc_fn
         self._amortize = amortize
-        self._sites: dict[str, _Site] = {}
+        self._sites: dict[str, Site] = {}
         self._part_sites: frozenset[str] = frozenset()
         self._whole = False
         self.part: Any = None
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """How many values each count keeps, by site; known after the first call."""
-        return {n: s.event[-1] for n, s in self._sites.items() if s.kind == "count"}
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         super()._setup_prototype(*args, **kwargs)
@@ -112,19 +93,13 @@ class AutoDiscrete(AutoGuide):
             for n, s in self.prototype_trace.iter_stochastic_nodes()
             if "enumerate" not in s["infer"]
         }
-        discrete = {n: s for n, s in sites.items() if is_discrete(s["fn"])}
-        if not discrete:
-            self.prototype_trace = None
-            relaxed = [n for n, s in sites.items() if _is_relaxed(s["fn"])]
-            raise meanfield.no_discrete_site(sites, relaxed)
-        unknown = self._sizes.keys() - discrete.keys()
-        if unknown:
-            self.prototype_trace = None
-            raise meanfield.unknown_names("sizes", unknown, discrete)
         self.logits = PyroModule()
         try:
+            discrete = self._discrete(sites)
             for seed, (name, site) in enumerate(discrete.items()):
-                self._sites[name] = self._variable(name, site, seed)
+                full = {f.name: f.full_size or f.size for f in site["cond_indep_stack"]}
+                self._sites[name] = self._site(name, site, full, seed)
+                self._declare(name, self._sites[name], site["value"])
         except ValueError:
             self.prototype_trace = None
             raise
@@ -149,33 +124,16 @@ class AutoDiscrete(AutoGuide):
             return AutoNormal(model, init_loc_fn=self._init_loc_fn)
         return continuous(model)
 
-    def _variable(self, name: str, site: Any, seed: int) -> _Site:
-        fn, kind = site["fn"], kind_of(site["fn"])
-        if kind == "other":
-            raise meanfield.unknown_law(name, type(base_of(fn)).__name__)
-        event, prior = tuple(fn.event_shape), None
-        if kind == "integer":
-            event = (*event, classes_of(fn))
-        elif kind == "count":
-            size = self._sizes.get(name) or count_size(fn, self._tail)
-            if size is None:
-                raise meanfield.unknown_size(name, type(base_of(fn)).__name__)
-            event = (*event, size)
-            prior = count_log_probs(fn, size).double().cpu().numpy()
-        batch = list(fn.batch_shape)
-        for frame in site["cond_indep_stack"]:
-            if frame.full_size and frame.full_size != frame.size:
-                batch[frame.dim] = frame.full_size
-                if prior is not None:
-                    # The rows not in the first subsample start from what it has on average.
-                    prior = prior.mean(axis=frame.dim - len(event), keepdims=True)
-        init = meanfield.start((*batch, *event), self._init_scale, seed, prior)
-        value = site["value"]
+    def _declare(self, name: str, site: Site, value: torch.Tensor) -> None:
         dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
-        first = torch.as_tensor(init, dtype=dtype, device=value.device)
-        deep_setattr(self.logits, name, PyroParam(first, event_dim=len(event)))
-        frames = tuple(site["cond_indep_stack"])
-        return _Site(kind, frames, fn.event_dim, tuple(batch), event)
+        first = torch.as_tensor(site.init, dtype=dtype, device=value.device)
+        deep_setattr(self.logits, name, PyroParam(first, event_dim=len(site.event)))
+
+    def _own_logits(self, name: str, site: Site) -> torch.Tensor:
+        return attrgetter(name)(self.logits)
+
+    def _values(self, counts: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(counts).to(like)
 
     def _create_plates(self, *args: Any, **kwargs: Any) -> Any:
         plates = super()._create_plates(*args, **kwargs)
@@ -199,35 +157,7 @@ class AutoDiscrete(AutoGuide):
             missing = self._part_sites - result.keys()
             if missing:
                 raise meanfield.uncovered(missing)
-        for name, site in self._sites.items():
-            with ExitStack() as stack:
-                for frame in site.frames:
-                    stack.enter_context(plates[frame.name])
-                if name in given:
-                    logits = self._rows(name, site, given[name], plates)
-                else:
-                    logits = attrgetter(name)(self.logits)
-                result[name] = pyro.sample(name, site.law(logits))
-        return result
-
-    def _amortized(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
-        given = {} if self._amortize is None else self._amortize(*args, **kwargs)
-        unknown = given.keys() - self._sites.keys()
-        if unknown:
-            raise meanfield.unknown_names("amortize", unknown, self._sites)
-        return given
-
-    def _rows(self, name: str, site: _Site, logits: Any, plates: Any) -> torch.Tensor:
-        """Returns amortised logits, those of the subsample if all were given."""
-        batch = list(site.batch)
-        for frame in site.frames:
-            batch[frame.dim] = plates[frame.name].subsample_size
-        try:
-            rows = pyro.subsample(logits, event_dim=len(site.event))
-            return rows.expand((*batch, *site.event))
-        except (RuntimeError, ValueError):
-            shape = tuple(logits.shape)
-            raise meanfield.wrong_logits(name, shape, tuple(batch), site.event) from None
+        return {**result, **self._draw(plates, given)}
 
     def _logits(self, *args: Any, **kwargs: Any) -> Values:
         if self.prototype_trace is None:
@@ -245,10 +175,7 @@ class AutoDiscrete(AutoGuide):
         :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
             count, along the last dimension.
         """
-        return {
-            n: torch.sigmoid(x) if self._sites[n].kind == "binary" else torch.softmax(x, dim=-1)
-            for n, x in self._logits(*args, **kwargs).items()
-        }
+        return self._probs(self._logits(*args, **kwargs))
 
     @torch.no_grad()
     def sample_posterior(
@@ -308,15 +235,7 @@ class AutoDiscrete(AutoGuide):
             the likeliest class.
         """
         result = self._of_part(lambda part: part.median(*args, **kwargs))
-        for name, probs in self.probs(*args, **kwargs).items():
-            kind = self._sites[name].kind
-            if kind in ("binary", "count"):
-                result[name] = self._quantiles(kind, probs, np.array([0.5]))[0]
-            else:
-                best = probs.argmax(-1)
-                one_hot = torch.nn.functional.one_hot(best, probs.shape[-1]).to(probs)
-                result[name] = one_hot if kind == "one-hot" else best
-        return result
+        return {**result, **self._medians(self.probs(*args, **kwargs))}
 
     @torch.no_grad()
     def quantiles(self, quantiles: Sequence[float] | float, *args: Any, **kwargs: Any) -> Values:
@@ -330,11 +249,7 @@ class AutoDiscrete(AutoGuide):
         """
         levels = meanfield.checked_levels(quantiles)
         result = self._of_part(lambda part: part.quantiles(list(levels), *args, **kwargs))
-        for name, probs in self.probs(*args, **kwargs).items():
-            kind = self._sites[name].kind
-            if kind in ("binary", "count"):
-                result[name] = self._quantiles(kind, probs, levels)
-        return result
+        return {**result, **self._quantiles(self.probs(*args, **kwargs), levels)}
 
     def _of_part(self, values: Callable[[Any], Values]) -> Values:
         if self.prototype_trace is None:
@@ -342,12 +257,3 @@ class AutoDiscrete(AutoGuide):
         if self.part is None:
             return {}
         return {n: x for n, x in values(self.part).items() if n in self._part_sites}
-
-    @staticmethod
-    def _quantiles(kind: str, probs: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
-        function = meanfield.binary_quantiles if kind == "binary" else meanfield.count_quantiles
-        return torch.as_tensor(function(probs.double().cpu().numpy(), levels)).to(probs)
-
-
-def _is_relaxed(fn: Any) -> bool:
-    return isinstance(base_of(fn), RelaxedDistribution)
