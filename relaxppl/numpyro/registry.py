@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from numpyro import distributions as host
 
 from relaxppl import relaxing
 from relaxppl.numpyro import distributions as ours
 from relaxppl.numpyro.hardened import Coupled, Hardened
 from relaxppl.numpyro.truncate import truncate
-from relaxppl.relaxing import probs_or_logits
+from relaxppl.relaxing import factory_of_class
 
 _REGISTRY = relaxing.Registry()
 
@@ -28,43 +25,12 @@ HOST = relaxing.Host(
 )
 
 
-def register_relaxation(
-    cls: type, factory: Callable[[Any, Any], Any], replace: bool = False
-) -> None:
-    """Makes a factory the relaxation of a discrete class and of its subclasses in ``relax``.
-
-    :param cls: a class of discrete distributions.
-    :param factory: takes an instance of it, without the wrappers of to_event, expand and mask, and
-        a temperature; returns a distribution with the same event shape.
-    :param replace: whether it may take the place of an earlier one.
-    :raises TypeError: if cls is not a class or the factory cannot be called.
-    :raises ValueError: if the class has a factory and replace is False.
-    """
-    _REGISTRY.register(cls, factory, replace)
-
-
-def relaxation_of(distribution: Any, temperature: Any) -> Any:
-    """Returns the registered relaxation of a discrete distribution.
-
-    :param distribution: a discrete distribution, possibly inside to_event, expand and mask.
-    :param temperature: positive.
-    :returns: a distribution of the same batch shape, in the same wrappers.
-    :raises ValueError: if its class has none.
-    """
-    return relaxing.relaxation_of(HOST, distribution, temperature)
-
-
-def _bernoulli(distribution: Any, temperature: Any) -> Any:
-    return ours.RelaxedBernoulli(temperature, **probs_or_logits(distribution))
-
-
-def _one_hot(distribution: Any, temperature: Any) -> Any:
-    return ours.RelaxedOneHotCategorical(temperature, **probs_or_logits(distribution))
+register_relaxation, relaxation_of = _REGISTRY.register, HOST.relaxation_of
 
 
 for _cls in (host.BernoulliProbs, host.BernoulliLogits):
-    register_relaxation(_cls, _bernoulli)
-register_relaxation(ours.OneHotCategorical, _one_hot)
+    register_relaxation(_cls, factory_of_class(ours.RelaxedBernoulli))
+register_relaxation(ours.OneHotCategorical, factory_of_class(ours.RelaxedOneHotCategorical))
 for _cls in (
     host.BinomialProbs,
     host.BinomialLogits,

@@ -16,7 +16,7 @@ from relaxppl.numpyro.step import current_step
 Config = Mapping[str, Any] | Callable[[Any], Any] | None
 
 
-class relax(Messenger):
+class relax(relaxing.Handler, Messenger):
     """Puts a relaxation in place of the discrete distribution at every latent discrete site.
 
     The site keeps its name, plates, mask, scale and infer dict. Observed and conditioned sites are
@@ -43,6 +43,10 @@ class relax(Messenger):
         site that it does not have.
     """
 
+    _stack = _PYRO_STACK
+    _condition = (handlers.condition, handlers.scope)
+    _uncondition, _block = handlers.uncondition, handlers.block
+
     def __init__(
         self,
         fn: Callable | None = None,
@@ -50,15 +54,12 @@ class relax(Messenger):
         config: Config = None,
         hard: bool = False,
     ) -> None:
-        if temperature is None:
-            raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
         self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
-        self._readers: dict[int, Callable[[Any, Any], Any]] = {}
+        self._readers = {}
         super().__init__(fn)
 
     def __enter__(self) -> None:
-        self._readers = {}
-        self.plan.begin()
+        self._begin()
         super().__enter__()
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
@@ -72,20 +73,13 @@ class relax(Messenger):
             msg["args"] = tuple(_Inside(self, arg) if callable(arg) else arg for arg in msg["args"])
         if msg["type"] != "sample":
             return
-        self.plan.seen.add(msg["name"])
-        if msg["is_observed"] or _conditioned_outside(self, msg):
-            return
-        replacement = self.plan.at(msg["name"], msg["fn"], msg)
-        if replacement is not None:
-            msg["fn"] = replacement.fn
-            if replacement.read is not None:
-                self._readers[id(msg)] = replacement.read
+        self._replace(msg)
 
     def postprocess_message(self, msg: Any) -> None:
-        # Outer handlers, such as trace, have recorded what stands at the site by now.
-        read = self._readers.pop(id(msg), None)
-        if read is not None and not msg["is_observed"]:
-            msg["value"] = read(msg["value"], msg["fn"])
+        self._read(msg)
+
+    def _apply(self, handler: Any, msg: dict[str, Any]) -> None:
+        handler.process_message(msg)
 
 
 class _Inside(relax):
@@ -103,23 +97,6 @@ class _Inside(relax):
         Messenger.__exit__(self, exc_type, exc_value, traceback)
 
 
-def _conditioned_outside(handler: Messenger, msg: Any) -> bool:
-    """Returns whether a handler that the message has yet to reach observes its site.
-
-    The host applies the innermost handler first, so that one outside has not acted yet.
-    """
-    position = next(i for i, other in enumerate(_PYRO_STACK) if other is handler)
-    probe = {**msg, "infer": dict(msg["infer"]), "kwargs": dict(msg["kwargs"])}
-    for other in reversed(_PYRO_STACK[:position]):
-        if isinstance(other, (handlers.condition, handlers.scope)):
-            other.process_message(probe)
-        elif isinstance(other, handlers.uncondition):
-            probe["is_observed"] = False
-        elif isinstance(other, handlers.block) and other.hide_fn(probe):
-            break
-    return probe["is_observed"]
-
-
 class RelaxReparam(Reparam):
     """Relaxes one site: a strategy for the host's ``reparam`` handler.
 
@@ -135,13 +112,4 @@ class RelaxReparam(Reparam):
     def __call__(self, name: str, fn: Any, obs: Any) -> tuple[Any, Any]:
         if obs is not None:
             return fn, obs
-        self.plan.begin()
-        replacement = self.plan.at(name, fn, {"name": name, "fn": fn})
-        if replacement is None:
-            return fn, None
-        if replacement.read is not None:
-            raise ValueError(
-                f"RelaxReparam: the relaxation of {type(fn).__name__} at {name!r} puts weights at "
-                "the site, which a reparam strategy cannot turn into the number: use relax"
-            )
-        return replacement.fn, None
+        return self.plan.of_strategy(name, fn, {"name": name, "fn": fn}), None

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from numpyro import distributions as dist
 
 from relaxppl.numpyro.distributions import GeneralizedGumbelSoftmax
 from relaxppl.relaxations import count_laws
-from relaxppl.relaxations.binary import probs_to_logits
+
+_CLASSES: dict[type, str] = {
+    dist.Poisson: "poisson",
+    dist.BinomialProbs: "binomial",
+    dist.BinomialLogits: "binomial",
+    dist.GeometricProbs: "geometric",
+    dist.GeometricLogits: "geometric",
+    # The host derives these from the last.
+    dist.NegativeBinomialProbs: "negative_binomial",
+    dist.NegativeBinomialLogits: "negative_binomial",
+    dist.GammaPoisson: "gamma_poisson",
+}
 
 
 def truncate(
@@ -43,43 +53,14 @@ def truncate(
 
     Joo et al., 2020 (arXiv:2003.01847).
     """
-    law, parameters = _law(distribution)
-    dtype = jnp.result_type(float, *parameters)
-    arrays = tuple(
-        jnp.broadcast_to(jnp.asarray(p, dtype), distribution.batch_shape) for p in parameters
+    values, logits = count_laws.truncated(
+        distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size
     )
-    values, logits = count_laws.table(law, arrays, tail, size)
     return GeneralizedGumbelSoftmax(
         values, temperature, logits=logits, hard=hard, validate_args=validate_args
     )
 
 
-def _law(distribution: Any) -> tuple[str, tuple[Any, ...]]:
-    """Returns the name in ``count_laws.LAWS`` and the parameters of a host's distribution."""
-    while isinstance(distribution, dist.ExpandedDistribution):
-        distribution = distribution.base_dist
-    match distribution:
-        case dist.Poisson():
-            return "poisson", (distribution.rate,)
-        case dist.BinomialProbs():
-            return "binomial", (distribution.total_count, _logits(distribution.probs))
-        case dist.BinomialLogits():
-            return "binomial", (distribution.total_count, distribution.logits)
-        case dist.GeometricProbs():
-            return "geometric", (_logits(distribution.probs),)
-        case dist.GeometricLogits():
-            return "geometric", (distribution.logits,)
-        case dist.NegativeBinomialProbs():
-            return "negative_binomial", (distribution.total_count, _logits(distribution.probs))
-        case dist.NegativeBinomialLogits():
-            return "negative_binomial", (distribution.total_count, distribution.logits)
-        case dist.GammaPoisson():
-            return "negative_binomial", (distribution.concentration, -jnp.log(distribution.rate))
-    raise TypeError(
-        f"truncate takes a Poisson, Binomial, Geometric, NegativeBinomial or GammaPoisson, got "
-        f"{type(distribution).__name__}; give GeneralizedGumbelSoftmax its values and probs instead"
-    )
-
-
-def _logits(probs: Any) -> jax.Array:
-    return probs_to_logits(jnp.asarray(probs, jnp.result_type(float, probs)))
+def _floats(*given: Any) -> list[Any]:
+    dtype = jnp.result_type(float, *given)
+    return [jnp.asarray(x, dtype) for x in given]

@@ -55,19 +55,19 @@ def relax(
     return handler if fn is None else handler(fn)
 
 
-class RelaxMessenger(Messenger):
+class RelaxMessenger(relaxing.Handler, Messenger):
     """The handler of :func:`relax`, with its parameters."""
 
+    _stack = _PYRO_STACK
+    _condition, _uncondition, _block = ConditionMessenger, UnconditionMessenger, BlockMessenger
+
     def __init__(self, temperature: Any, config: Config = None, hard: bool = False) -> None:
-        if temperature is None:
-            raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
         super().__init__()
         self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
-        self._readers: dict[int, Callable[[Any, Any], Any]] = {}
+        self._readers = {}
 
     def __enter__(self) -> RelaxMessenger:
-        self._readers = {}
-        self.plan.begin()
+        self._begin()
         return super().__enter__()
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
@@ -76,39 +76,14 @@ class RelaxMessenger(Messenger):
             self.plan.end()
 
     def _pyro_sample(self, msg: Any) -> None:
-        if site_is_subsample(msg):
-            return
-        self.plan.seen.add(msg["name"])
-        if msg["is_observed"] or _conditioned_outside(self, msg):
-            return
-        replacement = self.plan.at(msg["name"], msg["fn"], msg)
-        if replacement is not None:
-            msg["fn"] = replacement.fn
-            if replacement.read is not None:
-                self._readers[id(msg)] = replacement.read
+        if not site_is_subsample(msg):
+            self._replace(msg)
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        # Outer handlers, such as trace, have recorded what stands at the site by now.
-        read = self._readers.pop(id(msg), None)
-        if read is not None and not msg["is_observed"]:
-            msg["value"] = read(msg["value"], msg["fn"])
+        self._read(msg)
 
-
-def _conditioned_outside(handler: Messenger, msg: Any) -> bool:
-    """Returns whether a handler that the message has yet to reach observes its site.
-
-    The host applies the innermost handler first, so that one outside has not acted yet.
-    """
-    position = next(i for i, other in enumerate(_PYRO_STACK) if other is handler)
-    probe = {**msg, "infer": dict(msg["infer"])}
-    for other in reversed(_PYRO_STACK[:position]):
-        if isinstance(other, ConditionMessenger):
-            other._process_message(probe)
-        elif isinstance(other, UnconditionMessenger):
-            probe["is_observed"] = False
-        elif isinstance(other, BlockMessenger) and other.hide_fn(probe):
-            break
-    return probe["is_observed"]
+    def _apply(self, handler: Any, msg: dict[str, Any]) -> None:
+        handler._process_message(msg)
 
 
 class RelaxReparam(Reparam):
@@ -125,16 +100,6 @@ class RelaxReparam(Reparam):
 
     def apply(self, msg: Any) -> Any:
         result = {key: msg[key] for key in ("fn", "value", "is_observed")}
-        if msg["is_observed"]:
-            return result
-        self.plan.begin()
-        replacement = self.plan.at(msg["name"], msg["fn"], msg)
-        if replacement is None:
-            return result
-        if replacement.read is not None:
-            raise ValueError(
-                f"RelaxReparam: the relaxation of {type(msg['fn']).__name__} at {msg['name']!r} "
-                "puts weights at the site, which a reparam strategy cannot turn into the number: "
-                "use relax"
-            )
-        return {**result, "fn": replacement.fn}
+        if not msg["is_observed"]:
+            result["fn"] = self.plan.of_strategy(msg["name"], msg["fn"], msg)
+        return result

@@ -9,7 +9,14 @@ from pyro import distributions as dist
 
 from relaxppl.pyro.distributions import GeneralizedGumbelSoftmax
 from relaxppl.relaxations import count_laws
-from relaxppl.relaxations.binary import probs_to_logits
+
+_CLASSES: dict[type, str] = {
+    dist.Poisson: "poisson",
+    dist.Binomial: "binomial",
+    dist.Geometric: "geometric",
+    dist.NegativeBinomial: "negative_binomial",
+    dist.GammaPoisson: "gamma_poisson",
+}
 
 
 def truncate(
@@ -42,38 +49,14 @@ def truncate(
 
     Joo et al., 2020 (arXiv:2003.01847).
     """
-    law, parameters = _law(distribution)
-    floating = next(p.dtype for p in reversed(parameters) if p.is_floating_point())
-    arrays = tuple(p.to(floating).expand(distribution.batch_shape) for p in parameters)
-    values, logits = count_laws.table(law, arrays, tail, size)
+    values, logits = count_laws.truncated(
+        distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size
+    )
     return GeneralizedGumbelSoftmax(
         values, temperature, logits=logits, hard=hard, validate_args=validate_args
     )
 
 
-def _law(distribution: Any) -> tuple[str, tuple[torch.Tensor, ...]]:
-    """Returns the name in ``count_laws.LAWS`` and the parameters of a host's distribution."""
-    while isinstance(distribution, dist.ExpandedDistribution):
-        distribution = distribution.base_dist
-    match distribution:
-        case dist.Poisson():
-            return "poisson", (distribution.rate,)
-        case dist.Binomial():
-            return "binomial", (distribution.total_count, _logits(distribution))
-        case dist.Geometric():
-            return "geometric", (_logits(distribution),)
-        case dist.NegativeBinomial():
-            return "negative_binomial", (distribution.total_count, _logits(distribution))
-        case dist.GammaPoisson():
-            rate = distribution.rate
-            return "negative_binomial", (distribution.concentration, -rate.log())
-    raise TypeError(
-        f"truncate takes a Poisson, Binomial, Geometric, NegativeBinomial or GammaPoisson, got "
-        f"{type(distribution).__name__}; give GeneralizedGumbelSoftmax its values and probs instead"
-    )
-
-
-def _logits(distribution: Any) -> torch.Tensor:
-    if "logits" in distribution.__dict__:
-        return distribution.logits
-    return probs_to_logits(distribution.probs)
+def _floats(*given: torch.Tensor) -> list[torch.Tensor]:
+    dtype = next(x.dtype for x in reversed(given) if x.is_floating_point())
+    return [x.to(dtype) for x in given]

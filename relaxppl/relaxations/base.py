@@ -299,6 +299,10 @@ class Relaxation:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no log_prob")
 
+    def _need_discrete(self, why: str) -> None:
+        if not self.discrete:
+            raise NotImplementedError(f"{type(self).__name__}: {why}")
+
     def mean(self) -> Array:
         """Returns the mean, (*batch_shape, *event_shape)."""
         raise NotImplementedError(f"{type(self).__name__} has no mean in closed form")

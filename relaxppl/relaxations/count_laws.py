@@ -7,13 +7,16 @@ last value takes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
+from relaxppl.relaxations.binary import probs_to_logits
 from relaxppl.relaxations.constants import NEVER
+from relaxppl.relaxations.shell import probs_or_logits
 
 _MOST_VALUES = 1_000_000
 
@@ -156,3 +159,50 @@ def table(
         last = ops.where(many, rest, last)
     values = ops.like(parameters[0], np.arange(n))
     return values, ops.concatenate([log_p[..., : n - 1], last], axis=-1)
+
+
+def truncated(
+    distribution: Any,
+    classes: Mapping[type, str],
+    expanded: Any,
+    floats: Callable[..., list[Array]],
+    tail: float,
+    size: int | None,
+) -> tuple[Array, Array]:
+    """Returns the values 0, ..., n - 1 of a host's count law and their log probabilities.
+
+    :param distribution: the law, expanded or not, (*batch,).
+    :param classes: from the host's classes to names of laws, or "gamma_poisson".
+    :param expanded: the host's class of expanded distributions.
+    :param floats: makes arrays of one floating dtype of what a distribution was given.
+    :returns: (n,) and (*batch, n).
+    :raises TypeError: for another distribution.
+    :raises ValueError: as :func:`table`.
+    """
+    shape = tuple(distribution.batch_shape)
+    while isinstance(distribution, expanded):
+        distribution = distribution.base_dist
+    law = next((law for cls, law in classes.items() if isinstance(distribution, cls)), "")
+    match law:
+        case "poisson":
+            given = floats(distribution.rate)
+        case "geometric":
+            given = [_logits(distribution, floats)]
+        case "binomial" | "negative_binomial":
+            given = floats(distribution.total_count, _logits(distribution, floats))
+        case "gamma_poisson":
+            concentration, rate = floats(distribution.concentration, distribution.rate)
+            law, given = "negative_binomial", [concentration, -ops.log(rate)]
+        case _:
+            raise TypeError(
+                "truncate takes a Poisson, Binomial, Geometric, NegativeBinomial or GammaPoisson, "
+                f"got {type(distribution).__name__}; give GeneralizedGumbelSoftmax its values and "
+                "probs instead"
+            )
+    return table(law, tuple(ops.broadcast_to(x, shape) for x in given), tail, size)
+
+
+def _logits(distribution: Any, floats: Callable[..., list[Array]]) -> Array:
+    ((name, value),) = probs_or_logits(distribution).items()
+    (value,) = floats(value)
+    return value if name == "logits" else probs_to_logits(value)

@@ -112,12 +112,11 @@ class GeneralizedGumbelSoftmax(OneHot):
         return ops.sum(ops.where(chosen, self.values, 0.0), axis=-1)
 
     def log_prob(self, value: Array) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: the soft number has no tractable density. Let the "
-                "weights be the site, w = sample(name, d.weights), and the number d.value_of(w); "
-                "or give hard=True, whose number has the exact mass of the truncated law"
-            )
+        self._need_discrete(
+            "the soft number has no tractable density. Let the weights be the site, "
+            "w = sample(name, d.weights), and the number d.value_of(w); or give hard=True, whose "
+            "number has the exact mass of the truncated law"
+        )
         same = value[..., None] == self.values
         total = ops.logsumexp(ops.where(same, self.log_probs, NEVER), axis=-1)
         return ops.where(total < 0.1 * NEVER, -math.inf, total)
@@ -129,36 +128,27 @@ class GeneralizedGumbelSoftmax(OneHot):
         return ops.sum(weights.mean() * self.values, axis=-1)
 
     def variance(self) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: the soft number's variance needs the covariances of its "
-                "weights, which have no closed form; give hard=True"
-            )
+        self._need_discrete(
+            "the soft number's variance needs the covariances of its weights, which have no closed "
+            "form; give hard=True"
+        )
         mean = ops.sum(self.values_probs * self.values, axis=-1, keepdims=True)
         return ops.sum(self.values_probs * (self.values - mean) ** 2, axis=-1)
 
     def entropy(self) -> Array:
         """Returns the entropy of the hard number, whose values must differ."""
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: the soft number has no tractable density, so no "
-                "entropy; give hard=True"
-            )
+        self._need_discrete(
+            "the soft number has no tractable density, so no entropy; give hard=True"
+        )
         return -ops.sum(self.values_probs * self.log_probs, axis=-1)
 
     def cdf(self, value: Array) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: the soft number has no tractable cdf; give hard=True"
-            )
+        self._need_discrete("the soft number has no tractable cdf; give hard=True")
         below = ops.cast(self.values <= value[..., None], self.log_probs)
         return ops.sum(self.values_probs * below, axis=-1)
 
     def icdf(self, probability: Array) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: the soft number has no tractable cdf; give hard=True"
-            )
+        self._need_discrete("the soft number has no tractable cdf; give hard=True")
         below = ops.cast(self.values[..., None, :] <= self.values[..., None], self.values)
         reached = ops.sum(self.values_probs[..., None, :] * below, axis=-1)
         most = ops.max(self.values, axis=-1)[..., None]
@@ -166,10 +156,7 @@ class GeneralizedGumbelSoftmax(OneHot):
         return ops.min(ops.where(enough, self.values, most), axis=-1)
 
     def enumerate_support(self) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GeneralizedGumbelSoftmax: only hard=True has values to enumerate"
-            )
+        self._need_discrete("only hard=True has values to enumerate")
         return ops.moveaxis(self.values, -1, 0)
 
     def harden(self, value: Array) -> Array:

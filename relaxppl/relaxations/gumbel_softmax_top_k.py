@@ -103,12 +103,11 @@ class GumbelSoftmaxTopK(OneHot):
         return straight_through(self.hard_of(latent), soft) if self.hard else soft
 
     def log_prob(self, value: Array) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GumbelSoftmaxTopK: the relaxed k-hot vector has no tractable density. Give "
-                "hard=True, whose value has the exact mass and whose gradient is the relaxation's, "
-                "or score the drawn subset with subset_log_prob(harden(value))"
-            )
+        self._need_discrete(
+            "the relaxed k-hot vector has no tractable density. Give hard=True, whose value has "
+            "the exact mass and whose gradient is the relaxation's, or score the drawn subset with "
+            "subset_log_prob(harden(value))"
+        )
         return self.subset_log_prob(value)
 
     def subset_log_prob(self, value: Array) -> Array:
@@ -151,18 +150,14 @@ class GumbelSoftmaxTopK(OneHot):
         return ops.broadcast_to(probs, tuple(self.batch_shape) + self.event_shape)
 
     def mean(self) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GumbelSoftmaxTopK: the relaxed k-hot vector's mean has no closed form for k > 1; "
-                "inclusion_probs is that of the hard one"
-            )
+        self._need_discrete(
+            "the relaxed k-hot vector's mean has no closed form for k > 1; inclusion_probs is that "
+            "of the hard one"
+        )
         return self.inclusion_probs
 
     def variance(self) -> Array:
-        if not self.hard:
-            raise NotImplementedError(
-                "GumbelSoftmaxTopK: the relaxed k-hot vector's variance has no closed form"
-            )
+        self._need_discrete("the relaxed k-hot vector's variance has no closed form")
         return self.inclusion_probs * (1.0 - self.inclusion_probs)
 
     def entropy(self) -> Array:

@@ -252,6 +252,18 @@ def is_of_weights(fn: Any) -> bool:
     return isinstance(fn, Shell) and fn.relaxation.of_weights
 
 
+def probs_or_logits(distribution: Any) -> dict[str, Any]:
+    """Returns the one of probs and logits that a discrete distribution was given, by name.
+
+    :param distribution: a host's or this package's discrete distribution.
+    """
+    own = vars(getattr(distribution, "_categorical", distribution))
+    # The hosts keep the other one too, once it was asked for.
+    kept = [n for n in ("logits", "probs") if n in distribution.arg_constraints and n in own]
+    given = "probs" if own.get("_param", own) is own.get("probs") else next(iter(kept), "logits")
+    return {given: getattr(distribution, given)}
+
+
 class _Readable(dict[str, Any]):
     """The constraints by parameter: of an instance, of those that can be read off it.
 

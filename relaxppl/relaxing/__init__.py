@@ -4,21 +4,22 @@ Nothing here knows a host's classes or handlers; each host's registry.py gives t
 :class:`Host`.
 """
 
+from relaxppl.relaxing.handler import Handler
 from relaxppl.relaxing.host import Host, check_discrete, is_discrete, unwrap
 from relaxppl.relaxing.plan import Plan, left_discrete
-from relaxppl.relaxing.registry import OfWeights, Registry, probs_or_logits
-from relaxppl.relaxing.replacement import Replacement, relaxation_of
+from relaxppl.relaxing.registry import OfWeights, Registry, factory_of_class
+from relaxppl.relaxing.replacement import Replacement
 
 __all__ = [
+    "Handler",
     "Host",
     "OfWeights",
     "Plan",
     "Registry",
     "Replacement",
     "check_discrete",
+    "factory_of_class",
     "is_discrete",
     "left_discrete",
-    "probs_or_logits",
-    "relaxation_of",
     "unwrap",
 ]

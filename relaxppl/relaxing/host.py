@@ -36,6 +36,20 @@ class Host:
     coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
 
+    def relaxation_of(self, distribution: Any, temperature: Any) -> Any:
+        """Returns the registered relaxation of a discrete distribution.
+
+        :param distribution: a discrete distribution, possibly inside to_event, expand and mask.
+        :param temperature: positive.
+        :returns: a distribution of the same batch shape, in the same wrappers.
+        :raises ValueError: if its class has none.
+        """
+        base, wrappers = unwrap(self, distribution)
+        factory = self.registry.find(type(base))
+        if factory is None:
+            raise ValueError(without_relaxation(self, "...", base))
+        return wrap(self, factory(base, temperature), wrappers)
+
 
 def is_discrete(fn: Any) -> bool:
     """Returns whether a distribution's values are discrete and carry no gradient."""

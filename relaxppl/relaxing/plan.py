@@ -48,6 +48,8 @@ class Plan:
         hard: bool,
         current_step: Callable[[], Any],
     ) -> None:
+        if temperature is None:
+            raise TypeError("relax: give a temperature, relax(model, temperature=0.5)")
         _check_temperature(temperature)
         if not (config is None or isinstance(config, Mapping) or callable(config)):
             raise TypeError(
@@ -102,6 +104,20 @@ class Plan:
         if not watching():
             return replace(self.host, name, fn, choice, self.now, self.hard)
         return self._watched(name, fn, choice)
+
+    def of_strategy(self, name: str, fn: Any, site: Any) -> Any:
+        """Returns the distribution that stands at a site which a reparam strategy relaxes.
+
+        :raises ValueError: naming the site, if the program would have to read its value.
+        """
+        self.begin()
+        replacement = self.at(name, fn, site)
+        if replacement is not None and replacement.read is not None:
+            raise ValueError(
+                f"RelaxReparam: the relaxation of {type(fn).__name__} at {name!r} puts weights at "
+                "the site, which a reparam strategy cannot turn into the number: use relax"
+            )
+        return fn if replacement is None else replacement.fn
 
     def _watched(self, name: str, fn: Any, choice: Any) -> Replacement:
         replacement = replace(self.host, name, fn, choice, self.now, hard=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaxppl.relaxations.base import OneOf
-from relaxppl.relaxations.shell import Shell
+from relaxppl.relaxations.shell import Shell, probs_or_logits
 
 Factory = Callable[[Any, Any], Any]
 """Takes a discrete distribution and a temperature, and returns what stands in for it."""
@@ -33,8 +33,12 @@ class Registry:
         self._factories: dict[type, Factory] = {}
 
     def register(self, cls: type, factory: Factory, replace: bool = False) -> None:
-        """Makes a factory the relaxation of a class and of its subclasses.
+        """Makes a factory the relaxation of a discrete class and of its subclasses in ``relax``.
 
+        :param cls: a class of discrete distributions.
+        :param factory: takes an instance of it, without the wrappers of to_event, expand and mask,
+            and a temperature; returns a distribution with the same event shape.
+        :param replace: whether it may take the place of an earlier one.
         :raises TypeError: if cls is not a class or the factory cannot be called.
         :raises ValueError: if the class has a factory already and replace is False.
         """
@@ -55,23 +59,11 @@ class Registry:
         return next((self._factories[c] for c in cls.__mro__ if c in self._factories), None)
 
 
-def probs_or_logits(distribution: Any) -> dict[str, Any]:
-    """Returns the one of probs and logits that a discrete distribution was given, by name.
-
-    :param distribution: a host's or this package's discrete distribution.
-    """
-    inner = getattr(distribution, "_categorical", distribution)
-    own = vars(inner)
-    if "probs" in own and own.get("_param", own["probs"]) is own["probs"]:
-        return {"probs": distribution.probs}
-    return {"logits": distribution.logits}
-
-
-def factory_of_class(name: str, cls: Any) -> Factory:
+def factory_of_class(cls: Any, name: str = "...") -> Factory:
     """Returns the factory of a class that takes temperatures and probs or logits.
 
-    :param name: the site that the class is meant for, for errors.
     :param cls: one of this package's classes.
+    :param name: the site that the class is meant for, for errors.
     :raises TypeError: if it is not one, or needs further parameters.
     """
     if not issubclass(cls, Shell):

@@ -49,7 +49,7 @@ def replace(
     if factory is None:
         raise ValueError(without_relaxation(host, name, base))
     if isinstance(factory, type):
-        factory = factory_of_class(name, factory)
+        factory = factory_of_class(factory, name)
     if hard and choice is UNNAMED:
         return _left_hard(name, fn, factory, base, temperature)
     relaxed = _make(name, factory, base, temperature)
@@ -76,21 +76,6 @@ def replace(
         hardened = wrap(host, host.hardened(relaxed, discrete), wrappers)
         return Replacement(_like(name, hardened, fn), _hardening(made))
     return Replacement(_like(name, wrap(host, relaxed, wrappers), fn), made=made)
-
-
-def relaxation_of(host: Host, fn: Any, temperature: Any) -> Any:
-    """Returns the registered relaxation of a distribution, in the same wrappers.
-
-    :param host: the host's classes.
-    :param fn: a discrete distribution.
-    :param temperature: a positive number or array.
-    :raises ValueError: if none is registered.
-    """
-    base, wrappers = unwrap(host, fn)
-    factory = host.registry.find(type(base))
-    if factory is None:
-        raise ValueError(without_relaxation(host, "...", base))
-    return wrap(host, factory(base, temperature), wrappers)
 
 
 def _make(name: str, factory: Factory, base: Any, temperature: Any) -> Any:
