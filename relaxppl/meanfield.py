@@ -12,7 +12,8 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.relaxations.base import Array
 from relaxppl.relaxations.shell import Shell
-from relaxppl.relaxing.host import Host, is_discrete, unwrap
+from relaxppl.relaxing.host import is_discrete
+from relaxppl.sites import Sites
 
 IMPOSSIBLE = -1e4
 """The logit of a value that a law never takes: its probability is exactly zero."""
@@ -61,9 +62,8 @@ class MeanField:
     A host's class sets the class attributes and defines the hooks at the end.
     """
 
-    _host: ClassVar[Host]
-    _variables: ClassVar[Any]
-    """The host's module that says of what kind a discrete site is."""
+    _variables: ClassVar[Sites]
+    """Says of what kind a discrete site is."""
     _runtime: ClassVar[Any]
     """The host itself, for its statements."""
     _laws: ClassVar[Mapping[str, Callable[..., Any]]]
@@ -83,7 +83,7 @@ class MeanField:
         """Returns those of the latent sites that are discrete."""
         discrete = {n: s for n, s in latents.items() if is_discrete(s["fn"])}
         if not discrete:
-            bases = {n: unwrap(self._host, s["fn"])[0] for n, s in latents.items()}
+            bases = {n: self._variables.base_of(s["fn"]) for n, s in latents.items()}
             raise no_discrete_site(latents, [n for n, fn in bases.items() if isinstance(fn, Shell)])
         unknown = self._sizes.keys() - discrete.keys()
         if unknown:
@@ -98,7 +98,7 @@ class MeanField:
         :param seed: of the noise on the first logits.
         """
         fn = message["fn"]
-        kind, class_name = self._variables.kind_of(fn), type(unwrap(self._host, fn)[0]).__name__
+        kind, class_name = self._variables.kind_of(fn), type(self._variables.base_of(fn)).__name__
         if kind == "other":
             raise unknown_law(name, class_name)
         event, prior = tuple(fn.event_shape), None

@@ -17,10 +17,9 @@ from numpyro.infer.initialization import init_to_uniform
 
 from relaxppl import meanfield
 from relaxppl.meanfield import Site
-from relaxppl.numpyro import sites
 from relaxppl.numpyro.distributions import OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
-from relaxppl.numpyro.registry import HOST
+from relaxppl.numpyro.sites import SITES
 from relaxppl.numpyro.without_sites import without_sites
 from relaxppl.relaxing import is_discrete
 
@@ -55,8 +54,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
         there is no law here, or a count whose number of values is not known.
     """
 
-    _host = HOST
-    _variables: ClassVar[Any] = sites
+    _variables = SITES
     _runtime: ClassVar[Any] = numpyro
     _laws: ClassVar[Mapping[str, Any]] = {
         "binary": dist.Bernoulli,

@@ -17,7 +17,7 @@ from relaxppl.enumerating import Variable
 from relaxppl.numpyro.elbo.laws import unmasked
 from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.elbo.structure import Frames, Structure, Term, analyse, frames_of, reduce_to
-from relaxppl.numpyro.sites import variable_of
+from relaxppl.numpyro.sites import SITES
 
 _AT_ONCE = 64
 
@@ -64,7 +64,9 @@ class Inspected:
                     elif site["type"] == "sample":
                         frames.append((name, fn is guide, frames_of(site)))
                         if fn is guide and name in self.structure.discrete:
-                            self.variables[name] = variable_of(site)
+                            self.variables[name] = SITES.variable_of(
+                                site["fn"], site["cond_indep_stack"]
+                            )
                         elif fn is guide and not site["is_observed"]:
                             self.random = True
 

@@ -19,9 +19,8 @@ from pyro.nn.module import PyroModule, PyroParam
 
 from relaxppl import meanfield
 from relaxppl.meanfield import Site
-from relaxppl.pyro import sites
 from relaxppl.pyro.finite_count import FiniteCount
-from relaxppl.pyro.registry import HOST
+from relaxppl.pyro.sites import SITES
 from relaxppl.relaxing import is_discrete
 
 Values = dict[str, torch.Tensor]
@@ -53,8 +52,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
         there is no law here, or a count whose number of values is not known.
     """
 
-    _host = HOST
-    _variables: ClassVar[Any] = sites
+    _variables = SITES
     _runtime: ClassVar[Any] = pyro
     _laws: ClassVar[Mapping[str, Any]] = {
         "binary": dist.Bernoulli,

@@ -15,7 +15,7 @@ from relaxppl.enumerating import Variable
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Term, frames_of, reduce_to
-from relaxppl.pyro.sites import variable_of
+from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 
 
@@ -41,7 +41,9 @@ class Inspected:
             program.run()
         self.sites = program.sites
         self.candidates = [site.candidate for site in self.sites.values()]
-        self.variables: dict[str, Variable] = {n: variable_of(s) for n, s in self.sites.items()}
+        self.variables: dict[str, Variable] = {
+            n: SITES.variable_of(s.fn, s.frames) for n, s in self.sites.items()
+        }
         self.deps = {(term.name, term.guide): term.deps for term in program.terms}
         latent = {
             n
