@@ -58,7 +58,9 @@ def _for_values(reason: str) -> Any:
 def _site() -> str:
     # The host's own error names a site only where it is discrete.
     start = caller("pyro.infer.autoguide.initialization", "_pyro_sample")
-    return f"site {start.f_locals['msg']['name']!r}: " if start else ""
+    guide = caller("pyro.infer.autoguide.guides", "_setup_prototype")
+    name = start.f_locals["msg"]["name"] if start else guide.f_locals.get("name") if guide else None
+    return f"site {name!r}: " if name else ""
 
 
 def _with_atoms(constraint: Any) -> Any:

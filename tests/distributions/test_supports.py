@@ -213,10 +213,11 @@ def test_pyro_samplers_sum_a_straight_through_site():
     assert set(mcmc.get_samples()) == {"loc"}
 
 
-def test_pyro_autoguides_name_the_straight_through_site():
+@pytest.mark.parametrize("guide", [pyro.infer.autoguide.AutoNormal, pyro.infer.autoguide.AutoDelta])
+def test_pyro_autoguides_name_the_straight_through_site(guide):
     model = lambda: pyro.sample("flag", rp.StraightThroughBernoulli(logits=torch.tensor(0.3)))  # noqa: E731
     with pytest.raises(NotImplementedError, match=r"'flag'.*atoms"):
-        pyro.infer.autoguide.AutoNormal(model)()
+        guide(model)()
 
 
 @both_hosts
