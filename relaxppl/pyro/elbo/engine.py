@@ -9,7 +9,6 @@ import pyro.infer
 import pyro.poutine as poutine
 import torch
 from pyro.infer.util import torch_backward, torch_item
-from pyro.ops.provenance import detach_provenance
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
@@ -174,7 +173,7 @@ class DiscreteELBO(pyro.infer.ELBO):
                     drawn.setdefault((choice, name), []).append(pair)
         for (choice, _), pairs in drawn.items():
             log_probs = [unmasked(site.fn).log_prob(site.value) for _, site in pairs]
-            log_prob = detach_provenance(torch.stack(log_probs))
+            log_prob = torch.stack(log_probs)
             rewards = torch.stack([reward(p, s).expand(log_prob.shape[1:]) for p, s in pairs])
             if choice == "rloo":
                 baseline = self._leave_one_out(rewards)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from pyro.distributions import MaskedDistribution
-from pyro.ops.provenance import get_provenance
 from torch.distributions import kl_divergence
 
 from relaxppl.pyro.elbo.laws import WRAPPERS
@@ -15,15 +14,19 @@ from relaxppl.pyro.elbo.laws import WRAPPERS
 __all__ = ["integrable", "kl_divergence"]
 
 
-def integrable(guide_trace: Any, model_trace: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def integrable(
+    guide_trace: Any, model_trace: Any, deps: Callable[[str, Any], frozenset[str]]
+) -> Iterator[tuple[str, torch.Tensor]]:
     """Yields the guide's sites whose KL to the model's law can stand for the sampled pair, with it.
 
     That takes a registered rule, the same mask and scale on both sides, and a model's law that
     depends neither on the site itself nor on what the guide draws downstream of it: then the site,
     given everything else in the KL, still has the guide's law.
 
-    :param guide_trace: with values whose provenance names every guide site, reparameterised or not.
+    :param guide_trace: of the guide.
     :param model_trace: replayed against it.
+    :param deps: from a site and a value made of its laws to the names of the guide's sites,
+        reparameterised or not, that it depends on.
     """
     for name, guide in guide_trace.nodes.items():
         model = model_trace.nodes.get(name)
@@ -36,7 +39,7 @@ def integrable(guide_trace: Any, model_trace: Any) -> Iterator[tuple[str, torch.
         except NotImplementedError:
             continue
         # Whatever is downstream of the site carries its name too.
-        if name not in get_provenance(kl):
+        if name not in deps(name, kl):
             yield name, torch.as_tensor(kl)
 
 

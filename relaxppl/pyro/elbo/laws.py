@@ -9,7 +9,6 @@ import torch.distributions as torch_dist
 from pyro.distributions import Independent, MaskedDistribution
 from pyro.distributions.torch_distribution import ExpandedDistribution
 from pyro.distributions.util import scale_and_mask
-from pyro.ops.provenance import detach_provenance
 
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
 from relaxppl.estimators.local import LAWS
@@ -43,7 +42,7 @@ def law_type(fn: Any) -> type[Law] | None:
 
 
 def law_of(fn: Any) -> Law | None:
-    """Returns the law of a distribution, its logits expanded and without provenance.
+    """Returns the law of a distribution, its logits expanded.
 
     :param fn: a Bernoulli, a OneHotCategorical or a Categorical, wrapped or not; for every other
         distribution the answer is None.
@@ -51,7 +50,7 @@ def law_of(fn: Any) -> Law | None:
     kind = law_type(fn)
     if kind is None:
         return None
-    logits = detach_provenance(base_of(fn).logits)
+    logits = base_of(fn).logits
     shape = fn.batch_shape + fn.event_shape
     if kind is Categorical:
         shape = shape + logits.shape[-1:]

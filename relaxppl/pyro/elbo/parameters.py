@@ -9,7 +9,6 @@ from typing import Any
 import pyro
 import torch
 from pyro.distributions import constraints
-from pyro.ops.provenance import detach_provenance
 
 from relaxppl.estimators import network, score
 from relaxppl.pyro.elbo.structure import Site
@@ -71,7 +70,7 @@ class Own:
 def side_input(site: Site) -> torch.Tensor | None:
     """Returns what the site's networks see beside its value, (*plates, features), or None."""
     given = site.infer.get("estimator_input")
-    return None if given is None else detach_provenance(given).detach()
+    return None if given is None else given.detach()
 
 
 def network_rank(site: Site) -> int:

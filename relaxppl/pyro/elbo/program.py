@@ -14,15 +14,15 @@ import pyro.poutine as poutine
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
-from pyro.ops.provenance import detach_provenance
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
+from relaxppl.pyro.elbo.dependence import Names, Tracker
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence
 from relaxppl.pyro.elbo.laws import base_of, soft_log_prob
-from relaxppl.pyro.elbo.structure import Names, Record, Site, Term, frames_of, rewound, split
+from relaxppl.pyro.elbo.structure import Record, Site, Term, Watch, frames_of, rewound
 
 Recompute = Callable[[Site, Any], "torch.Tensor | None"]
 
@@ -59,6 +59,7 @@ class Program:
     :param max_plate_nesting: the host's bound, for its shape checks.
     :param exact_kl: whether to integrate the KL of a site's two laws where that is exact.
     :param shared: values of plate subsamples to use again, by plate.
+    :param told: warnings that were given already, of values that leave torch.
     """
 
     model: Callable[..., Any]
@@ -68,6 +69,7 @@ class Program:
     max_plate_nesting: float = float("inf")
     exact_kl: bool = False
     shared: dict[str, Any] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
@@ -79,33 +81,66 @@ class Program:
 
     def run(self) -> None:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
-        record = Record(continuous=self.exact_kl)
-        with record, _Replay(self.shared, {}):
-            guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
-        with _Replay(self.shared, {}):
-            replayed = poutine.replay(self.model, trace=guide_trace)
-            model_trace = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
+        with Tracker(self.told) as tracker:
+            record, watch = Record(tracker, continuous=self.exact_kl), Watch(tracker)
+            with record, _Replay(self.shared, {}):
+                guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
+            with watch, _Replay(self.shared, {}):
+                replayed = poutine.replay(self.model, trace=guide_trace)
+                model_trace = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
+            self.sites, self._rewind = record.sites, record.rewind
+            discrete = frozenset(self.sites)
+            self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
+            escaped = {True: record.escaped, False: watch.escaped}
+            self._take(guide_trace, model_trace)
+            self._fill(tracker, escaped)
+
+    def _take(self, guide_trace: Any, model_trace: Any) -> None:
+        """Keeps the traces and the values in them."""
         if is_validation_enabled():
             check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
-        self.sites, self._rewind = record.sites, record.rewind
         for trace in (model_trace, guide_trace):
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not node["is_observed"]:
-                    self._values[name], deps = split(node["value"])
-                    if trace is guide_trace:
-                        self._value_deps[name] = deps & frozenset(self.sites)
+                    self._values[name] = node["value"]
                     if isinstance(node["fn"], _Subsample):
-                        self.shared[name] = self._values[name]
+                        self.shared[name] = node["value"]
         self.guide_trace = prune_subsample_sites(guide_trace)
         self.model_trace = prune_subsample_sites(model_trace)
+        refuse_enumeration(self.model_trace, self.guide_trace)
+
+    def _fill(self, tracker: Tracker, escaped: dict[bool, dict[str, Names]]) -> None:
+        """Makes the terms."""
         if self.exact_kl:
-            self._integrated = dict(integrable(self.guide_trace, self.model_trace))
+
+            def deps(name: str, value: Any) -> Names:
+                return tracker.of(value) | escaped[False][name]
+
+            self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
+        discrete = frozenset(self.sites)
         for trace, guide in ((self.model_trace, False), (self.guide_trace, True)):
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not (guide and name in self._integrated):
-                    self.terms.append(self._hard_term(node, guide))
+                    with tracker.inside_law() as decided:
+                        value = self._hard_value(node, guide)
+                    left = escaped[guide][name]
+                    found = tracker.of(value) | decided[0] | left
+                    site = self.sites.get(name) if guide else None
+                    if site is not None:
+                        found = found | site.upstream | {name}
+                    self.terms.append(
+                        Term(
+                            name=name,
+                            value=value,
+                            frames=frames_of(node),
+                            deps=found & discrete,
+                            guide=guide,
+                            held=site is not None,
+                            escaped=left & discrete,
+                        )
+                    )
 
-    def _hard_term(self, node: Any, guide: bool) -> Term:
+    def _hard_value(self, node: Any, guide: bool) -> torch.Tensor:
         name = node["name"]
         site = self.sites.get(name) if guide else None
         integrated = name in self._integrated
@@ -118,23 +153,13 @@ class Program:
         else:
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        value, deps = split(value)
-        if site is not None:
-            deps = deps | site.upstream | {name}
         if is_validation_enabled():
             if not guide and not integrated:
                 check_site_shape({**node, "log_prob": value}, self.max_plate_nesting)
             total = value.sum()
             warn_if_nan(total, f"log_prob_sum at site '{name}'")
             warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
-        return Term(
-            name=name,
-            value=-value if guide else value,
-            frames=frames_of(node),
-            deps=deps & frozenset(self.sites),
-            guide=guide,
-            held=site is not None,
-        )
+        return -value if guide else value
 
     def downstream_in_guide(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on the discrete sites ``names``."""
@@ -157,24 +182,53 @@ class Program:
         :returns: the wanted terms, of those that depend on the sites.
         """
         names = frozenset(at)
-        wanted = [term for term in self.terms if term.deps & names and keep(term)]
-        if not wanted:
+        wanted = [term for term in self.terms if term.deps & names]
+        if not any(keep(term) for term in wanted):
             return []
         moved = names | self.downstream_in_guide(names)
+        # Where a value of these sites left torch other sites may be reached at other values.
+        open_ended = any(term.escaped & names for term in wanted)
+        with_guide = moved != names or any(t.guide and t.name not in names for t in wanted if keep(t))
+        traces = self._traces(at, moved, recompute, with_guide or open_ended)
+        found = {(term.guide, term.name): term for term in self.terms}
+        terms = []
+        for guide in (False, True):
+            for name, node in traces[guide].nodes.items():
+                if node["type"] != "sample" or isinstance(node["fn"], _Subsample):
+                    continue
+                term = found.get((guide, name))
+                if term is None:
+                    if guide and name in self._integrated:
+                        continue
+                    term = Term(name, _ZERO, frozenset(), names, guide, escaped=names)
+                if term.deps & names and keep(term):
+                    terms.append(self._term(term, traces, moved, recompute is not None))
+        return terms
+
+    def _traces(
+        self,
+        at: dict[str, torch.Tensor],
+        moved: Names,
+        recompute: Recompute | None,
+        with_guide: bool,
+    ) -> tuple[Any, Any]:
+        """Returns the traces of the model and of the guide at other values of some sites."""
         values = {n: _detached(v) for n, v in self._values.items() if n not in moved}
         values.update(at)
         guide = self.guide_trace
-        if moved != names or any(term.guide and term.name not in names for term in wanted):
-            again = {name: self._again(name, recompute) for name in moved - names}
+        if with_guide:
+            again = {name: self._again(name, recompute) for name in moved - at.keys()}
             with _Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
-            values.update({name: guide.nodes[name]["value"] for name in moved - names})
+            nodes = guide.nodes.items()
+            values.update({n: s["value"] for n, s in nodes if s["type"] == "sample" and n not in at})
+        elif at:
+            guide = guide.copy()
+            for name, value in at.items():
+                guide.nodes[name] = {**guide.nodes[name], "value": value}
         with _Replay(values, {}):
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
-        return [
-            self._term(term, (model, guide), values, moved, recompute is not None)
-            for term in wanted
-        ]
+        return model, guide
 
     def _again(self, name: str, recompute: Recompute | None) -> Callable[[Any], torch.Tensor]:
         site, state = self.sites.get(name), self._rewind[name]
@@ -188,17 +242,14 @@ class Program:
 
         return value
 
-    def _term(
-        self, term: Term, traces: Any, values: dict[str, Any], moved: Names, relaxed: bool
-    ) -> Term:
+    def _term(self, term: Term, traces: Any, moved: Names, relaxed: bool) -> Term:
         guide, name = term.guide, term.name
         node = traces[guide].nodes[name]
         if name in self._integrated:
             value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
             value = scale_and_mask(value, node["scale"], node["mask"])
         else:
-            value = node["value"] if node["is_observed"] else values[name]
-            log_prob = None
+            value, log_prob = node["value"], None
             if relaxed and name in moved and name in self.sites:
                 log_prob = soft_log_prob(node["fn"], value)
                 if log_prob is None:
@@ -212,8 +263,26 @@ class Program:
             if log_prob is None:
                 log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        value = detach_provenance(value)
         return replace(term, value=-value if guide else value, frames=frames_of(node))
+
+
+def refuse_enumeration(model_trace: Any, guide_trace: Any) -> None:
+    """Refuses a model whose own sites ask to be summed: nothing here sums them.
+
+    :raises NotImplementedError: naming the site.
+    """
+    for name, node in model_trace.nodes.items():
+        asks = node["type"] == "sample" and not node["is_observed"] and name not in guide_trace
+        if asks and node["infer"].get("enumerate") in ("parallel", "sequential"):
+            raise NotImplementedError(
+                f"site '{name}' is in the model only and asks to be enumerated, which this ELBO does "
+                "not do: it would draw the site from its prior. Give the guide a site of that "
+                "name, sum it with the host's TraceEnum_ELBO, or take "
+                "infer={'enumerate': ...} away to have it drawn"
+            )
+
+
+_ZERO = torch.zeros(())
 
 
 def _detached(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """What a program is made of: discrete sites, the bound's terms, and which depends on which.
 
-Provenance tracking finds the dependencies. The level of a site is one more than the largest level
+A tracker of tensor operations finds the dependencies. The level of a site is one more than the largest level
 among the sites that its parameters depend on.
 """
 
@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pyro.ops.provenance import detach_provenance, get_provenance, track_provenance
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import _Subsample
 
 from relaxppl.estimators.laws import Law
 from relaxppl.estimators.plan import Candidate
+from relaxppl.pyro.elbo.dependence import Names, Tracker
 from relaxppl.pyro.elbo.laws import base_of, law_of
-
-Names = frozenset[str]
 
 
 @dataclass
@@ -31,7 +29,7 @@ class Site:
     infer: dict[str, Any]
     frames: frozenset[Any]
     value: torch.Tensor
-    """The hard value, without provenance."""
+    """The hard value."""
     upstream: Names
     """The discrete sites that the parameters depend on."""
     law: Law | None
@@ -67,50 +65,86 @@ class Term:
     guide: bool
     held: bool = False
     """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
+    escaped: Names = frozenset()
+    """The sites, of those that it depends on, whose values had left torch before it."""
 
 
-class Record(Messenger):
-    """Tracks the provenance of the sites and keeps the random state before each.
+class Watch(Messenger):
+    """Notes which values had left torch when each site was reached.
 
-    :param continuous: whether to track the reparameterised sites too.
+    :param tracker: watches the program.
     """
 
-    def __init__(self, continuous: bool) -> None:
+    def __init__(self, tracker: Tracker) -> None:
         super().__init__()
+        self.tracker = tracker
+        self.escaped: dict[str, Names] = {}
+
+    # This messenger is the outermost: the distribution samples between these two.
+    def _pyro_sample(self, msg: Any) -> None:
+        self._law = self.tracker.inside_law()
+        self._decided = self._law.__enter__()
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        self._law.__exit__(None, None, None)
+        self.escaped[msg["name"]] = self.tracker.escaped
+        if isinstance(msg["value"], torch.Tensor):
+            self.tracker.mark(msg["value"], self._decided[0])
+
+
+class Record(Watch):
+    """Keeps the guide's discrete sites, marks their values, and keeps the random state before each.
+
+    :param tracker: watches the program.
+    :param continuous: whether to mark the reparameterised sites too.
+    """
+
+    def __init__(self, tracker: Tracker, continuous: bool) -> None:
+        super().__init__(tracker)
         self.continuous = continuous
         self.sites: dict[str, Site] = {}
         self.rewind: dict[str, Any] = {}
+        self.values: dict[str, Names] = {}
+        """What the values of the latent sites depend on."""
 
     def _pyro_sample(self, msg: Any) -> None:
         # Only what comes after a discrete site can be downstream of one.
         if self.sites and not msg["is_observed"] and not msg["done"]:
             self.rewind[msg["name"]] = rng_state()
+        super()._pyro_sample(msg)
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        fn, name = msg["fn"], msg["name"]
+        super()._pyro_post_sample(msg)
+        fn, name, value = msg["fn"], msg["name"], msg["value"]
         if msg["is_observed"] or isinstance(fn, _Subsample):
             return
-        value, upstream = split(msg["value"])
+        upstream = self.tracker.of(value) | self.tracker.escaped
         if not getattr(fn, "has_rsample", False):
-            value = value.detach()
+            # The copy has a storage of its own, for what the site shares its own with.
+            value = value.detach().clone()
             law = law_of(fn)
-            inputs = fn.log_prob(value) if law is None else base_of(fn).logits
-            # The value of a sampler that loses track (one outside torch) still has these.
-            upstream = upstream | get_provenance(inputs)
-            discrete = frozenset(self.sites)
+            with self.tracker.inside_law() as decided:
+                inputs = fn.log_prob(value) if law is None else base_of(fn).logits
+            # The value of a sampler outside torch still has these.
+            upstream = upstream | self.tracker.of(inputs) | decided[0]
             self.sites[name] = Site(
                 name,
                 fn,
                 msg["infer"],
                 frames_of(msg),
                 value,
-                upstream & discrete,
+                upstream & frozenset(self.sites),
                 law,
                 torch.as_tensor(msg["scale"]).detach(),
             )
-        elif not self.continuous:
+        elif self.continuous:
+            value = value.clone()
+        else:
+            self.values[name] = upstream
             return
-        msg["value"] = track_provenance(value, upstream | {name})
+        self.values[name] = upstream | {name}
+        self.tracker.mark(value, self.values[name])
+        msg["value"] = value
 
 
 def reduce_to(terms: Iterable[Term], site: Site) -> torch.Tensor | float:
@@ -153,10 +187,6 @@ def levels(sites: dict[str, Site], names: Iterable[str]) -> list[tuple[str, ...]
 
 def frames_of(node: Any) -> frozenset[Any]:
     return frozenset(f for f in node["cond_indep_stack"] if f.vectorized)
-
-
-def split(value: Any) -> tuple[Any, Names]:
-    return detach_provenance(value), get_provenance(value)
 
 
 def rng_state() -> Any:
