@@ -26,6 +26,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 Names = frozenset[str]
 NONE: Names = frozenset()
+_JUMP = "\0"
+"""Before a name: the dependence on it is none that a derivative sees."""
+
+
+def jumps(names: Names) -> Names:
+    """Returns the names of the sites on which a value depends by more than derivatives see.
+
+    :param names: as :meth:`Tracker.of` returns them.
+    """
+    return frozenset(name[1:] for name in names if name.startswith(_JUMP))
+
+
+def by_jumps(names: Names) -> Names:
+    """Returns names with the mark that the dependence on them is none that a derivative sees."""
+    return names | {_JUMP + name for name in names if not name.startswith(_JUMP)}
 
 _FACTORIES = {
     torch.tensor,
@@ -52,7 +67,17 @@ _EXITS = {
 """Hand numbers to what is not torch without an operation."""
 
 _INDEXED = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
-_WATCHED = _FACTORIES | set(_EXITS) | _INDEXED
+_STOPS = {torch.Tensor.detach, torch.Tensor.data.__get__}  # type: ignore[attr-defined]
+_SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+_SET_GRAD = torch._C._set_grad_enabled
+_WATCHED = _FACTORIES | set(_EXITS) | _INDEXED | _STOPS | {_SET_DATA}
+
+_STEPS = tuple(
+    f"aten::{name}"
+    for name in ("round", "floor", "ceil", "trunc", "frac", "sign", "sgn", "heaviside", "fmod",
+                 "remainder", "bernoulli", "poisson", "binomial")
+)
+"""Operations on real numbers whose results jump."""
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _PYRO = os.path.dirname(pyro.__file__) + os.sep
@@ -65,17 +90,21 @@ _CHECKS = ("__init__", "_validate_sample")
 class Tracker:
     """Finds what each tensor depends on while it is entered.
 
-    :attr:`escaped` holds the names of the sites whose values have left torch so far.
+    :attr:`escaped` holds the names of the sites whose values have left torch so far. Of those in
+    :attr:`warned` there is a warning.
 
     :param told: warnings that were given already; new ones are added.
     """
 
     def __init__(self, told: set[str] | None = None) -> None:
         self.escaped: Names = NONE
+        self.warned: set[str] = set()
         self._told = set() if told is None else told
         self._marks: dict[int, tuple[Any, Names]] = {}
         self._views: dict[int, tuple[torch.Tensor, Names]] = {}
         """Views that depend on more than their storage: rows chosen by a value."""
+        self.stopped = False
+        """Whether the program has turned derivatives off for the while."""
         self._muted = 0
         self._law: Names | None = None
         self._functions, self._operations = _Functions(self), _Operations(self)
@@ -104,6 +133,9 @@ class Tracker:
 
     def of(self, *values: Any) -> Names:
         """Returns the names of all sites that the tensors in some values depend on.
+
+        A name comes twice, once for :func:`jumps`, if a dependence is none that a derivative sees:
+        through a comparison, a rounding, an integer, a value detached.
 
         :param values: tensors; tuples, lists and dicts of them; anything else depends on nothing.
         """
@@ -143,10 +175,10 @@ class Tracker:
         if where is _IN_LAW and self._law is not None:
             self._law |= names
             return
-        new = names - self.escaped
+        new = (names - self.escaped) & self.warned
+        self.escaped |= by_jumps(names)
         if not new:
             return
-        self.escaped |= names
         sites = ", ".join(map(repr, sorted(new)))
         text = (
             f"what depends on site {sites} leaves torch by {operation} at {where}: from there on "
@@ -159,17 +191,20 @@ class Tracker:
             warnings.warn(text, stacklevel=2)
 
     def _operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        names, shared = NONE, set()
+        names, shared, real = NONE, set(), False
         for tensor in _tensors((args, kwargs)):
             key = _key(tensor)
             shared.add(key)
             if key in self._marks:
                 names |= self._marks[key][1]
+                real = real or tensor.is_floating_point()
             if self._views and id(tensor) in self._views:
                 names |= self._views[id(tensor)][1]
         if not names:
             return
         tags, written = _facts(func)
+        if "step" in tags or self.stopped:
+            names = by_jumps(names)
         if "item" in tags:
             if not self._muted:
                 self.escape(names, _READABLE.get(func.name(), func.name()))
@@ -182,7 +217,8 @@ class Tracker:
                 self.mark(tensor, names)
         for tensor in _tensors((out,)):
             if _key(tensor) not in shared:
-                self.mark(tensor, names)
+                smooth = tensor.is_floating_point() or not real
+                self.mark(tensor, names if smooth else by_jumps(names))
 
     def _function(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func in _EXITS:
@@ -198,19 +234,23 @@ class Tracker:
             self._muted -= 1
         if func is torch.Tensor.__setitem__:
             self.mark(args[0], names)
+        elif func == _SET_DATA:
+            self.mark(args[0], by_jumps(names))
         elif func is torch.Tensor.__getitem__:
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             bounds = self.of([[i.start, i.stop, i.step] for i in index if isinstance(i, slice)])
             if bounds:
                 self.escape(bounds, "the bound of a slice")
             self._view(out, args[0], names)
+        elif func in _STOPS:
+            self._view(out, args[0], by_jumps(names))
         elif isinstance(out, torch.Tensor):
-            self.mark(out, names)
+            self.mark(out, by_jumps(names))
         return out
 
     def _view(self, out: Any, base: torch.Tensor, names: Names) -> None:
         """Marks a result that depends on more than its storage."""
-        if not isinstance(out, torch.Tensor) or names <= self._of(out):
+        if not isinstance(out, torch.Tensor) or not names or names <= self._of(out):
             return
         if _key(out) == _key(base):
             # Kept, for its id not to be used again.
@@ -241,7 +281,9 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tracker = self.tracker
-        if tracker._marks:
+        if func is _SET_GRAD:
+            tracker.stopped = not args[0]
+        elif tracker._marks:
             if func in _WATCHED:
                 return tracker._function(func, args, kwargs or {})
             if tracker._views:
@@ -280,6 +322,8 @@ def _facts(func: Any) -> tuple[Names, tuple[Any, ...]]:
         tags.add("item")
     if torch.Tag.dynamic_output_shape in func.tags:
         tags.add("shape")
+    if func.name().split(".")[0].rstrip("_") in _STEPS:
+        tags.add("step")
     written: list[Any] = []
     for i, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:

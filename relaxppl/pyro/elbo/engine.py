@@ -19,6 +19,11 @@ from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site
+from relaxppl.pyro.elbo.verify import verify
+
+
+_VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
+"""At which gradients of an ELBO the dependencies are verified."""
 
 
 class DiscreteELBO(pyro.infer.ELBO):
@@ -47,6 +52,8 @@ class DiscreteELBO(pyro.infer.ELBO):
         )
         self.options = options
         self._prepared = False
+        self._gradients = 0
+        self._told: set[str] = set()
 
     def prepare(self, guide: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the guide to hand to SVI, and turns on what the estimator learns by default.
@@ -118,6 +125,7 @@ class DiscreteELBO(pyro.infer.ELBO):
                 self.max_plate_nesting,
                 self.options.exact_kl,
                 dict(shared),
+                self._told,
             )
             program.run()
             if self._plan(program).of("rloo"):
@@ -137,6 +145,9 @@ class DiscreteELBO(pyro.infer.ELBO):
 
     def _loss_and_surrogate(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         programs = self._programs(model, guide, args, kwargs)
+        if self._gradients in _VERIFIED:
+            verify(programs[0])
+        self._gradients += 1
         own = Own()
         every = self.options.variance_every
         tangents = every == 1 or float(torch.rand(())) * every < 1.0

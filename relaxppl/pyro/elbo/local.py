@@ -163,10 +163,16 @@ class Pathwise:
         draws = {name: self.draw(name) for name in level}
         downstream_sites = program.downstream_in_guide(frozenset(level)) & set(program.sites)
         relaxable = {n for n in downstream_sites if self._relaxable(program.sites[n])}
-        # What cannot be relaxed would move by jumps that no path derivative sees: the terms that
-        # depend on it are left out, and the control variate stays unbiased.
+        # What cannot be relaxed would move by jumps that no path derivative sees, and so does what
+        # depends on a comparison or leaves torch: such terms are left out, and the control variate
+        # stays unbiased.
         blocked = downstream_sites - relaxable
         below = {name: self.draw(name) for name in relaxable}
+
+        moved = {*level, *relaxable}
+
+        def smooth(term: Term) -> bool:
+            return not (term.deps & blocked or term.jumps & moved)
 
         def cost(x: Tensors, temperatures: Tensors) -> tuple[torch.Tensor, Tensors]:
             def recompute(site: Site, fn: Any) -> torch.Tensor | None:
@@ -175,7 +181,7 @@ class Pathwise:
                 return below[site.name].soft(temperatures[site.name], law_of(fn))
 
             with _explained(level):
-                terms = program.evaluate(x, recompute, lambda term: not term.deps & blocked)
+                terms = program.evaluate(x, recompute, smooth)
             zero = next(iter(x.values())).new_zeros(())
             total = sum((term.value.sum() for term in terms), zero)
             costs = {}

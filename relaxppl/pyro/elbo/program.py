@@ -6,7 +6,7 @@ of the first run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.pyro.elbo.dependence import Names, Tracker
+from relaxppl.pyro.elbo.dependence import Names, Tracker, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence
 from relaxppl.pyro.elbo.laws import base_of, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Site, Term, Watch, frames_of, rewound
@@ -75,6 +75,7 @@ class Program:
     _values: dict[str, Any] = field(default_factory=dict)
     _value_deps: dict[str, Names] = field(default_factory=dict)
     _integrated: dict[str, Any] = field(default_factory=dict)
+    _left_guide: Names = frozenset()
     _rewind: dict[str, Any] = field(default_factory=dict)
     guide_trace: Any = None
     model_trace: Any = None
@@ -85,6 +86,7 @@ class Program:
             record, watch = Record(tracker, continuous=self.exact_kl), Watch(tracker)
             with record, _Replay(self.shared, {}):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
+            self._left_guide = tracker.escaped
             with watch, _Replay(self.shared, {}):
                 replayed = poutine.replay(self.model, trace=guide_trace)
                 model_trace = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
@@ -114,7 +116,9 @@ class Program:
         if self.exact_kl:
 
             def deps(name: str, value: Any) -> Names:
-                return tracker.of(value) | escaped[False][name]
+                # Where values have left torch, the site itself may be reached at some only.
+                left = escaped[False][name] | escaped[True][name]
+                return tracker.of(value) | (left and {name})
 
             self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
         discrete = frozenset(self.sites)
@@ -136,7 +140,7 @@ class Program:
                             deps=found & discrete,
                             guide=guide,
                             held=site is not None,
-                            escaped=left & discrete,
+                            jumps=jumps(found) & discrete,
                         )
                     )
 
@@ -187,23 +191,34 @@ class Program:
             return []
         moved = names | self.downstream_in_guide(names)
         # Where a value of these sites left torch other sites may be reached at other values.
-        open_ended = any(term.escaped & names for term in wanted)
-        with_guide = moved != names or any(t.guide and t.name not in names for t in wanted if keep(t))
-        traces = self._traces(at, moved, recompute, with_guide or open_ended)
-        found = {(term.guide, term.name): term for term in self.terms}
-        terms = []
-        for guide in (False, True):
-            for name, node in traces[guide].nodes.items():
+        anew = moved != names or bool(self._left_guide & names)
+        anew = anew or any(term.guide and term.name not in names for term in wanted if keep(term))
+        traces = self._traces(at, moved, recompute, anew)
+        return [
+            self._term(term, traces, moved, recompute is not None)
+            for term in self._reached(traces, names)
+            if term.deps & names and keep(term)
+        ]
+
+    def everything(self, at: dict[str, torch.Tensor]) -> list[Term]:
+        """Runs guide and model at other values of some sites, and returns every term there is."""
+        names = frozenset(at)
+        moved = names | self.downstream_in_guide(names)
+        traces = self._traces(at, moved, None, True)
+        return [self._term(term, traces, moved, False) for term in self._reached(traces, names)]
+
+    def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
+        """Yields the terms of a later run, as they were in the first if they were there."""
+        first = {(term.guide, term.name): term for term in self.terms}
+        for guide, trace in enumerate(traces):
+            for name, node in trace.nodes.items():
                 if node["type"] != "sample" or isinstance(node["fn"], _Subsample):
                     continue
-                term = found.get((guide, name))
-                if term is None:
-                    if guide and name in self._integrated:
-                        continue
-                    term = Term(name, _ZERO, frozenset(), names, guide, escaped=names)
-                if term.deps & names and keep(term):
-                    terms.append(self._term(term, traces, moved, recompute is not None))
-        return terms
+                term = first.get((bool(guide), name))
+                if term is not None:
+                    yield term
+                elif not (guide and name in self._integrated):
+                    yield Term(name, _ZERO, frozenset(), names, bool(guide), jumps=names)
 
     def _traces(
         self,

@@ -65,8 +65,8 @@ class Term:
     guide: bool
     held: bool = False
     """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
-    escaped: Names = frozenset()
-    """The sites, of those that it depends on, whose values had left torch before it."""
+    jumps: Names = frozenset()
+    """The sites, of those that it depends on, whose effect a derivative does not see."""
 
 
 class Watch(Messenger):
@@ -137,6 +137,7 @@ class Record(Watch):
                 law,
                 torch.as_tensor(msg["scale"]).detach(),
             )
+            self.tracker.warned.add(name)
         elif self.continuous:
             value = value.clone()
         else:
