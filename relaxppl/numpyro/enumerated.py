@@ -108,6 +108,9 @@ class Inspected:
 class EnumeratedELBO(ELBO):
     """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
 
+    It evaluates log densities and nothing else: what depends on what plays no part, but for the
+    plates, whose elements do not see each other.
+
     :param inspected: the program's sites, with finitely many joint values.
     """
 
@@ -128,7 +131,7 @@ class EnumeratedELBO(ELBO):
     ) -> jax.Array:
         """Returns the loss, (), differentiable in the parameters."""
         inspected = self.inspected
-        structure, discrete = inspected.structure, frozenset(inspected.variables)
+        discrete = frozenset(inspected.variables)
         keys = jax.random.split(rng_key)
         values = enumerating.assignments(inspected.variables, inspected.by_plate)
 
@@ -142,18 +145,17 @@ class EnumeratedELBO(ELBO):
                 frames = frames_of(guide_trace[next(iter(at))])
             weights, costs, rest = [], [], jnp.zeros(())
             for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
-                terms = structure.model_terms if sign > 0 else structure.guide_terms
                 for name, site in trace.items():
                     if site["type"] != "sample":
                         continue
-                    deps = terms[name] & discrete
-                    if deps:
-                        costs.append(Term(sign * site["log_prob"], frames_of(site), deps))
+                    own = frames_of(site)
+                    if frames <= own:
+                        costs.append(Term(sign * site["log_prob"], own, discrete))
                     else:
                         rest = rest + sign * jnp.sum(site["log_prob"])
                     if sign < 0 and name in discrete:
                         log_q = unmasked(site["fn"]).log_prob(site["value"])
-                        weights.append(Term(log_q, frames_of(site), deps))
+                        weights.append(Term(log_q, own, discrete))
             return reduce_to(weights, frames), reduce_to(costs, frames), rest
 
         points = {n: jnp.asarray(x) for n, x in values.items()}

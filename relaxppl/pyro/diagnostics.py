@@ -11,7 +11,7 @@ from relaxppl import diagnosing
 from relaxppl.diagnosing import Comparison, GradientStats
 from relaxppl.enumerating import MOST_STATES
 from relaxppl.pyro.elbo.engine import DiscreteELBO
-from relaxppl.pyro.enumerated import EnumeratedELBO, Inspected
+from relaxppl.pyro.enumerated import CannotEnumerateError, EnumeratedELBO, Inspected
 from relaxppl.pyro.gradients import Borrowed, GradientSampler, borrowed
 
 Params = dict[str, Any]
@@ -81,12 +81,18 @@ def exact_gradient(
     :param most_states: the most joint values to sum over.
     """
     inspected = Inspected(model, guide, args, kwargs)
-    states = inspected.states
-    if states > most_states:
-        return None
-    sampler = GradientSampler(EnumeratedELBO(inspected), model, guide, lent, args, kwargs)
-    count = min(num_draws, max(int(_MOST_RUNS / states), 20)) if inspected.random else 1
-    return diagnosing.summary("exact", sampler.draw(count), 0.0, states)
+    while True:
+        states = inspected.states
+        if states > most_states:
+            return None
+        sampler = GradientSampler(EnumeratedELBO(inspected), model, guide, lent, args, kwargs)
+        count = min(num_draws, max(int(_MOST_RUNS / states), 20)) if inspected.random else 1
+        try:
+            return diagnosing.summary("exact", sampler.draw(count), 0.0, states)
+        except CannotEnumerateError:
+            if not inspected.by_plate:
+                return None
+            inspected.by_plate = False
 
 
 def compare_estimators(

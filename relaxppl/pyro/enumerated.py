@@ -44,7 +44,7 @@ class Inspected:
         self.variables: dict[str, Variable] = {
             n: SITES.variable_of(s.fn, s.frames) for n, s in self.sites.items()
         }
-        self.deps = {(term.name, term.guide): term.deps for term in program.terms}
+        deps = {(term.name, term.guide): term.deps for term in program.terms}
         latent = {
             n
             for n, node in program.guide_trace.nodes.items()
@@ -74,7 +74,7 @@ class Inspected:
         self.upstream = {n: s.upstream for n, s in self.sites.items()}
         """By site, the discrete sites that its parameters depend on in the guide."""
         others = latent - self.sites.keys()
-        self.dependent = sorted(n for n in others if self.deps.get((n, True)))
+        self.dependent = sorted(n for n in others if deps.get((n, True)))
         """The guide's other sites that are drawn given discrete values."""
         shared = {site.frames for site in self.sites.values()}
         self.by_plate = len(shared) == 1 and any(shared) and not self.coupled
@@ -85,8 +85,15 @@ class Inspected:
         return enumerating.states(self.variables, self.by_plate)
 
 
+class CannotEnumerateError(Exception):
+    """The sites that one run found are not all that there is to sum over."""
+
+
 class EnumeratedELBO(pyro.infer.ELBO):
     """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
+
+    It evaluates log densities and nothing else: what depends on what plays no part, but for the
+    plates, whose elements do not see each other.
 
     :param inspected: the program's sites, with finitely many joint values.
     """
@@ -96,12 +103,16 @@ class EnumeratedELBO(pyro.infer.ELBO):
         self.inspected = inspected
 
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
-        """Returns the loss, and adds its gradient to the parameters' ``grad``."""
+        """Returns the loss, and adds its gradient to the parameters' ``grad``.
+
+        :raises CannotEnumerateError: if other values of the sites lead to other sites, or change
+            what lies outside of their plates.
+        """
         inspected = self.inspected
         values = enumerating.assignments(inspected.variables, inspected.by_plate)
         total = len(next(iter(values.values())))
         state = torch.get_rng_state()
-        loss = 0.0
+        loss, outside = 0.0, None
         for i in range(total):
             # All other draws are the same for every value of the sites.
             torch.set_rng_state(state)
@@ -109,10 +120,15 @@ class EnumeratedELBO(pyro.infer.ELBO):
                 name: torch.as_tensor(x[i]).to(inspected.sites[name].value)
                 for name, x in values.items()
             }
-            value = self._at(at, i == 0, model, guide, args, kwargs)
+            value, rest = self._at(at, model, guide, args, kwargs)
+            if outside is None:
+                outside = rest.detach()
+                value = value + rest
+            elif not torch.allclose(rest, outside, rtol=1e-4, equal_nan=True):
+                raise CannotEnumerateError("a term outside of the sites' plates sees their values")
             if value.requires_grad:
-                value.backward()
-            loss += float(value.detach())
+                (-value).backward()
+            loss -= float(value.detach())
         return loss
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
@@ -120,34 +136,61 @@ class EnumeratedELBO(pyro.infer.ELBO):
         replayed = poutine.replay(model, trace=guide_trace)
         return poutine.trace(replayed).get_trace(*args, **kwargs), guide_trace
 
-    def _at(self, at: Any, first: bool, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+    def _at(self, at: Any, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        """Returns the weighted bound at some values of the sites, and what lies outside of it."""
         inspected = self.inspected
+        site = next(iter(inspected.sites.values()))
+        plates = site.frames if inspected.by_plate else frozenset()
         held = Substitute(at)(guide)
         model_trace, guide_trace = self._get_trace(model, held, args, kwargs)
         weights, costs = [], []
-        rest: Any = 0.0
+        rest = torch.zeros(())
         for trace, of_guide in ((model_trace, False), (guide_trace, True)):
             trace = prune_subsample_sites(trace)
             trace.compute_log_prob()
             for name, node in trace.nodes.items():
                 if node["type"] != "sample":
                     continue
-                value = -node["log_prob"] if of_guide else node["log_prob"]
-                deps = inspected.deps[name, of_guide]
-                if deps:
-                    costs.append(Term(name, value, frames_of(node), deps, of_guide))
-                elif first:
+                if of_guide and name not in at and is_discrete(node):
+                    raise CannotEnumerateError(f"site {name!r} is reached at some values only")
+                frames, value = frames_of(node), node["log_prob"]
+                value = -value if of_guide else value
+                if plates <= frames:
+                    costs.append(Term(name, value, frames, frozenset(at), of_guide))
+                else:
                     rest = rest + value.sum()
                 if of_guide and name in at:
                     log_q = unmasked(node["fn"]).log_prob(node["value"])
-                    weights.append(Term(name, log_q, frames_of(node), deps, True))
-        site = next(iter(inspected.sites.values()))
-        if not inspected.by_plate:
-            weight = torch.exp(sum(term.value.sum() for term in weights))
-            cost: Any = sum(term.value.sum() for term in costs)
-        else:
+                    weights.append(Term(name, log_q, frames, frozenset(at), True))
+        if len(weights) < len(at):
+            raise CannotEnumerateError("some sites are reached at some values only")
+        if inspected.by_plate:
             weight = torch.exp(torch.as_tensor(reduce_to(weights, site)))
-            cost = reduce_to(costs, site)
+            cost: Any = reduce_to(costs, site)
+        else:
+            weight = torch.exp(sum(term.value.sum() for term in weights))
+            cost = sum(term.value.sum() for term in costs)
         # What is never drawn may cost infinitely much.
         cost = torch.where(weight > 0, cost, torch.zeros_like(weight))
+<<<<<<< HEAD
         return -((weight * cost).sum() + rest)
+=======
+        return (weight * cost).sum(), rest
+
+
+def is_discrete(node: Any) -> bool:
+    """Returns whether a node of a guide's trace is a discrete latent site."""
+    return not node["is_observed"] and not getattr(node["fn"], "has_rsample", False)
+
+
+class _Hold(Messenger):
+    """Puts given values at some of the sites, which then take no random numbers."""
+
+    def __init__(self, values: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.values = values
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] in self.values and not site_is_subsample(msg):
+            msg["value"] = self.values[msg["name"]]
+            msg["done"] = True

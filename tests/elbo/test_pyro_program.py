@@ -32,6 +32,7 @@ def counted(case, elbo):
         return wrapped
 
     model, guide = case.build(2)
+    elbo.loss_and_grads(model, guide)  # The first verifies the dependencies too.
     elbo.loss_and_grads(counting("model", model), counting("guide", guide))
     return calls["model"], calls["guide"]
 
@@ -168,11 +169,16 @@ def test_draws_of_rloo_share_the_subsample():
             seen.append(rows.clone())
             pyro.sample("b", dist.Bernoulli(torch.sigmoid(pyro.param("q", torch.tensor(0.0)))))
 
-    rx.RLOO_ELBO(num_particles=3).loss_and_grads(model, guide)
+    elbo = rx.RLOO_ELBO(num_particles=3)
+    elbo.loss_and_grads(model, guide)
+    seen.clear()
+    elbo.loss_and_grads(model, guide)
     assert len(seen) == 6
     assert all(torch.equal(rows, seen[0]) for rows in seen)
+    elbo = rx.REBAR_ELBO(num_particles=2)
+    elbo.loss_and_grads(model, guide)
     seen.clear()
-    rx.REBAR_ELBO(num_particles=2).loss_and_grads(model, guide)
+    elbo.loss_and_grads(model, guide)
     # Particles of the others see data of their own; each one's evaluations see the same.
     assert torch.equal(seen[0], seen[1])
     assert torch.equal(seen[0], seen[2]) or torch.equal(seen[0], seen[4])

@@ -30,6 +30,7 @@ _JUMP = "\0"
 """Before a name: the dependence on it is none that a derivative sees."""
 
 
+@cache
 def jumps(names: Names) -> Names:
     """Returns the names of the sites on which a value depends by more than derivatives see.
 
@@ -38,9 +39,17 @@ def jumps(names: Names) -> Names:
     return frozenset(name[1:] for name in names if name.startswith(_JUMP))
 
 
+@cache
+def plain(names: Names) -> Names:
+    """Returns names without what tells how a derivative sees them."""
+    return frozenset(name for name in names if not name.startswith(_JUMP))
+
+
+@cache
 def by_jumps(names: Names) -> Names:
     """Returns names with the mark that the dependence on them is none that a derivative sees."""
     return names | {_JUMP + name for name in names if not name.startswith(_JUMP)}
+
 
 _FACTORIES = {
     torch.tensor,
@@ -74,8 +83,21 @@ _WATCHED = _FACTORIES | set(_EXITS) | _INDEXED | _STOPS | {_SET_DATA}
 
 _STEPS = tuple(
     f"aten::{name}"
-    for name in ("round", "floor", "ceil", "trunc", "frac", "sign", "sgn", "heaviside", "fmod",
-                 "remainder", "bernoulli", "poisson", "binomial")
+    for name in (
+        "round",
+        "floor",
+        "ceil",
+        "trunc",
+        "frac",
+        "sign",
+        "sgn",
+        "heaviside",
+        "fmod",
+        "remainder",
+        "bernoulli",
+        "poisson",
+        "binomial",
+    )
 )
 """Operations on real numbers whose results jump."""
 
@@ -117,6 +139,14 @@ class Tracker:
     def __exit__(self, *exception: Any) -> None:
         self._operations.__exit__(*exception)
         self._functions.__exit__(*exception)
+
+    def copy(self, value: torch.Tensor, names: Names) -> torch.Tensor:
+        """Returns a copy of a tensor, with a storage of its own, that depends on the names alone."""
+        with torch._C.DisableTorchFunction():
+            value = value.clone()
+            self._marks.pop(_key(value), None)
+        self.mark(value, names)
+        return value
 
     def mark(self, value: torch.Tensor, names: Names) -> None:
         """Adds names to what a tensor, and all that shares its storage, depends on."""
@@ -160,7 +190,8 @@ class Tracker:
 
         :returns: a list, which after the context holds the names that it decided by.
         """
-        outer, self._law, found = self._law, NONE, []
+        outer, self._law = self._law, NONE
+        found: list[Names] = []
         try:
             yield found
         finally:
@@ -192,7 +223,7 @@ class Tracker:
 
     def _operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         names, shared, real = NONE, set(), False
-        for tensor in _tensors((args, kwargs)):
+        for tensor in _tensors(args) + _tensors(kwargs.values()):
             key = _key(tensor)
             shared.add(key)
             if key in self._marks:
@@ -354,14 +385,16 @@ def _reference(tensor: torch.Tensor) -> Any:
         return tensor
 
 
-def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
+    found = []
     for value in values:
         if isinstance(value, torch.Tensor):
-            yield value
+            found.append(value)
         elif isinstance(value, (tuple, list, set)):
-            yield from _tensors(value)
+            found += _tensors(value)
         elif isinstance(value, dict):
-            yield from _tensors(value.values())
+            found += _tensors(value.values())
+    return found
 
 
 def _where() -> str | None:

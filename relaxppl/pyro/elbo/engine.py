@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +14,13 @@ from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
 from relaxppl.estimators import score
-from relaxppl.estimators.plan import Options, Plan, make_plan
+from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
 from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.structure import Site
 from relaxppl.pyro.elbo.verify import verify
-
 
 _VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
@@ -148,6 +148,7 @@ class DiscreteELBO(pyro.infer.ELBO):
         if self._gradients in _VERIFIED:
             verify(programs[0])
         self._gradients += 1
+        self._warn_unprepared(self._plan(programs[0]))
         own = Own()
         every = self.options.variance_every
         tangents = every == 1 or float(torch.rand(())) * every < 1.0
@@ -163,6 +164,17 @@ class DiscreteELBO(pyro.infer.ELBO):
         bound = bound + self._score_terms(programs, own)
         surrogate = (own.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
+
+    def _warn_unprepared(self, plan: Plan) -> None:
+        text = unprepared(plan, self.options)
+        if (
+            plan.soft
+            and self.options.learn is None
+            and not self._prepared
+            and text not in self._told
+        ):
+            self._told.add(text)
+            warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
 
     def _local(self, program: Program, own: Own, tangents: bool) -> Tensors:
         plan = self._plan(program)
@@ -187,7 +199,9 @@ class DiscreteELBO(pyro.infer.ELBO):
             log_prob = torch.stack(log_probs)
             rewards = torch.stack([reward(p, s).expand(log_prob.shape[1:]) for p, s in pairs])
             if choice == "rloo":
-                baseline = self._leave_one_out(rewards)
+                # A site that one draw alone reaches has no other to compare with.
+                alone = len(pairs) == 1 and not self._vectorized
+                baseline = 0.0 if alone else self._leave_one_out(rewards)
             else:
                 baseline = self._baseline(pairs[0][1], rewards, own)
             total = total + score.surrogate(log_prob, rewards - baseline).sum()

@@ -45,7 +45,7 @@ def integrable(
 
 def _same_weight(guide: Any, model: Any) -> bool:
     q, p = guide["fn"], model["fn"]
-    masks = _masks(q), _masks(p)
+    masks = masks_of(q), masks_of(p)
     return (
         guide["cond_indep_stack"] == model["cond_indep_stack"]
         and q.batch_shape == p.batch_shape
@@ -56,7 +56,8 @@ def _same_weight(guide: Any, model: Any) -> bool:
     )
 
 
-def _masks(fn: Any) -> list[Any]:
+def masks_of(fn: Any) -> list[Any]:
+    """Returns the masks of a distribution's wrappers, from the outermost."""
     masks = []
     while isinstance(fn, WRAPPERS):
         if isinstance(fn, MaskedDistribution):

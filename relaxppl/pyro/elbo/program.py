@@ -19,9 +19,10 @@ from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
+from relaxppl.estimators.plan import check_not_enumerated
 from relaxppl.pyro.elbo.dependence import Names, Tracker, jumps
-from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence
-from relaxppl.pyro.elbo.laws import base_of, soft_log_prob
+from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
+from relaxppl.pyro.elbo.laws import base_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Site, Term, Watch, frames_of, rewound
 
 Recompute = Callable[[Site, Any], "torch.Tensor | None"]
@@ -109,7 +110,7 @@ class Program:
                         self.shared[name] = node["value"]
         self.guide_trace = prune_subsample_sites(guide_trace)
         self.model_trace = prune_subsample_sites(model_trace)
-        refuse_enumeration(self.model_trace, self.guide_trace)
+        check_not_enumerated(enumerated_sites(self.model_trace, self.guide_trace), "this ELBO")
 
     def _fill(self, tracker: Tracker, escaped: dict[bool, dict[str, Names]]) -> None:
         """Makes the terms."""
@@ -132,6 +133,13 @@ class Program:
                     site = self.sites.get(name) if guide else None
                     if site is not None:
                         found = found | site.upstream | {name}
+                    smooth = found
+                    if name in self.sites:
+                        # At a relaxed value its extension stands for the host's log mass.
+                        fn = node["fn"]
+                        logits = None if law_type(fn) is None else base_of(fn).logits
+                        inputs = logits, masks_of(fn), node["scale"], node["mask"]
+                        smooth = tracker.of(inputs) | left
                     self.terms.append(
                         Term(
                             name=name,
@@ -140,7 +148,7 @@ class Program:
                             deps=found & discrete,
                             guide=guide,
                             held=site is not None,
-                            jumps=jumps(found) & discrete,
+                            jumps=jumps(smooth) & discrete,
                         )
                     )
 
@@ -151,9 +159,8 @@ class Program:
         if integrated:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
-            with torch.no_grad():
-                log_prob = site.fn.log_prob(site.value)
-                value = scale_and_mask(log_prob, node["scale"], node["mask"])
+            log_prob = site.fn.log_prob(site.value).detach()
+            value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
@@ -236,7 +243,9 @@ class Program:
             with _Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
-            values.update({n: s["value"] for n, s in nodes if s["type"] == "sample" and n not in at})
+            values.update(
+                {n: s["value"] for n, s in nodes if s["type"] == "sample" and n not in at}
+            )
         elif at:
             guide = guide.copy()
             for name, value in at.items():
@@ -281,20 +290,14 @@ class Program:
         return replace(term, value=-value if guide else value, frames=frames_of(node))
 
 
-def refuse_enumeration(model_trace: Any, guide_trace: Any) -> None:
-    """Refuses a model whose own sites ask to be summed: nothing here sums them.
-
-    :raises NotImplementedError: naming the site.
-    """
-    for name, node in model_trace.nodes.items():
-        asks = node["type"] == "sample" and not node["is_observed"] and name not in guide_trace
-        if asks and node["infer"].get("enumerate") in ("parallel", "sequential"):
-            raise NotImplementedError(
-                f"site '{name}' is in the model only and asks to be enumerated, which this ELBO does "
-                "not do: it would draw the site from its prior. Give the guide a site of that "
-                "name, sum it with the host's TraceEnum_ELBO, or take "
-                "infer={'enumerate': ...} away to have it drawn"
-            )
+def enumerated_sites(model_trace: Any, guide_trace: Any) -> set[str]:
+    """Returns the sites of the model alone that ask for enumeration."""
+    return {
+        name
+        for name, node in model_trace.nodes.items()
+        if node["type"] == "sample" and not node["is_observed"] and name not in guide_trace
+        if node["infer"].get("enumerate")
+    }
 
 
 _ZERO = torch.zeros(())

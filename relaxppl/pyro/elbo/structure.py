@@ -1,7 +1,7 @@
 """What a program is made of: discrete sites, the bound's terms, and which depends on which.
 
-A tracker of tensor operations finds the dependencies. The level of a site is one more than the largest level
-among the sites that its parameters depend on.
+A tracker of tensor operations finds the dependencies. The level of a site is one more than the
+largest level among the sites that its parameters depend on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pyro.poutine.subsample_messenger import _Subsample
 
 from relaxppl.estimators.laws import Law
 from relaxppl.estimators.plan import Candidate
-from relaxppl.pyro.elbo.dependence import Names, Tracker
+from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
 from relaxppl.pyro.elbo.laws import base_of, law_of
 
 
@@ -89,7 +89,7 @@ class Watch(Messenger):
         self._law.__exit__(None, None, None)
         self.escaped[msg["name"]] = self.tracker.escaped
         if isinstance(msg["value"], torch.Tensor):
-            self.tracker.mark(msg["value"], self._decided[0])
+            self.tracker.mark(msg["value"], by_jumps(self._decided[0]))
 
 
 class Record(Watch):
@@ -119,33 +119,31 @@ class Record(Watch):
         if msg["is_observed"] or isinstance(fn, _Subsample):
             return
         upstream = self.tracker.of(value) | self.tracker.escaped
-        if not getattr(fn, "has_rsample", False):
-            # The copy has a storage of its own, for what the site shares its own with.
-            value = value.detach().clone()
+        discrete = not getattr(fn, "has_rsample", False)
+        if discrete:
             law = law_of(fn)
             with self.tracker.inside_law() as decided:
-                inputs = fn.log_prob(value) if law is None else base_of(fn).logits
-            # The value of a sampler outside torch still has these.
-            upstream = upstream | self.tracker.of(inputs) | decided[0]
+                inputs = fn.log_prob(value.detach()) if law is None else base_of(fn).logits
+            # A sampler jumps, where its relaxation does not. One outside torch still has inputs.
+            upstream = plain(upstream) | self.tracker.of(inputs) | decided[0]
+            upstream = upstream | self.tracker.escaped
+        self.values[name] = upstream
+        if not discrete and not self.continuous:
+            return
+        self.values[name] = upstream | {name}
+        msg["value"] = self.tracker.copy(value.detach() if discrete else value, self.values[name])
+        if discrete:
+            self.tracker.warned.add(name)
             self.sites[name] = Site(
                 name,
                 fn,
                 msg["infer"],
                 frames_of(msg),
-                value,
+                msg["value"],
                 upstream & frozenset(self.sites),
                 law,
                 torch.as_tensor(msg["scale"]).detach(),
             )
-            self.tracker.warned.add(name)
-        elif self.continuous:
-            value = value.clone()
-        else:
-            self.values[name] = upstream
-            return
-        self.values[name] = upstream | {name}
-        self.tracker.mark(value, self.values[name])
-        msg["value"] = value
 
 
 def reduce_to(terms: Iterable[Term], site: Site) -> torch.Tensor | float:

@@ -1,0 +1,178 @@
+"""What the tracker knows of each operation: whom its result depends on, and how."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from relaxppl.pyro.elbo.dependence import Tracker, jumps, plain
+
+Z = torch.tensor([1.0, 0.0])
+ROWS = torch.tensor([1.0, 2.0])
+
+
+@torch.jit.script
+def scripted(z: torch.Tensor):
+    return z.exp() * 2
+
+
+@torch.jit.script
+def branching(z: torch.Tensor):
+    if bool(z[0] > 0.5):
+        return z * 2
+    return z
+
+
+def written_through_a_view():
+    v = torch.zeros(3)
+    v.view(-1)[0] = Z[0]
+    return v
+
+
+def filled_by_mask():
+    v = torch.zeros(2)
+    v[Z > 0.5] = 1.0
+    return v
+
+
+def row_filled_in_place():
+    v = torch.zeros(2, 3)
+    v[Z[0].long()].fill_(1.0)
+    return v
+
+
+def row_assigned():
+    v = torch.zeros(2, 3)
+    v[Z[0].long()] = 1.0
+    return v
+
+
+def out_argument():
+    v = torch.empty(2)
+    torch.add(Z, 1.0, out=v)
+    return v
+
+
+def data_assigned():
+    v = torch.zeros(2)
+    v.data = Z * 1.0
+    return v
+
+
+def without_gradient():
+    with torch.no_grad():
+        return Z * 2.0
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2.0 * x
+
+
+def sparse():
+    index = torch.tensor([[0, 1]])
+    return torch.sparse_coo_tensor(index, Z, (2,), check_invariants=True).to_dense()
+
+
+SMOOTH = {
+    "arithmetic": lambda: torch.sin(Z) * 2.0 + 1.0,
+    "matmul": lambda: torch.eye(2) @ Z,
+    "einsum": lambda: torch.einsum("i,i->", Z, Z),
+    "write through a view": written_through_a_view,
+    "out": out_argument,
+    "script": lambda: scripted(Z),
+    "vmap": lambda: torch.func.vmap(lambda a: a * 2.0)(Z),
+    "grad": lambda: torch.func.grad(lambda a: (a**2).sum())(Z),
+    "Function": lambda: Doubled.apply(Z),
+    "Dirichlet": lambda: torch.distributions.Dirichlet(Z + 1.0).rsample(),
+    "deepcopy": lambda: copy.deepcopy(Z),
+    "recurrent": lambda: torch.nn.GRU(2, 2)(Z[None])[0],
+    "sparse": sparse,
+    "unbind": lambda: torch.stack(list(Z)),
+    "Normal": lambda: torch.distributions.Normal(Z, 1.0).rsample(),
+    "log_prob": lambda: torch.distributions.Normal(0.0, Z + 1.0).log_prob(torch.tensor(0.3)),
+}
+JUMPS = {
+    "comparison": lambda: torch.where(Z > 0.5, 1.0, 2.0),
+    "index": lambda: ROWS[Z.long()],
+    "row": lambda: ROWS[Z[0].long()] * 2.0,
+    "row in place": row_filled_in_place,
+    "row assigned": row_assigned,
+    "mask": filled_by_mask,
+    "rounding": lambda: Z.round(),
+    "sign": lambda: torch.sign(Z),
+    "detach": lambda: Z.detach() * 2.0,
+    "data": lambda: Z.data * 2.0,
+    "data assigned": data_assigned,
+    "no_grad": without_gradient,
+    "tensor": lambda: torch.tensor([Z[0], Z[1]]),
+    "new_tensor": lambda: Z.new_tensor([Z[0]]),
+    "full": lambda: torch.full((2,), Z[0]),
+    "sample": lambda: torch.distributions.Bernoulli(logits=Z).sample(),
+}
+ESCAPES = {
+    "item": lambda: torch.tensor(Z[0].item()),
+    "if": lambda: torch.ones(()) if Z[0] > 0.5 else torch.zeros(()),
+    "index of a list": lambda: torch.tensor([1.0, 2.0][Z[0].int()]),
+    "numpy": lambda: torch.from_numpy(Z.numpy()),
+    "asarray": lambda: torch.tensor(np.asarray(Z) * 2.0),
+    "tolist": lambda: torch.tensor(Z.tolist()),
+    "dlpack": lambda: torch.from_dlpack(np.from_dlpack(Z)),
+    "format": lambda: torch.tensor(float(f"{Z[0]:.1f}")),
+    "equal": lambda: torch.tensor(float(torch.equal(Z, Z))),
+    "bound of a slice": lambda: ROWS[: Z[0].int()],
+    "shape of a selection": lambda: torch.ones(len(Z[Z > 0.5])),
+    "script": lambda: branching(Z),
+    "law": lambda: torch.distributions.Normal(0.0, 1.0).sample((int(Z[0]),)),
+}
+NOTHING = {
+    "other tensors": lambda: ROWS * 2.0,
+    "shape": lambda: torch.ones(Z.shape, dtype=Z.dtype),
+    "the rows themselves": lambda: (ROWS[Z[0].long()], ROWS * 1.0)[1],
+}
+
+
+def watched(operation):
+    tracker = Tracker()
+    with tracker, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tracker.mark(Z, frozenset("z"))
+        found = tracker.of(operation())
+    return found, tracker.escaped
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_see_it(name):
+    found, escaped = watched(SMOOTH[name])
+    assert plain(found) == {"z"}
+    assert not jumps(found)
+    assert not escaped
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_derivatives_do_not_see_it(name):
+    found, escaped = watched(JUMPS[name])
+    assert plain(found) == jumps(found) == {"z"}
+    assert not escaped
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+def test_it_leaves_torch(name):
+    assert plain(watched(ESCAPES[name])[1]) == {"z"}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_it_does_not_depend(name):
+    assert watched(NOTHING[name]) == (frozenset(), frozenset())
+
+
+def test_a_check_of_the_hosts_is_no_branch_of_the_program():
+    with Tracker() as tracker:
+        tracker.mark(Z, frozenset("z"))
+        torch.distributions.Normal(Z, 1.0 + Z, validate_args=True).log_prob(Z)
+    assert not tracker.escaped
