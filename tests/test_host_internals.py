@@ -37,6 +37,7 @@ IMPORTED = {
         "device",
     ),
     ("torch._C", "_functorch"): type(ast),
+    ("torch.utils._python_dispatch", "TorchDispatchMode"): type,
     ("torch.utils._pytree", "tree_flatten"): ("tree", "is_leaf"),
     ("torch.utils._pytree", "tree_unflatten"): ("leaves", "treespec"),
 }
@@ -46,8 +47,10 @@ jax.make_jaxpr(lambda x: _TRACERS.append(x) or x)(1.0)
 
 # Attributes that are read or called, by a string too, to objects of the hosts that have them.
 ATTRIBUTES: dict[str, tuple[object, ...]] = {
+    "_C": (torch,),
     "_base": (torch.ones(2).expand(3, 2),),
     "_batch_shape": (numpyro.distributions.Normal(),),
+    "_cdata": (torch.ones(2).untyped_storage(),),
     "_categorical": (torch.distributions.OneHotCategorical(torch.ones(2)),),
     "_get_checked_instance": (torch.distributions.Distribution,),
     "_guess_max_plate_nesting": (pyro.infer.Trace_ELBO(),),
@@ -61,6 +64,8 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
         numpyro.infer.autoguide.AutoNormal(lambda: None),
         pyro.infer.autoguide.AutoNormal(lambda: None),
     ),
+    "_schema": (torch.ops.aten.add.Tensor,),
+    "_set_grad_enabled": (torch._C,),
     "_subsample": (SubsampleMessenger,),
     "_vectorized_num_particles": (pyro.infer.Trace_ELBO(),),
 }

@@ -90,6 +90,7 @@ SMOOTH = {
     "grad": lambda: torch.func.grad(lambda a: (a**2).sum())(Z),
     "Function": lambda: Doubled.apply(Z),
     "Dirichlet": lambda: torch.distributions.Dirichlet(Z + 1.0).rsample(),
+    "as_tensor": lambda: torch.as_tensor(Z) + torch.asarray(Z),
     "deepcopy": lambda: copy.deepcopy(Z),
     "recurrent": lambda: torch.nn.GRU(2, 2)(Z[None])[0],
     "sparse": sparse,

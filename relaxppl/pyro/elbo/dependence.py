@@ -9,8 +9,8 @@ reach anything that the program does afterwards; it is kept in :attr:`Tracker.es
 
 from __future__ import annotations
 
+import inspect
 import os
-import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -61,6 +61,9 @@ _FACTORIES = {
     torch.Tensor.new_full,
 }
 """Make a tensor of what they are given; some read its numbers without an operation."""
+
+_HANDING_ON = {torch.as_tensor, torch.asarray}
+"""Those of them that take a tensor as it is, with its derivative."""
 
 _EXITS = {
     torch.Tensor.numpy: "numpy()",
@@ -141,7 +144,7 @@ class Tracker:
         self._functions.__exit__(*exception)
 
     def copy(self, value: torch.Tensor, names: Names) -> torch.Tensor:
-        """Returns a copy of a tensor, with a storage of its own, that depends on the names alone."""
+        """Returns a copy with a storage of its own, which depends on the names and no others."""
         with torch._C.DisableTorchFunction():
             value = value.clone()
             self._marks.pop(_key(value), None)
@@ -276,7 +279,8 @@ class Tracker:
         elif func in _STOPS:
             self._view(out, args[0], by_jumps(names))
         elif isinstance(out, torch.Tensor):
-            self.mark(out, by_jumps(names))
+            handed_on = func in _HANDING_ON and isinstance(args[0], torch.Tensor)
+            self.mark(out, names if handed_on else by_jumps(names))
         return out
 
     def _view(self, out: Any, base: torch.Tensor, names: Names) -> None:
@@ -399,7 +403,7 @@ def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
 
 def _where() -> str | None:
     """Returns the line of the program that reads a value; None for a check of the host's."""
-    frame: Any = sys._getframe(1)
+    frame: Any = inspect.currentframe()
     while frame is not None:
         code = frame.f_code
         file = code.co_filename

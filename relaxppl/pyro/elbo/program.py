@@ -159,7 +159,9 @@ class Program:
         if integrated:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
-            log_prob = site.fn.log_prob(site.value).detach()
+            log_prob = site.fn.log_prob(site.value)
+            with torch._C.DisableTorchFunction():  # No step of the program's.
+                log_prob = log_prob.detach()
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
