@@ -30,12 +30,6 @@ IMPORTED = {
     ("numpyro.primitives", "_PYRO_STACK"): list,
     ("numpyro.util", "_validate_model"): ("model_trace", "plate_warning"),
     ("pyro.poutine.runtime", "_PYRO_STACK"): list,
-    ("pyro.poutine.subsample_messenger", "_Subsample"): (
-        "size",
-        "subsample_size",
-        "use_cuda",
-        "device",
-    ),
     ("torch._C", "_functorch"): type(ast),
     ("torch.utils._python_dispatch", "TorchDispatchMode"): type,
     ("torch.utils._pytree", "tree_flatten"): ("tree", "is_leaf"),

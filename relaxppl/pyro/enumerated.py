@@ -172,25 +172,9 @@ class EnumeratedELBO(pyro.infer.ELBO):
             cost = sum(term.value.sum() for term in costs)
         # What is never drawn may cost infinitely much.
         cost = torch.where(weight > 0, cost, torch.zeros_like(weight))
-<<<<<<< HEAD
-        return -((weight * cost).sum() + rest)
-=======
         return (weight * cost).sum(), rest
 
 
 def is_discrete(node: Any) -> bool:
     """Returns whether a node of a guide's trace is a discrete latent site."""
     return not node["is_observed"] and not getattr(node["fn"], "has_rsample", False)
-
-
-class _Hold(Messenger):
-    """Puts given values at some of the sites, which then take no random numbers."""
-
-    def __init__(self, values: dict[str, torch.Tensor]) -> None:
-        super().__init__()
-        self.values = values
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["name"] in self.values and not site_is_subsample(msg):
-            msg["value"] = self.values[msg["name"]]
-            msg["done"] = True

@@ -15,8 +15,7 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.subsample_messenger import _Subsample
-from pyro.poutine.util import prune_subsample_sites
+from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.plan import check_not_enumerated
@@ -106,7 +105,7 @@ class Program:
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not node["is_observed"]:
                     self._values[name] = node["value"]
-                    if isinstance(node["fn"], _Subsample):
+                    if site_is_subsample(node):
                         self.shared[name] = node["value"]
         self.guide_trace = prune_subsample_sites(guide_trace)
         self.model_trace = prune_subsample_sites(model_trace)
@@ -221,7 +220,7 @@ class Program:
         first = {(term.guide, term.name): term for term in self.terms}
         for guide, trace in enumerate(traces):
             for name, node in trace.nodes.items():
-                if node["type"] != "sample" or isinstance(node["fn"], _Subsample):
+                if node["type"] != "sample" or site_is_subsample(node):
                     continue
                 term = first.get((bool(guide), name))
                 if term is not None:

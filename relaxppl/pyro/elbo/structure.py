@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.subsample_messenger import _Subsample
+from pyro.poutine.util import site_is_subsample
 
 from relaxppl.estimators.laws import Law
 from relaxppl.estimators.plan import Candidate
@@ -116,7 +116,7 @@ class Record(Watch):
     def _pyro_post_sample(self, msg: Any) -> None:
         super()._pyro_post_sample(msg)
         fn, name, value = msg["fn"], msg["name"], msg["value"]
-        if msg["is_observed"] or isinstance(fn, _Subsample):
+        if msg["is_observed"] or site_is_subsample(msg):
             return
         upstream = self.tracker.of(value) | self.tracker.escaped
         discrete = not getattr(fn, "has_rsample", False)
