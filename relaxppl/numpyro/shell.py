@@ -125,6 +125,10 @@ class RelaxedDistribution(Shell, Distribution):
     def log_prob(self, value: Any) -> jax.Array:
         return self._log_prob(self._value(value))
 
+    @staticmethod
+    def _of_shape(shape: tuple[int, ...]) -> jax.Array:
+        return jnp.asarray(np.empty(shape))
+
     def _arrays(self, given: dict[str, Any]) -> dict[str, Any]:
         # A list is as weak as the numbers in it: the arrays decide the precision.
         typed = [value for value in given.values() if not isinstance(value, list | tuple)]

@@ -21,7 +21,8 @@ _ELEMENTWISE = (
 )
 _ALONG_ONE_AXIS = "sum max min argmax logsumexp softmax log_softmax cumsum logcumsumexp"
 _SHAPE = (
-    "broadcast_to broadcast_arrays concatenate stack flip moveaxis take_along_axis top_k one_hot"
+    "size broadcast_to broadcast_arrays concatenate stack flip moveaxis take_along_axis top_k "
+    "one_hot"
 )
 _LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
 _TYPE_AND_GRAPH = "cast like zeros_like full_like known tiny eps stop_gradient value_and_grad vjp"

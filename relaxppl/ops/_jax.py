@@ -105,6 +105,11 @@ def cast(x: Any, reference: Any) -> Any:
     return x.astype(reference.dtype)
 
 
+def size(x: Any) -> int:
+    """The length of the last axis."""
+    return x.shape[-1]
+
+
 def like(reference: Any, constant: Any) -> Any:
     """A constant as an array of the reference's dtype and device."""
     # A constant stays a value that can be looked at inside jit.
@@ -114,8 +119,9 @@ def like(reference: Any, constant: Any) -> Any:
 
 def known(x: Any) -> np.ndarray | None:
     """The numbers in an array, as NumPy's; None where a transformation hides them."""
-    # Under grad alone they are known, once the gradient is left out.
-    x = jax.lax.stop_gradient(x)
+    # Under grad alone they are known, once the gradient is left out; a constant is, inside jit too.
+    with jax.ensure_compile_time_eval():
+        x = jax.lax.stop_gradient(x)
     return None if isinstance(x, jax.core.Tracer) else np.asarray(x)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -122,6 +123,19 @@ def diagonal(matrix: Any) -> Any:
 def cast(x: Any, reference: Any) -> Any:
     """Converts a mask or integers to the reference's dtype."""
     return x.to(reference.dtype)
+
+
+def size(x: Any) -> int:
+    """The length of the last axis, a Python number even while torch.jit traces.
+
+    There a length is an integer tensor, whose product with a Python float is of float32.
+    """
+    length = x.shape[-1]
+    if not torch.jit.is_tracing():
+        return length
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        return int(length)
 
 
 def like(reference: Any, constant: Any) -> Any:

@@ -108,6 +108,10 @@ class RelaxedDistribution(Shell, TorchDistribution):
             self._validate_sample(value)
         return self._log_prob(value)
 
+    @staticmethod
+    def _of_shape(shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.empty(shape)
+
     def _arrays(self, given: dict[str, Any]) -> dict[str, torch.Tensor]:
         dtype, device = _dtype_and_device(list(given.values()))
         return {n: torch.as_tensor(v, dtype=dtype, device=device) for n, v in given.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.relaxations.cached import cached_property
 
 PROBS_OR_LOGITS = OneOf((Parameter("probs", "unit_interval"), Parameter("logits", "real")))
 

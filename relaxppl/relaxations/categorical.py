@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.relaxations.cached import cached_property
 
 PROBS_OR_LOGITS = OneOf((Parameter("probs", "simplex", 1), Parameter("logits", "real_vector", 1)))
 
@@ -42,7 +42,7 @@ class OneHot(Relaxation):
     @property
     def size(self) -> int:
         """The number K of classes."""
-        return self.__dict__["logits" if "logits" in self.__dict__ else "probs"].shape[-1]
+        return ops.size(self.__dict__["logits" if "logits" in self.__dict__ else "probs"])
 
     @property
     def event_shape(self) -> tuple[int, ...]:

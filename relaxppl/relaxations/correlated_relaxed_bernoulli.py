@@ -6,12 +6,12 @@ Lee, Imrie and van der Schaar, 2022 (ICLR), section 4.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import ClassVar
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Parameters
 from relaxppl.relaxations.binary import Binary
+from relaxppl.relaxations.cached import cached_property
 from relaxppl.relaxations.concrete_moments import concrete_entropy, concrete_moment
 from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, inside, logistic_log_density

@@ -101,7 +101,7 @@ def concrete(logits_p: Array, logits_q: Array) -> Array:
     :param logits_q: log probabilities up to a constant, (*batch, K).
     """
     log_r = logits_q - logits_p
-    size = log_r.shape[-1]
+    size = ops.size(log_r)
     if size == 1:
         return ops.zeros_like(log_r[..., 0])
     if size == 2:
@@ -136,8 +136,8 @@ def _log_product(r: Array, t: Array) -> Array:
     :param r: (batch, K).
     :param t: (nodes, 1).
     """
-    groups = -(-r.shape[-1] // 4)
-    width = -(-r.shape[-1] // groups)
+    groups = -(-ops.size(r) // 4)
+    width = -(-ops.size(r) // groups)
     r = ops.moveaxis(r, -1, 0)
     missing = groups * width - r.shape[0]
     if missing:
@@ -175,7 +175,7 @@ def multivariate_normal(loc_p: Array, tril_p: Array, loc_q: Array, tril_q: Array
     :param loc_q: mean, (*batch, D).
     :param tril_q: lower Cholesky factor of the covariance, (*batch, D, D).
     """
-    size = tril_p.shape[-1]
+    size = ops.size(tril_p)
     whitened = ops.solve_triangular(tril_q, loc_p - loc_q)
     columns = ops.solve_triangular(tril_q[..., None, :, :], ops.moveaxis(tril_p, -1, -2))
     trace = ops.sum(ops.sum(columns**2, axis=-1), axis=-1)
@@ -226,7 +226,7 @@ def logistic_normal(loc_p: Array, scale_p: Array, loc_q: Array, scale_q: Array) 
     :param loc_q: the same of q.
     :param scale_q: the same of q.
     """
-    size = (loc_p + loc_q + scale_p + scale_q).shape[-1]
+    size = ops.size(loc_p + loc_q + scale_p + scale_q)
     w, w_p = 1.0 / scale_q**2, 1.0 / scale_p**2
     total, total_p = ops.sum(w, axis=-1), ops.sum(w_p, axis=-1)
     trace = ops.sum(w / w_p, axis=-1) - ops.sum(w**2 / w_p, axis=-1) / total

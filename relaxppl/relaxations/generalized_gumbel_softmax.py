@@ -71,10 +71,10 @@ class GeneralizedGumbelSoftmax(OneHot):
         return self.hard
 
     def check(self) -> None:
-        if self.values.shape[-1] != self.size:
+        if ops.size(self.values) != self.size:
             raise ValueError(
                 f"GeneralizedGumbelSoftmax: values and probs or logits need one last dimension n, "
-                f"got {self.values.shape[-1]} values and {self.size} classes"
+                f"got {ops.size(self.values)} values and {self.size} classes"
             )
 
     @property

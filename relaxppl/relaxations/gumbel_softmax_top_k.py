@@ -7,7 +7,6 @@ replacement (Plackett-Luce). Xie and Ermon, 2019 (arXiv:1901.10517): k softmaxes
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, Parameter
 from relaxppl.relaxations.binary import straight_through
+from relaxppl.relaxations.cached import cached_property
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot
 from relaxppl.relaxations.constants import NEVER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE

@@ -47,14 +47,14 @@ class InvertibleGaussian(Relaxation):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        return (self.loc.shape[-1] + 1,)
+        return (ops.size(self.loc) + 1,)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        return (self.loc.shape[-1],)
+        return (ops.size(self.loc),)
 
     def check(self) -> None:
-        if self.loc.shape[-1] != self.scale.shape[-1] or self.loc.shape[-1] < 1:
+        if ops.size(self.loc) != ops.size(self.scale) or ops.size(self.loc) < 1:
             raise ValueError(
                 f"InvertibleGaussian: loc and scale need one last dimension K - 1 >= 1, got shapes "
                 f"{tuple(self.loc.shape)} and {tuple(self.scale.shape)}"
@@ -95,7 +95,7 @@ class InvertibleGaussian(Relaxation):
         return self.soft(self.latent(noise))
 
     def log_prob(self, value: Array) -> Array:
-        size = self.loc.shape[-1]
+        size = ops.size(self.loc)
         standard = (self.latent_of(value) - self.loc) / self.scale
         gaussian = -0.5 * standard**2 - ops.log(self.scale) - 0.5 * LOG_2PI
         log_z = ops.log(ops.clip(value, smallest(value), 1.0))
@@ -118,7 +118,7 @@ class InvertibleGaussian(Relaxation):
         return ops.clip(second - mean**2, 0.0, None)
 
     def entropy(self) -> Array:
-        size, log_temperature = self.loc.shape[-1], ops.log(self.temperature)
+        size, log_temperature = ops.size(self.loc), ops.log(self.temperature)
         gaussian = 0.5 * size * (1.0 + LOG_2PI) + ops.sum(ops.log(self.scale), axis=-1)
         mean_log = ops.sum(self.loc, axis=-1) / self.temperature + ops.log(self.delta)
         mean_log = mean_log - (size + 1) * self._moments()[2]
@@ -132,4 +132,4 @@ class InvertibleGaussian(Relaxation):
         return argmax_probs(self.loc, self.scale, threshold)
 
     def harden(self, value: Array) -> Array:
-        return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)
+        return ops.one_hot(ops.argmax(value, axis=-1), ops.size(value), value)

@@ -88,7 +88,7 @@ def gaussian_of_dirichlet(concentration: Array) -> tuple[Array, Array]:
         coordinates.
     """
     log_a = ops.log(concentration)
-    size = concentration.shape[-1]
+    size = ops.size(concentration)
     mean = log_a - ops.sum(log_a, axis=-1, keepdims=True) / size
     return mean, ops.exp(-0.5 * log_a)
 
@@ -103,6 +103,6 @@ def dirichlet_of_gaussian(loc: Array, zero_sum_variance: Array) -> Array:
     :param zero_sum_variance: the variances S_kk on the plane of zero sum, (..., K).
     :returns: (..., K).
     """
-    size = loc.shape[-1]
+    size = ops.size(loc)
     spread = ops.exp(loc + ops.logsumexp(-loc, axis=-1, keepdims=True))
     return (1.0 - 2.0 / size + spread / size**2) / zero_sum_variance

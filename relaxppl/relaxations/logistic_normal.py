@@ -5,13 +5,12 @@ Aitchison and Shen, 1980 (Biometrika 67), in a form that is symmetric in the coo
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
 from relaxppl import ops
 from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
+from relaxppl.relaxations.cached import cached_property
 from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
@@ -62,15 +61,15 @@ class LogisticNormalSoftmax(Relaxation):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        return (self.loc.shape[-1],)
+        return (ops.size(self.loc),)
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        extra = self.cov_factor.shape[-1] if self._low_rank else 0
-        return (self.loc.shape[-1] + extra,)
+        extra = ops.size(self.cov_factor) if self._low_rank else 0
+        return (ops.size(self.loc) + extra,)
 
     def check(self) -> None:
-        size = self.loc.shape[-1]
+        size = ops.size(self.loc)
         if size < 2:
             raise ValueError(
                 f"LogisticNormalSoftmax: loc needs a last dimension K >= 2, got shape "
@@ -106,14 +105,14 @@ class LogisticNormalSoftmax(Relaxation):
     def scale_tril(self) -> Array:
         """The Cholesky factor of S, (*batch, K, K)."""
         if self._diagonal:
-            return self.scale[..., None] * ops.like(self.scale, np.eye(self.scale.shape[-1]))
+            return self.scale[..., None] * ops.like(self.scale, np.eye(ops.size(self.scale)))
         return ops.cholesky(self.covariance_matrix)
 
     @cached_property
     def covariance_matrix(self) -> Array:
         """The covariance S of y, (*batch, K, K); x itself has its own in ``variance``."""
         if self._low_rank:
-            eye = ops.like(self.cov_diag, np.eye(self.cov_diag.shape[-1]))
+            eye = ops.like(self.cov_diag, np.eye(ops.size(self.cov_diag)))
             product = ops.matmul(self.cov_factor, ops.transpose(self.cov_factor))
             return product + self.cov_diag[..., None] * eye
         return ops.matmul(self.scale_tril, ops.transpose(self.scale_tril))
@@ -128,7 +127,7 @@ class LogisticNormalSoftmax(Relaxation):
 
         All of S that the softmax keeps; (*batch, K, K), singular along the vector of ones.
         """
-        size = self.loc.shape[-1]
+        size = ops.size(self.loc)
         rows = ops.sum(self.covariance_matrix, axis=-1, keepdims=True) / size
         mean = ops.sum(rows, axis=-2, keepdims=True) / size
         return self.covariance_matrix - rows - ops.transpose(rows) + mean
@@ -138,7 +137,7 @@ class LogisticNormalSoftmax(Relaxation):
         """The diagonal of ``zero_sum_covariance``, (*batch, K)."""
         if not self._diagonal:
             return ops.diagonal(self.zero_sum_covariance)
-        size = self.loc.shape[-1]
+        size = ops.size(self.loc)
         variance = self.scale**2
         total = ops.sum(variance, axis=-1, keepdims=True)
         return variance * (1.0 - 2.0 / size) + total / size**2
@@ -148,7 +147,7 @@ class LogisticNormalSoftmax(Relaxation):
         if self._diagonal:
             return self.loc + self.scale * noise
         if self._low_rank:
-            size = self.loc.shape[-1]
+            size = ops.size(self.loc)
             own = ops.sqrt(self.cov_diag) * noise[..., :size]
             return self.loc + own + ops.matvec(self.cov_factor, noise[..., size:])
         return self.loc + ops.matvec(self.scale_tril, noise)
@@ -169,7 +168,7 @@ class LogisticNormalSoftmax(Relaxation):
         """The Cholesky factor of I + W' diag(cov_diag)^-1 W."""
         scaled = self.cov_factor / self.cov_diag[..., None]
         product = ops.matmul(ops.transpose(self.cov_factor), scaled)
-        return ops.cholesky(product + ops.like(product, np.eye(product.shape[-1])))
+        return ops.cholesky(product + ops.like(product, np.eye(ops.size(product))))
 
     def _whiten(self, vector: Array) -> tuple[Array, Array | None]:
         """Returns u and w with vector' P vector = u'u - w'w; w is None when it is nothing."""
@@ -197,7 +196,7 @@ class LogisticNormalSoftmax(Relaxation):
         precision = _inner(ones, ones)
         shift = _inner(ones, self._whiten(residual)) / precision
         centred = self._whiten(residual - shift[..., None])
-        constant = (self.loc.shape[-1] - 1) * LOG_2PI + ops.log(precision)
+        constant = (ops.size(self.loc) - 1) * LOG_2PI + ops.log(precision)
         gaussian = -0.5 * (_inner(centred, centred) + constant + self._log_det())
         return gaussian - ops.sum(log_x, axis=-1)
 
@@ -222,7 +221,7 @@ class LogisticNormalSoftmax(Relaxation):
 
     def entropy(self) -> Array:
         mean_logsumexp = self._moments("an entropy")[2]
-        size = self.loc.shape[-1]
+        size = ops.size(self.loc)
         # That of the K - 1 differences, and E sum_k log x_k. Their covariance has the determinant
         # |S| 1'P1.
         precision = ops.sum(1.0 / self.scale**2, axis=-1)
@@ -237,7 +236,7 @@ class LogisticNormalSoftmax(Relaxation):
         return argmax_probs(self.loc, self.scale)
 
     def harden(self, value: Array) -> Array:
-        return ops.one_hot(ops.argmax(value, axis=-1), value.shape[-1], value)
+        return ops.one_hot(ops.argmax(value, axis=-1), ops.size(value), value)
 
 
 def _inner(a: tuple[Array, Array | None], b: tuple[Array, Array | None]) -> Array:

@@ -61,7 +61,7 @@ class Concrete(OneHot):
 
 def log_density_of_log(log_x: Array, logits: Array, temperature: Array) -> Array:
     """Returns the log density of x, times the product of its coordinates, at log x."""
-    size = log_x.shape[-1]
+    size = ops.size(log_x)
     scores = logits - temperature[..., None] * log_x
     scores = scores - ops.logsumexp(scores, axis=-1, keepdims=True)
     constant = math.lgamma(size) + (size - 1) * ops.log(temperature)

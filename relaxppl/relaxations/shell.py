@@ -99,6 +99,22 @@ class Shell:
         law.check()
         return law
 
+    @classmethod
+    def infer_shapes(cls, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Returns the batch shape and the event shape that parameters of these shapes make.
+
+        :param args: the shape of each parameter, as the constructor takes the parameters.
+        :param kwargs: the same by name; static parameters are what they are.
+        :raises ValueError: for a missing or a surplus one, or for shapes that do not fit.
+        """
+        given = cls.relaxation.bind(args, kwargs)
+        static = cls.relaxation.static_names()
+        # A default that is a number stands for itself.
+        shapes = {n: v if isinstance(v, tuple) else () for n, v in given.items() if n not in static}
+        law = cls.relaxation(**(given | {n: cls._of_shape(shape) for n, shape in shapes.items()}))
+        law.check_shapes()
+        return law.batch_shape, law.event_shape
+
     @property
     def law(self) -> Relaxation:
         """The relaxation at this distribution's parameters."""
@@ -207,6 +223,11 @@ class Shell:
         )
 
     # The hooks of a host.
+
+    @staticmethod
+    def _of_shape(shape: tuple[int, ...]) -> Array:
+        """Returns an array of that shape, of any values."""
+        raise NotImplementedError
 
     def _arrays(self, given: dict[str, Any]) -> dict[str, Array]:
         """Returns parameters as arrays of one floating dtype, on one device."""

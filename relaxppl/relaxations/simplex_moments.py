@@ -92,7 +92,7 @@ def simplex_entropy(log_p: Array, temperature: Array) -> Array:
     :param log_p: normalised log probabilities, (*batch, K).
     :param temperature: (*batch).
     """
-    size = log_p.shape[-1]
+    size = ops.size(log_p)
     # E sum_i z_i, of K Gumbel variables.
     sum_z = ops.sum(log_p, axis=-1) + size * EULER
     mean = mean_logsumexp(log_p, temperature[..., None])

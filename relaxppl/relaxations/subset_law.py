@@ -40,7 +40,7 @@ def log_prob_of_subset(log_probs: Array, member: Array, k: int) -> Array:
     :returns: (...).
     """
     log_p, member = ops.broadcast_arrays(log_probs, member)
-    if k == log_p.shape[-1]:
+    if k == ops.size(log_p):
         return ops.zeros_like(log_p[..., 0])
     rest = ops.logsumexp(ops.where(member, NEVER, log_p), axis=-1, keepdims=True)
     # Only the k members enter the product: gather them, as n may be much larger.
@@ -67,7 +67,7 @@ def inclusion_probs(log_probs: Array, k: int) -> Array:
     :param k: how many are drawn.
     :returns: (..., n).
     """
-    size = log_probs.shape[-1]
+    size = ops.size(log_probs)
     if k == size:
         return ops.full_like(log_probs, 1.0)
     step = 0.5 / math.sqrt(k + 1.0)
@@ -90,9 +90,9 @@ def _counts_below(not_rung: Array, k: int) -> Array:
     a compiled program, grows with log n.
     """
     polynomials: list[Array] = [not_rung, 1.0 - not_rung][:k]
-    while polynomials[0].shape[-1] > 1:
-        odd = polynomials[0].shape[-1] % 2
-        left = [c[..., : c.shape[-1] - odd : 2] for c in polynomials]
+    while ops.size(polynomials[0]) > 1:
+        odd = ops.size(polynomials[0]) % 2
+        left = [c[..., : ops.size(c) - odd : 2] for c in polynomials]
         right = [c[..., 1::2] for c in polynomials]
         degree = min(k, 2 * len(polynomials) - 1)
         product: list[Array] = []
