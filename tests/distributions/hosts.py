@@ -106,6 +106,14 @@ class Host:
     def vmap(self, fn: Callable, *args: Any) -> Any:
         raise NotImplementedError
 
+    def compiled(self, fn: Callable) -> Callable:
+        """The same function, as one program where the host compiles."""
+        raise NotImplementedError
+
+    def with_gradient(self, fn: Callable) -> Callable:
+        """From (scalar, rest) of a dict of arrays to that and the gradient, of the host."""
+        raise NotImplementedError
+
 
 _sample = jax.jit(lambda dist, key, shape: dist.sample(key, shape), static_argnums=2)
 _noise = jax.jit(lambda dist, key, shape: dist.draw_noise(key, shape), static_argnums=2)
@@ -162,6 +170,12 @@ class NumPyro(Host):
     def vmap(self, fn, *args):
         return jax.vmap(fn)(*args)
 
+    def compiled(self, fn):
+        return jax.jit(fn)
+
+    def with_gradient(self, fn):
+        return jax.value_and_grad(fn, has_aux=True)
+
 
 class Pyro(Host):
     name, module, runtime = "pyro", relaxppl.pyro, pyro
@@ -209,6 +223,19 @@ class Pyro(Host):
 
     def vmap(self, fn, *args):
         return torch.func.vmap(fn)(*args)
+
+    def compiled(self, fn):
+        return fn
+
+    def with_gradient(self, fn):
+        def both(inputs):
+            inputs = {n: v.clone().requires_grad_() for n, v in inputs.items()}
+            found = fn(inputs)
+            options = {"allow_unused": True, "materialize_grads": True}
+            grads = torch.autograd.grad(found[0], list(inputs.values()), **options)
+            return found, dict(zip(inputs, grads, strict=True))
+
+        return both
 
 
 HOSTS = {"numpyro": NumPyro(), "pyro": Pyro()}

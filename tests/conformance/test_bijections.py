@@ -1,0 +1,80 @@
+"""Where a law has a density and no atoms, the real line can be mapped onto its support."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpyro.distributions
+import torch
+
+from tests.conformance.rows import DENSITY, SMOOTH, over, value
+from tests.distributions.case import Case, reference_samples
+from tests.distributions.hosts import Host
+
+BIJECT = {"numpyro": numpyro.distributions.biject_to, "pyro": torch.distributions.biject_to}
+
+
+def onto(host: Host, case: Case) -> Any:
+    return BIJECT[host.name](host.make(case.name, case.params).support)
+
+
+def reals(case: Case, n: int = 4) -> np.ndarray:
+    """Points (n, dim) of the real vector space that is mapped onto the support."""
+    return np.random.default_rng(4).normal(size=(n, case.first_law.dim))
+
+
+def of_event(case: Case, y: np.ndarray) -> np.ndarray:
+    return y if case.event_shape else y[..., 0]
+
+
+@over(SMOOTH)
+def test_the_reals_are_mapped_onto_the_support_and_back(host: Host, case: Case):
+    transform, y = onto(host, case), of_event(case, reals(case))
+
+    def there_and_back(y):
+        x = transform(y)
+        inverse = transform._inverse if host.name == "numpyro" else transform.inv
+        return x, inverse(x)
+
+    x, again = host.compiled(there_and_back)(host.array(y))
+    assert tuple(x.shape) == (4, *case.event_shape)
+    dist = host.make(case.name, case.params)
+    assert host.inside(dist, x).all()
+    np.testing.assert_allclose(host.numpy(again), y, rtol=1e-6, atol=1e-8)
+    # Every sample comes from somewhere.
+    drawn = value(host, case, reference_samples(case, 0, 50))
+    inverse = transform._inverse if host.name == "numpyro" else transform.inv
+    np.testing.assert_allclose(
+        host.numpy(transform(inverse(drawn))), host.numpy(drawn), rtol=1e-6, atol=1e-9
+    )
+
+
+@over(SMOOTH)
+def test_the_volume_is_that_of_the_base_measure(host: Host, case: Case):
+    transform, y, law = onto(host, case), reals(case), case.first_law
+    step, d = 1e-5, law.dim
+
+    def coordinates(y: np.ndarray) -> np.ndarray:
+        x = host.numpy(transform(host.array(of_event(case, y))))
+        return law.chart.coordinates(x)
+
+    moves = step * np.eye(d)
+    up, down = (coordinates((y[:, None] + s * moves).reshape(-1, d)) for s in (1, -1))
+    jacobian = ((up - down) / (2 * step)).reshape(len(y), d, d)
+    expected = np.linalg.slogdet(jacobian)[1] + law.chart.log_measure(coordinates(y))
+    given = host.array(of_event(case, y))
+    found = host.numpy(transform.log_abs_det_jacobian(given, transform(given)))
+    np.testing.assert_allclose(found.reshape(len(y)), expected, rtol=1e-6, atol=1e-7)
+
+
+@over(DENSITY)
+def test_a_feasible_value_is_in_the_support(host: Host, case: Case):
+    dist = host.make(case.name, case.params)
+    assert dist.support.event_dim == len(case.event_shape)
+    repr(dist.support)
+    if host.name == "numpyro":
+        prototype = value(host, case, reference_samples(case, 0, 2))
+        feasible = dist.support.feasible_like(prototype)
+        assert feasible.shape == prototype.shape
+        assert host.inside(dist, feasible).all()
