@@ -323,7 +323,7 @@ def test_numpyro_constraints_without_parameters_are_one_object():
             assert twin is constraint
     ours = [c for c in single if type(c).__module__.startswith("relaxppl")]
     for a in ours:
-        assert [a == b for b in ours] == [a is b for b in ours]
+        assert [bool(a.eq(b)) for b in ours] == [a == b for b in ours] == [a is b for b in ours]
 
 
 def _parts(constraint) -> bool:
