@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from relaxppl.diagnosing import Comparison, GradientStats, measure, ranked
+from relaxppl.diagnosing import Comparison, GradientStats, ranked
 from relaxppl.enumerating import Variable, states
 from relaxppl.estimators.plan import Candidate, make_plan
+from relaxppl.screening import OUT_OF_TIME, Budget, Screened, refine
 
 ENUMERATION = "TraceEnum_ELBO"
 
+SCORE, AVERAGE = "ScoreFunction_ELBO()", "ScoreFunction_ELBO(baseline='average')"
+
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ScoreFunction_ELBO()": ("ScoreFunction_ELBO", {}),
-    "DisARM_ELBO()": ("DisARM_ELBO", {}),
     "REBAR_ELBO()": ("REBAR_ELBO", {}),
+    SCORE: ("ScoreFunction_ELBO", {}),
+    AVERAGE: ("ScoreFunction_ELBO", {"baseline": "average"}),
+    "DisARM_ELBO()": ("DisARM_ELBO", {}),
     "RLOO_ELBO(num_particles=4)": ("RLOO_ELBO", {"num_particles": 4}),
-    "ScoreFunction_ELBO(baseline='average')": ("ScoreFunction_ELBO", {"baseline": "average"}),
     "RELAX_ELBO()": ("RELAX_ELBO", {}),
 }
 """The losses that are tried, in the order in which a short time is spent on them: the class's name
@@ -61,12 +64,14 @@ class Recommendation:
     :param upstream: by site, the discrete sites that its parameters depend on in the guide.
     :param options: what was looked at, the best first and what does not apply last.
     :param comparison: what was measured.
+    :param time: what the time was spent on.
     """
 
     variables: Mapping[str, Variable]
     upstream: Mapping[str, Iterable[str]]
     options: list[Option]
     comparison: Comparison
+    time: str
     _reason: str = field(default="", repr=False)
 
     @property
@@ -101,6 +106,7 @@ class Recommendation:
         lines += [f"  {'yes' if o.applies else 'no '}  {o.name}: {o.reason}" for o in self.options]
         lines += ["measured at these parameters:"]
         lines += [f"  {line}" for line in str(self.comparison).splitlines()]
+        lines.append(f"time: {self.time}")
         lines.append(f"take {self.best.name}: {self._reason}")
         return "\n".join(lines)
 
@@ -206,31 +212,32 @@ def relaxation_option(variables: Mapping[str, Variable]) -> Option:
 
 def conclude(
     entries: Mapping[str, tuple[Any, Any, Any]],
-    reasons: dict[str, str],
-    samplers: dict[str, Any],
-    failures: dict[str, str],
+    reasons: Mapping[str, str],
+    screened: Screened,
     budget: Budget,
     num_draws: int,
     variables: Mapping[str, Variable],
     upstream: Mapping[str, Iterable[str]],
 ) -> Recommendation:
-    """Measures what runs for the rest of the time, and ranks it.
+    """Spends the rest of the time on what may be the best, and ranks what was measured.
 
     :param entries: by name a loss and the model and guide that go with it.
     :param reasons: by name why something is no entry.
-    :param samplers: of the entries that run, by name.
-    :param failures: why the others do not, by name.
+    :param screened: what a few draws of the entries gave.
     :param budget: the time.
     :param num_draws: how many gradients to draw of each at most.
     :param variables: the guide's discrete sites.
     :param upstream: by site, the discrete sites that its parameters depend on.
     :raises RuntimeError: if nothing runs.
     """
+    failures = screened.failures
     no = {**reasons, **{n: r for n, r in failures.items() if r != OUT_OF_TIME}}
-    if not samplers:
+    if not screened.draws:
         found = "; ".join(f"{n}: {r}" for n, r in no.items())
         raise RuntimeError(f"recommend: no loss could be measured on this program. {found}")
-    stats = measure(samplers, num_draws, max(budget.left, 0.1 * budget.seconds))
+    screening = budget.spent
+    refine(screened.draws, budget, num_draws)
+    stats = {name: draws.stats() for name, draws in screened.draws.items()}
     exact = stats.get(ENUMERATION)
     if exact is not None and worse_bound(exact, stats.values()):
         no[ENUMERATION] = (
@@ -247,11 +254,29 @@ def conclude(
         loss, model, guide = entries[name]
         if hasattr(loss, "prepare"):
             guide = loss.prepare(guide)
-        why = failures.get(name, "measured below")
+        why = failures.get(name, "")
+        if name in stats:
+            why = f"measured below; its first gradient took {screened.setup[name]:.1f} s"
         options.append(Option(name, True, why, loss, model, guide, stats.get(name)))
     options.append(relaxation_option(variables))
     options += [Option(name, False, why) for name, why in no.items()]
-    return Recommendation(variables, upstream, options, comparison, reason)
+    time = _time(screened, budget, screening)
+    return Recommendation(variables, upstream, options, comparison, time, reason)
+
+
+def _time(screened: Screened, budget: Budget, screening: float) -> str:
+    setup = sum(screened.setup.values())
+    lines = [
+        f"{budget.spent:.1f} s of {budget.seconds:g} s were spent, {setup:.1f} s of them until "
+        "the first gradients (on NumPyro, compiling)"
+    ]
+    if screening > budget.seconds:
+        lines.append("more than was given: two losses are measured whatever time they take")
+    if not screened.optimised:
+        lines.append(
+            "compiled without optimisation, to try more: the ms above compare with each other only"
+        )
+    return "; ".join(lines)
 
 
 def _order(comparison: Comparison) -> tuple[list[str], str]:
@@ -280,61 +305,3 @@ def worse_bound(exact: GradientStats, others: Iterable[GradientStats]) -> bool:
         if exact.loss > other.loss + slack:
             return True
     return False
-
-
-class Budget:
-    """A bounded time.
-
-    :param seconds: how much of it there is.
-    :param clock: gives the time in seconds.
-    :raises ValueError: if it is not positive.
-    """
-
-    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        if not seconds > 0:
-            raise ValueError(f"seconds must be positive, got {seconds!r}")
-        self.seconds, self.clock = seconds, clock
-        self.begin = clock()
-
-    @property
-    def left(self) -> float:
-        """What is left of it."""
-        return self.seconds - (self.clock() - self.begin)
-
-
-def prepared(
-    samplers: Mapping[str, Callable[[], Any]],
-    budget: Budget,
-    tune: int,
-    part: float = 0.6,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Makes samplers and lets each learn, as long as there is time; the first two come always.
-
-    :param samplers: by name, what makes one.
-    :param budget: the time.
-    :param tune: for how many steps each learns at most.
-    :param part: of the time, after which no further one is made.
-    :returns: samplers by name, and by name why there is none.
-    """
-    made: dict[str, Any] = {}
-    failures: dict[str, str] = {}
-    for name, make in samplers.items():
-        if len(made) >= 2 and budget.left < (1.0 - part) * budget.seconds:
-            failures[name] = OUT_OF_TIME
-            continue
-        try:
-            sampler = make()
-            sampler.draw(2)
-            until = budget.clock() + 0.05 * budget.seconds
-            for _ in range(tune // 10):
-                if budget.clock() > until:
-                    break
-                sampler.tune(10)
-        except Exception as error:  # A program that a host cannot enumerate fails anyhow.
-            failures[name] = str(error).split("\n")[0] or type(error).__name__
-        else:
-            made[name] = sampler
-    return made, failures
-
-
-OUT_OF_TIME = "not measured: the time was over; give more seconds"

@@ -6,6 +6,7 @@ A host gives samplers, which draw gradients and return their moments.
 from relaxppl.diagnosing.checks import check_draws, check_params, no_discrete_site
 from relaxppl.diagnosing.comparison import Comparison, ranked
 from relaxppl.diagnosing.measuring import (
+    Draws,
     Moments,
     Sampler,
     measure,
@@ -17,6 +18,7 @@ from relaxppl.diagnosing.stats import GradientStats
 
 __all__ = [
     "Comparison",
+    "Draws",
     "GradientStats",
     "Moments",
     "Sampler",

@@ -59,6 +59,49 @@ class Sampler(Protocol):
         """Draws gradients in the parameters of the model and the guide."""
 
 
+class Draws:
+    """What has been drawn of one sampler, and how long a draw took.
+
+    :param name: of the loss.
+    :param sampler: of its gradients.
+    :param clock: gives the time in seconds.
+    """
+
+    def __init__(self, name: str, sampler: Sampler, clock: Callable[[], float]) -> None:
+        self.name, self.sampler, self._clock = name, sampler, clock
+        self._evaluations: float | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts again."""
+        self._moments: Moments | None = None
+        self._times: list[float] = []
+
+    @property
+    def count(self) -> int:
+        """How many gradients were drawn."""
+        return 0 if self._moments is None else self._moments.count
+
+    @property
+    def seconds(self) -> float:
+        """The time for one gradient: the median over the calls."""
+        return max(median(self._times), 1e-9)
+
+    def draw(self, count: int) -> None:
+        """Draws some gradients more."""
+        begin = self._clock()
+        moments = self.sampler.draw(count)
+        self._times.append((self._clock() - begin) / count)
+        self._moments = moments if self._moments is None else self._moments.and_more(moments)
+
+    def stats(self) -> GradientStats:
+        """Returns the statistics of what was drawn, without an exact gradient."""
+        assert self._moments is not None
+        if self._evaluations is None:
+            self._evaluations = self.sampler.evaluations
+        return summary(self.name, self._moments, self.seconds, self._evaluations)
+
+
 def measure(
     samplers: Mapping[str, Sampler],
     num_draws: int,
@@ -73,8 +116,7 @@ def measure(
     :param clock: gives the time in seconds.
     :returns: the statistics by name, without an exact gradient.
     """
-    drawn: dict[str, Moments] = {}
-    times: dict[str, list[float]] = {}
+    drawn = {name: Draws(name, sampler, clock) for name, sampler in samplers.items()}
     counts: dict[str, int] = {}
     for name, sampler in samplers.items():
         sampler.draw(2)  # What is only done once, such as compiling, is no part of the time.
@@ -86,15 +128,11 @@ def measure(
             wanted = min(num_draws, max(int(seconds / len(samplers) / each), 2 * _TURNS))
         counts[name] = wanted
     for turn in range(_TURNS):
-        for name, sampler in samplers.items():
+        for name, draws in drawn.items():
             count = counts[name] // _TURNS + (turn < counts[name] % _TURNS)
-            if count == 0:
-                continue
-            begin = clock()
-            moments = sampler.draw(count)
-            times.setdefault(name, []).append((clock() - begin) / count)
-            drawn[name] = drawn[name].and_more(moments) if name in drawn else moments
-    return {n: summary(n, drawn[n], median(times[n]), samplers[n].evaluations) for n in samplers}
+            if count:
+                draws.draw(count)
+    return {name: draws.stats() for name, draws in drawn.items()}
 
 
 def summary(name: str, moments: Moments, seconds: float, evaluations: float) -> GradientStats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -44,29 +45,35 @@ class Declared:
     ) -> None:
         given = {} if params is None else dict(params)
         keys = jax.random.split(rng_key)
-        with handlers.block():
-            seeded = handlers.seed(handlers.substitute(guide, data=given), keys[0])
-            guide_trace = handlers.trace(seeded).get_trace(*args, **kwargs)
-            seeded = handlers.substitute(handlers.seed(model, keys[1]), data=given)
-            replayed = handlers.replay(seeded, guide_trace)
-            model_trace = handlers.trace(replayed).get_trace(*args, **kwargs)
-        sites = {**model_trace, **guide_trace}
-        declared = {n: s for n, s in sites.items() if s["type"] == "param"}
+        constraint_of: dict[str, Any] = {}
+        discrete: list[str] = []
+
+        def run() -> tuple[Tree, Tree]:
+            with handlers.block():
+                seeded = handlers.seed(handlers.substitute(guide, data=given), keys[0])
+                guide_trace = handlers.trace(seeded).get_trace(*args, **kwargs)
+                seeded = handlers.substitute(handlers.seed(model, keys[1]), data=given)
+                replayed = handlers.replay(seeded, guide_trace)
+                model_trace = handlers.trace(replayed).get_trace(*args, **kwargs)
+            discrete[:] = [
+                n
+                for n, s in guide_trace.items()
+                if s["type"] == "sample" and not s["is_observed"] and not s["fn"].has_rsample
+            ]
+            sites = {**model_trace, **guide_trace}
+            declared = {n: s for n, s in sites.items() if s["type"] == "param"}
+            for n, s in declared.items():
+                constraint_of[n] = s["kwargs"].get("constraint", constraints.real)
+            state = {n: s["value"] for n, s in sites.items() if s["type"] == "mutable"}
+            return {n: s["value"] for n, s in declared.items()}, state
+
+        values, self.state = _compiled(run, constraint_of)
         if params is not None:
             # Substituted values hide the shapes that the program itself would declare.
             own = jax.eval_shape(partial(_declared, model, guide, args, kwargs))
             check_params(_shapes(given), {n: x.shape for n, x in own.items()})
-        self.state = {n: s["value"] for n, s in sites.items() if s["type"] == "mutable"}
-        self.discrete = [
-            n
-            for n, s in guide_trace.items()
-            if s["type"] == "sample" and not s["is_observed"] and not s["fn"].has_rsample
-        ]
-        self.transforms = {
-            n: biject_to(s["kwargs"].get("constraint", constraints.real))
-            for n, s in declared.items()
-        }
-        values = {n: s["value"] for n, s in declared.items()}
+        self.discrete = discrete
+        self.transforms = {n: biject_to(constraint_of[n]) for n in values}
         free = {
             n: x if _is_tree(x) else self.transforms[n].inv(jnp.asarray(x))
             for n, x in values.items()
@@ -81,6 +88,19 @@ class Declared:
     def constrained(self, free: Tree) -> Tree:
         """Returns parameters in the program's coordinates."""
         return {n: x if _is_tree(x) else self.transforms[n](x) for n, x in free.items()}
+
+
+def _compiled(run: Callable[[], Any], constraint_of: dict[str, Any]) -> Any:
+    """Returns what a run of the programs declares, without the cost of all that it draws."""
+    try:
+        found = jax.jit(run)()
+        leaves = jax.tree.leaves(list(constraint_of.values()))
+        if not any(isinstance(x, jax.core.Tracer) for x in leaves):
+            return found
+    except Exception:
+        # A module's leaf that is no array, or a Python if: such programs run as they are.
+        pass
+    return run()
 
 
 def _declared(model: Any, guide: Any, args: tuple[Any, ...], kwargs: Tree) -> Tree:
@@ -111,6 +131,7 @@ class GradientSampler:
     :param kwargs: keyword arguments of model and guide.
     :param rng_key: a PRNG key.
     :param rate: the step size at which the ELBO learns.
+    :param compiler_options: of ``jax.jit``.
     :raises ValueError: if params does not fit.
     """
 
@@ -124,6 +145,7 @@ class GradientSampler:
         kwargs: Tree,
         rng_key: jax.Array,
         rate: float = 0.02,
+        compiler_options: dict[str, Any] | None = None,
     ) -> None:
         if isinstance(guide, PreparedGuide):
             guide = guide.guide
@@ -132,12 +154,22 @@ class GradientSampler:
         self.args, self.kwargs, self.rate = args, kwargs, rate
         init_key, self._key = jax.random.split(rng_key)
         self.declared = Declared(model, self.guide, params, args, kwargs, init_key)
-        self._own = self.declared.own
-        self._state = self.declared.state
+        # A weak type would not come back from the loop, which would be compiled again for that.
+        self._own = jax.tree.map(_strong, self.declared.own)
+        self._state = jax.tree.map(_strong, self.declared.state)
         zeros = jax.tree.map(jnp.zeros_like, self._own)
         self._adam = (zeros, zeros, jnp.zeros(()))
-        self._run = jax.jit(self._loop)
+        self._run = jax.jit(self._loop, compiler_options=compiler_options)
         self._evaluations: list[int] = []
+        self._held = False
+
+    def without_average(self) -> GradientSampler:
+        """Returns a sampler whose baseline stays zero, by the same compiled program."""
+        other = copy.copy(self)
+        other._held = True
+        zero = lambda n, x: jax.tree.map(jnp.zeros_like, x) if is_own(n) else x  # noqa: E731
+        other._state = {n: zero(n, x) for n, x in self._state.items()}
+        return other
 
     @property
     def evaluations(self) -> float:
@@ -165,18 +197,19 @@ class GradientSampler:
         key, self._key = jax.random.split(self._key)
         given = (self.declared.program, self._own, self._state, self._adam)
         moments, self._own, self._state, self._adam = jax.block_until_ready(
-            self._run(key, *given, count, rate, counting)
+            self._run(key, *given, count, rate, counting, self._held)
         )
         return moments
 
     def _loop(self, key: Any, program: Tree, own: Tree, state: Tree, adam: Any, *call: Any) -> Any:
-        count, rate, counting = call
+        count, rate, counting, held = call
         one = partial(self._gradient, program, counting)
         zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, program))
 
         def body(i: Any, carry: Any) -> Any:
             (n, mean, deviation), own, state, adam = carry
-            loss, (grads, own_grads), state = one(jax.random.fold_in(key, i), own, state)
+            loss, (grads, own_grads), new = one(jax.random.fold_in(key, i), own, state)
+            state = {n: jnp.where(held, state[n], x) if is_own(n) else x for n, x in new.items()}
             own, adam = _adam_step(own, own_grads, adam, rate)
             n, sample = n + 1, (jnp.asarray(loss, zeros[0].dtype), grads)
             gap = jax.tree.map(jnp.subtract, sample, mean)
@@ -205,6 +238,22 @@ class GradientSampler:
         return value, grads, new
 
 
+@cache
+def quick_options() -> dict[str, Any] | None:
+    """Returns options of ``jax.jit`` to compile fast and run slower; None where there are none."""
+    if jax.default_backend() != "cpu":
+        return None
+    level = {"xla_backend_optimization_level": 0}
+    # The second is not known to every version of XLA.
+    for options in ({**level, "xla_cpu_use_fusion_emitters": False}, level):
+        try:
+            jax.jit(jnp.negative, compiler_options=options)(0.0)
+        except Exception:
+            continue
+        return options
+    return None
+
+
 class _Counted:
     """A model that tells when it really runs, which tracing for dependencies is not.
 
@@ -222,6 +271,10 @@ class _Counted:
         tell = partial(jax.debug.callback, self.tell)
         jax.lax.cond(self.counting, tell, lambda x: None, one)
         return self.model(*args, **kwargs)
+
+
+def _strong(x: Any) -> Any:
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jnp.asarray(x, dtype=x.dtype)
 
 
 def _data(key: Any) -> Any:

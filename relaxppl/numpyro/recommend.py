@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 from numpyro.infer.elbo import TraceEnum_ELBO
 
-from relaxppl import diagnosing, recommending
+from relaxppl import diagnosing, recommending, screening
 from relaxppl.numpyro import elbo as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import Inspected
-from relaxppl.numpyro.gradients import Declared, GradientSampler
+from relaxppl.numpyro.gradients import Declared, GradientSampler, quick_options
 from relaxppl.numpyro.without_sites import without_sites
-from relaxppl.recommending import ENUMERATION, Option, Recommendation
+from relaxppl.recommending import AVERAGE, ENUMERATION, SCORE, Option, Recommendation
 
 
 def recommend(
@@ -39,7 +39,8 @@ def recommend(
     :param guide: the guide, with at least one discrete latent site.
     :param args: the arguments of model and guide.
     :param params: where to measure; None for the initial values.
-    :param seconds: the time to spend, about; an estimator that is being compiled is waited for.
+    :param seconds: the time to spend, compilation included; two losses are measured however long
+        they take. If it is short, all are compiled without optimisation.
     :param num_draws: how many gradients to draw of each loss at most, at least 2.
     :param tune: for how many steps each ELBO first learns its own parameters, at most.
     :param rng_key: a PRNG key; None for that of seed 0.
@@ -49,7 +50,7 @@ def recommend(
         2 or seconds that are not positive.
     """
     diagnosing.check_draws(num_draws)
-    budget = recommending.Budget(seconds, time.perf_counter)
+    budget = screening.Budget(seconds, time.perf_counter)
     key = jax.random.key(0) if rng_key is None else rng_key
     if isinstance(guide, PreparedGuide):
         guide = guide.guide
@@ -77,19 +78,44 @@ def recommend(
             entries[name] = (loss, model, guide)
         else:
             reasons[name] = obstacle
-    makers = {
-        name: partial(GradientSampler, *entry, values, args, kwargs, key)
-        for name, entry in entries.items()
-    }
+    makers = partial(_makers, entries, values, args, kwargs, key)
+    quick = quick_options()
+    screened = screening.screen(
+        makers(quick),
+        budget,
+        tune,
+        num_draws,
+        ready=(AVERAGE,),
+        optimising=None if quick is None else makers(None),
+    )
     return recommending.conclude(
         entries,
         reasons,
-        *recommending.prepared(makers, budget, tune),
+        screened,
         budget,
         num_draws,
         inspected.variables,
         inspected.upstream,
     )
+
+
+def _makers(
+    entries: dict[str, tuple[Any, Any, Any]],
+    values: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    key: jax.Array,
+    compiler_options: dict[str, Any] | None,
+) -> dict[str, Callable[[], GradientSampler]]:
+    """Returns by name what makes a sampler of an entry."""
+    makers: dict[str, Callable[[], GradientSampler]] = {
+        name: partial(GradientSampler, *entry, values, args, kwargs, key, 0.02, compiler_options)
+        for name, entry in entries.items()
+    }
+    # The score function is what has a baseline, with a baseline that stays zero: compiled once.
+    makers[AVERAGE] = average = cache(makers[AVERAGE])
+    makers[SCORE] = lambda: average().without_average()
+    return makers
 
 
 def _without_funsor() -> str | None:

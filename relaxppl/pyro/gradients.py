@@ -128,6 +128,7 @@ class GradientSampler:
         # The ELBOs' own parameters have the same names: each keeps its own.
         self._state = {key: dict(value) for key, value in lent.state.items()}
         self._given = set(lent.state["params"])
+        self._adam: dict[str, tuple[torch.Tensor, torch.Tensor, int]] = {}
         self._runs = 0
 
     @property
@@ -142,18 +143,28 @@ class GradientSampler:
 
     def tune(self, steps: int) -> None:
         """Lets the ELBO learn what the caller's params did not give, for some steps."""
-        optimizer: Any = None
         for _ in range(steps):
             with self._gradient() as (_, leaves):
-                own = [x for n, x in leaves.items() if is_own(n) and n not in self._given]
+                own = {n: x for n, x in leaves.items() if is_own(n) and n not in self._given}
                 store = pyro.get_param_store()
                 averages = any(n.endswith(".average") and n not in self._given for n in store)
                 if not own and not averages:
                     return
-                if own and optimizer is None:
-                    optimizer = torch.optim.Adam(own, lr=self.rate, betas=(0.9, 0.99))
-                if optimizer is not None:
-                    optimizer.step()
+                with torch.no_grad():
+                    for name, leaf in own.items():
+                        self._adam_step(name, leaf)
+
+    def _adam_step(self, name: str, leaf: torch.Tensor) -> None:
+        # torch's own Adam takes seconds to import what it does not use.
+        if leaf.grad is None:
+            return
+        zero = torch.zeros_like(leaf)
+        first, second, step = self._adam.get(name, (zero, zero, 0))
+        first, second = 0.9 * first + 0.1 * leaf.grad, 0.99 * second + 0.01 * leaf.grad**2
+        step += 1
+        self._adam[name] = first, second, step
+        size = (first / (1.0 - 0.9**step)) / ((second / (1.0 - 0.99**step)).sqrt() + 1e-8)
+        leaf -= self.rate * size
 
     def draw(self, count: int) -> Moments:
         """Draws gradients in the unconstrained parameters of the model and the guide."""

@@ -10,7 +10,7 @@ from typing import Any
 import pyro.poutine as poutine
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 
-from relaxppl import diagnosing, recommending
+from relaxppl import diagnosing, recommending, screening
 from relaxppl.pyro import elbo as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
@@ -38,7 +38,7 @@ def recommend(
     :param guide: the guide, with at least one discrete latent site.
     :param args: the arguments of model and guide.
     :param params: constrained values by name of where to measure; None for those of the store.
-    :param seconds: the time to spend, about.
+    :param seconds: the time to spend; two losses are measured however long they take.
     :param num_draws: how many gradients to draw of each loss at most, at least 2.
     :param tune: for how many steps each ELBO first learns its own parameters, at most.
     :param seed: of the draws.
@@ -48,7 +48,7 @@ def recommend(
         2 or seconds that are not positive.
     """
     diagnosing.check_draws(num_draws)
-    budget = recommending.Budget(seconds, time.perf_counter)
+    budget = screening.Budget(seconds, time.perf_counter)
     with borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
             raise diagnosing.no_discrete_site(guide)
@@ -78,7 +78,7 @@ def recommend(
         return recommending.conclude(
             entries,
             reasons,
-            *recommending.prepared(makers, budget, tune),
+            screening.screen(makers, budget, tune, num_draws),
             budget,
             num_draws,
             inspected.variables,

@@ -181,27 +181,6 @@ def test_a_worse_bound_gives_a_wrong_enumeration_away() -> None:
     assert not recommending.worse_bound(stats(9.0), [stats(10.0)])
 
 
-def test_time_is_bounded() -> None:
-    clock = [0.0]
-
-    class Slow:
-        def draw(self, count: int) -> None:
-            clock[0] += 4.0
-
-        def tune(self, steps: int) -> None:
-            clock[0] += 1.0
-
-    def broken() -> Any:
-        raise RuntimeError("no\nmore")
-
-    budget = recommending.Budget(10.0, lambda: clock[0])
-    makers = {"a": Slow, "b": broken, "c": Slow, "d": Slow}
-    made, failures = recommending.prepared(makers, budget, 1000)
-    assert list(made) == ["a", "c"]
-    assert failures == {"b": "no", "d": recommending.OUT_OF_TIME}
-    assert clock[0] <= 10.0
-
-
 def test_an_enumeration_that_means_something_else_is_refused() -> None:
     # The sum over the plate lies in the deterministic code of another plate's site.
     host = both.args[1][1]
