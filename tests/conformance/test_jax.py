@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions.batch_util import promote_batch_shape, vmap_over
 
 from tests.conformance.rows import EVERY, ROWS, each, first_element, value, variants
-from tests.distributions.case import Case, Params, reference_log_prob, reference_samples
+from tests.distributions.case import (
+    Case,
+    Params,
+    element,
+    reference_log_prob,
+    reference_samples,
+)
 from tests.distributions.hosts import HOSTS
 
 HOST = HOSTS["numpyro"]
@@ -32,11 +40,20 @@ def stacked(case: Case) -> Params:
     return {n: np.stack([v[n] for v in variants(case)]) for n in case.arrays}
 
 
+def lowered(case: Case) -> Case:
+    """The same with the first of several parameters, a temperature as a rule, without a batch."""
+    first = next(iter(case.arrays))
+    alone = len(case.arrays) == 1
+    given = {} if alone else {first: element(case, case.params, (0,))[first]}
+    return replace(case, params={**case.params, **given})
+
+
 @each(ROWS)
 def test_vmap_over_parameters_and_distributions(case: Case):
+    # A mapped dimension goes in front of the batch also where a parameter has none.
+    case = lowered(case)
     x = np.stack([reference_samples(case, 3, 2, p) for p in variants(case)])
     keys = jax.random.split(jax.random.key(0), 3)
-    # Of as many dimensions as there are; others, such as a temperature, have fewer.
     name = list(case.arrays)[-1]
 
     @jax.jit
