@@ -9,13 +9,14 @@ from relaxppl import ops
 from relaxppl.relaxations.base import Array
 
 
-def leave_one_out(costs: Array) -> Array:
+def leave_one_out(costs: Array, axis: int = 0) -> Array:
     """Returns for each of K draws the mean cost of the others (RLOO).
 
-    :param costs: (K, ...), with K >= 2. Kool et al., 2019; Salimans & Knowles, 2014.
+    :param costs: with K >= 2 along an axis. Kool et al., 2019; Salimans & Knowles, 2014.
+    :param axis: that axis.
     """
-    count = costs.shape[0]
-    return (ops.sum(costs, axis=0) - costs) / (count - 1.0)
+    count = costs.shape[axis]
+    return (ops.sum(costs, axis=axis, keepdims=True) - costs) / (count - 1.0)
 
 
 def decay(average: Array, cost: Array, rate: float) -> Array:

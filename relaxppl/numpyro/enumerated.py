@@ -14,9 +14,10 @@ from numpyro.infer.util import get_importance_trace
 
 from relaxppl import enumerating
 from relaxppl.enumerating import Variable
+from relaxppl.estimators.program import Frames, Term, reduce_to
 from relaxppl.numpyro.elbo.laws import unmasked
 from relaxppl.numpyro.elbo.program import enumerated_sites
-from relaxppl.numpyro.elbo.structure import Frames, Structure, Term, analyse, frames_of, reduce_to
+from relaxppl.numpyro.elbo.structure import Structure, analyse, frames_of
 from relaxppl.numpyro.sites import SITES
 
 _AT_ONCE = 64
@@ -150,13 +151,13 @@ class EnumeratedELBO(ELBO):
                         continue
                     own = frames_of(site)
                     if frames <= own:
-                        costs.append(Term(sign * site["log_prob"], own, discrete))
+                        costs.append(Term(name, sign * site["log_prob"], own, discrete))
                     else:
                         rest = rest + sign * jnp.sum(site["log_prob"])
                     if sign < 0 and name in discrete:
                         log_q = unmasked(site["fn"]).log_prob(site["value"])
-                        weights.append(Term(log_q, own, discrete))
-            return reduce_to(weights, frames), reduce_to(costs, frames), rest
+                        weights.append(Term(name, log_q, own, discrete))
+            return reduce_to(weights, frames, rest), reduce_to(costs, frames, rest), rest
 
         points = {n: jnp.asarray(x) for n, x in values.items()}
         total = len(next(iter(values.values())))

@@ -12,9 +12,10 @@ from pyro.poutine.util import prune_subsample_sites
 
 from relaxppl import enumerating
 from relaxppl.enumerating import Variable
+from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import Term, frames_of, reduce_to
+from relaxppl.pyro.elbo.structure import frames_of
 from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 
@@ -165,8 +166,8 @@ class EnumeratedELBO(pyro.infer.ELBO):
         if len(weights) < len(at):
             raise CannotEnumerateError("some sites are reached at some values only")
         if inspected.by_plate:
-            weight = torch.exp(torch.as_tensor(reduce_to(weights, site)))
-            cost: Any = reduce_to(costs, site)
+            weight = torch.exp(reduce_to(weights, plates, rest))
+            cost: Any = reduce_to(costs, plates, rest)
         else:
             weight = torch.exp(sum(term.value.sum() for term in weights))
             cost = sum(term.value.sum() for term in costs)

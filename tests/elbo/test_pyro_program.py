@@ -9,9 +9,8 @@ import pytest
 import torch
 
 import relaxppl.pyro as rx
-from relaxppl.pyro.elbo.local import reward
+from relaxppl.estimators.program import levels, reward
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import levels
 from tests.elbo.pyro_cases import MASKED, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
 
 
@@ -75,7 +74,7 @@ def test_levels_see_through_continuous_sites_and_plain_code():
     assert levels(program.sites, ["a", "c"]) == [("a",), ("c",)]
     assert program.sites["a"].upstream == frozenset()
     assert program.sites["c"].upstream == {"a", "b"}
-    assert program.downstream_in_guide(frozenset("a")) == {"y", "b", "c"}
+    assert program.downstream(frozenset("a")) == {"y", "b", "c"}
     deps = {(term.guide, term.name): term.deps for term in program.terms}
     assert deps[False, "u"] == deps[True, "u"] == frozenset()
     assert deps[False, "y"] == {"a"}

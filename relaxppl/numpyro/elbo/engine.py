@@ -11,18 +11,12 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
-from relaxppl.estimators import score
+from relaxppl.estimators.gradients import LocalGradients, score_surrogate, scored
 from relaxppl.estimators.laws import Categorical
 from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
-from relaxppl.numpyro.elbo.laws import law_of, law_type, unmasked
-from relaxppl.numpyro.elbo.local import LocalGradients, reward
-from relaxppl.numpyro.elbo.parameters import (
-    Needs,
-    PreparedGuide,
-    average_baseline,
-    is_discrete,
-    network_baseline,
-)
+from relaxppl.naming import TEMPERATURE
+from relaxppl.numpyro.elbo.laws import law_type
+from relaxppl.numpyro.elbo.parameters import Learned, Needs, PreparedGuide, is_discrete
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import analyse
 
@@ -113,21 +107,34 @@ class DiscreteELBO(ELBO):
         if options.variance_every > 1:
             tangents = jax.random.bernoulli(variance_key, 1.0 / options.variance_every)
 
-        def run(key: jax.Array) -> Program:
-            return Program(
+        chosen = {n: e for n, e in plan.estimators.items() if e in ("score", "rloo")}
+
+        def learns(name: str) -> bool:
+            return f"{name}{TEMPERATURE}" in param_map
+
+        def particle(key: jax.Array) -> dict[str, Any]:
+            program_key, noise_key = jax.random.split(key)
+            program = Program(
                 model,
                 guide,
                 args,
                 kwargs,
                 param_map,
                 structure,
-                tuple(jax.random.split(key)),
+                tuple(jax.random.split(program_key)),
                 shared,
                 options.exact_kl,
+                noise_key,
             )
-
-        def particle(key: jax.Array) -> dict[str, Any]:
-            return self._particle(run, plan, param_map, key, tangents)
+            learned = Learned(param_map)
+            local = LocalGradients(program, plan, options, learned, learns, tangents)
+            return {
+                "elbo": sum((jnp.sum(term.value) for term in program.terms), jnp.zeros(())),
+                "surrogate": local.surrogate(),
+                "scored": {name: scored(program, program.sites[name]) for name in chosen},
+                "gradients": learned.gradients,
+                "state": program.mutable_state(),
+            }
 
         if self.num_particles == 1:
             out = particle(particles_key)
@@ -135,17 +142,17 @@ class DiscreteELBO(ELBO):
         else:
             keys = jax.random.split(particles_key, self.num_particles)
             out = self.vectorize_particles_fn(particle, keys)
-        elbo = jnp.mean(out["elbo"])
-        surrogate = jnp.mean(out["surrogate"])
-        for log_q, cost in out["rloo"].values():
-            advantage = cost - score.leave_one_out(cost)
-            surrogate = surrogate + jnp.sum(score.surrogate(log_q, advantage)) / log_q.shape[0]
-        loss = -_value_neutral(elbo, surrogate)
-        for name, gradient in out["taught"].items():
-            term = jnp.sum(stop_gradient(jnp.mean(gradient, axis=0)) * param_map[name])
+        learned = Learned(param_map)
+        surrogate = jnp.sum(out["surrogate"])
+        for name, draws in out["scored"].items():
+            surrogate += score_surrogate(chosen[name], name, draws, options, learned)
+        loss = -_value_neutral(jnp.mean(out["elbo"]), surrogate / self.num_particles)
+        gradients = jax.tree.map(lambda x: jnp.sum(x, axis=0), out["gradients"])
+        for name, gradient in {**gradients, **learned.gradients}.items():
+            term = jnp.sum(stop_gradient(gradient / self.num_particles) * param_map[name])
             loss = loss + term - stop_gradient(term)
         state = jax.tree.map(lambda x: x[0], out["state"])
-        state.update({n: jnp.mean(x, axis=0) for n, x in out["averages"].items()})
+        state.update(learned.averages)
         return {"loss": loss, "mutable_state": state or None}
 
     def _check_declared(self, plan: Plan, params: dict[str, Any]) -> None:
@@ -170,69 +177,6 @@ class DiscreteELBO(ELBO):
         if plan.soft and options.learn is None and not learned and not self._warned:
             self._warned = True
             warnings.warn(f"{type(self).__name__}: {unprepared(plan, options)}", stacklevel=2)
-
-    def _particle(
-        self,
-        run: Callable[..., Program],
-        plan: Plan,
-        params: dict[str, Any],
-        key: jax.Array,
-        tangents: Any,
-    ) -> dict[str, Any]:
-        program_key, noise_key = jax.random.split(key)
-        program = run(program_key)
-        terms = program.terms()
-        elbo = sum((jnp.sum(term.value) for term in terms), start=jnp.zeros(()))
-        out: dict[str, Any] = {"elbo": elbo, "rloo": {}, "averages": {}, "taught": {}}
-        surrogate = jnp.zeros(())
-        rewards = {name: reward(program, terms, name) for name in plan.estimators}
-
-        for name in plan.of("rloo"):
-            log_q = _score_term(program.guide_trace[name])
-            out["rloo"][name] = log_q, jnp.broadcast_to(rewards[name], log_q.shape)
-        for name in plan.of("score"):
-            site = program.guide_trace[name]
-            baseline = self._baseline(site, rewards[name], params, out)
-            term = score.surrogate(_score_term(site), rewards[name] - baseline)
-            surrogate = surrogate + jnp.sum(term)
-
-        local = LocalGradients(program, plan, self.options, params, rewards, noise_key, tangents)
-        for name, h in {**local.pathwise(), **local.antithetic()}.items():
-            logits = law_of(program.guide_trace[name]["fn"]).logits
-            surrogate = surrogate + jnp.sum(stop_gradient(h) * logits)
-        out["taught"].update(local.taught)
-        out["surrogate"] = surrogate
-        out["state"] = program.mutable_state()
-        return out
-
-    def _baseline(
-        self, site: dict[str, Any], reward: jax.Array, params: dict[str, Any], out: dict[str, Any]
-    ) -> jax.Array:
-        """Returns a score site's baseline; adds what it learns and its new average to ``out``."""
-        options = self.options
-        if options.baseline is None:
-            return jnp.zeros(())
-        if options.baseline == "average":
-            average, new = average_baseline(site, reward, params, options.decay)
-            out["averages"].update(new)
-            return average
-        baseline, taught = network_baseline(site, reward, params)
-        out["taught"].update(taught)
-        return baseline
-
-
-def _score_term(site: dict[str, Any]) -> jax.Array:
-    """Returns a term over the site's batch whose gradient is that of its log q, unmasked.
-
-    The gradient of NumPyro's own Bernoulli log density is b, not b - 1/2, at logits of exactly
-    zero; where the law is known its score does not depend on the host's.
-    """
-    fn = site["fn"]
-    if law_type(fn) is None:
-        return unmasked(fn).log_prob(site["value"])
-    law = law_of(fn)
-    term = stop_gradient(law.stopped().score(law.encode(site["value"]))) * law.logits
-    return jnp.sum(term, axis=tuple(range(len(fn.batch_shape), term.ndim)))
 
 
 def _value_neutral(value: jax.Array, surrogate: jax.Array) -> jax.Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,11 @@ from numpyro.distributions import constraints
 from numpyro.primitives import mutable
 
 from relaxppl.estimators import network, score
-from relaxppl.numpyro.elbo.laws import law_of
+from relaxppl.estimators.gradients import no_input
+from relaxppl.estimators.plan import Candidate
+from relaxppl.numpyro.elbo.program import site_of
+
+_NOBODY = Candidate("", "", None, None)
 
 
 @dataclass(frozen=True)
@@ -37,21 +40,45 @@ class Needs:
     average: bool = False
 
 
-def network_rank(site: dict[str, Any]) -> int:
-    """Returns how many rightmost dimensions of a site's logits a network sees together.
+class Learned:
+    """The parameters that the estimators learn, and the averages that they carry, in one step.
 
-    They are those right of the site's innermost plate.
+    :param params: the parameters and the mutable state by name.
     """
-    logits = law_of(site["fn"]).logits
-    dims = [frame.dim for frame in site["cond_indep_stack"]]
-    outer = len(site["fn"].batch_shape) + max(dims) + 1 if dims else 0
-    return logits.ndim - outer
 
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._params = params
+        self.gradients: dict[str, jax.Array] = {}
+        self.averages: dict[str, jax.Array] = {}
 
-def side_input(site: dict[str, Any]) -> jax.Array | None:
-    """Returns the inputs that the guide gives the site's network, (*plates, features), or None."""
-    given = site["infer"].get("estimator_input")
-    return None if given is None else stop_gradient(jnp.asarray(given))
+    def read(self, name: str, initial: float, like: jax.Array, positive: bool = False) -> jax.Array:
+        """Returns a parameter that the guide declares, without its gradient."""
+        return stop_gradient(self._params[name])
+
+    def constant(self, value: float, like: jax.Array) -> jax.Array:
+        """Returns a scalar that is not learned, ()."""
+        return jnp.asarray(value, like.dtype)
+
+    def network(
+        self, prefix: str, features: int, hidden: int, like: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Returns the parameters of a default network by their short names."""
+        keys = network.initial(1, 1)
+        return {key: stop_gradient(self._params[f"{prefix}.{key}"]) for key in keys}
+
+    def average(self, name: str, cost: jax.Array, decay: float) -> jax.Array:
+        """Returns the decaying average of a cost before this step; the next is carried on."""
+        average = stop_gradient(self._params[name])
+        self.averages[name] = score.decay(average, cost, decay)
+        return average
+
+    def learn(self, name: str, gradient: jax.Array) -> None:
+        """Adds to the gradient of a parameter."""
+        self.gradients[name] = self.gradients.get(name, 0.0) + gradient
+
+    def cond(self, wanted: Any, full: Callable[[], Any], cheap: Callable[[], Any]) -> Any:
+        """Returns what one of two functions returns, by a flag that may be traced."""
+        return full() if wanted is True else jax.lax.cond(wanted, full, cheap)
 
 
 class PreparedGuide:
@@ -88,16 +115,14 @@ def _declare(name: str, site: dict[str, Any], needs: Needs) -> None:
         )
     if needs.eta is not None:
         numpyro.param(prefix + "eta", jnp.asarray(needs.eta))
-    side = side_input(site)
-    features = 0 if side is None else side.shape[-1]
     if needs.control_network is not None:
-        rank = network_rank(site)
-        shape = law_of(site["fn"]).logits.shape
-        seen = math.prod(shape[len(shape) - rank :])
-        _declare_network(prefix, seen + features, needs.control_network)
+        seen = site_of(site, _NOBODY, frozenset()).features
+        _declare_network(prefix, seen, needs.control_network)
     if needs.baseline_network is not None:
-        seen = _side_of_baseline(site).shape[-1]
-        _declare_network(f"{name}.baseline.", seen, needs.baseline_network)
+        side = site_of(site, _NOBODY, frozenset()).side
+        if side is None:
+            raise no_input(name)
+        _declare_network(f"{name}.baseline.", side.shape[-1], needs.baseline_network)
     if needs.average:
         mutable(f"{name}.baseline.average", jnp.zeros(()))
 
@@ -107,60 +132,6 @@ def _declare_network(prefix: str, features: int, hidden: int) -> None:
         numpyro.param(prefix + key, jnp.asarray(value, dtype=jnp.result_type(float)))
 
 
-def network_parameters(params: dict[str, Any], prefix: str) -> dict[str, jax.Array] | None:
-    """Returns the network's parameters by their own names, or None if they are not declared."""
-    names = network.initial(1, 1)
-    if any(prefix + key not in params for key in names):
-        return None
-    return {key: params[prefix + key] for key in names}
-
-
 def is_discrete(site: dict[str, Any]) -> bool:
     """Returns whether a latent site needs an estimator."""
     return not site["fn"].has_rsample
-
-
-def scale_of(site: dict[str, Any]) -> Any:
-    """Returns what a site's costs are multiplied by, for its networks to be too."""
-    return 1.0 if site["scale"] is None else stop_gradient(site["scale"])
-
-
-def network_baseline(
-    site: dict[str, Any], reward: jax.Array, params: dict[str, Any]
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns a baseline from the site's input, and the gradient of its squared error by name.
-
-    :param reward: the sum of the terms that depend on the site, over its batch.
-    :raises ValueError: if the site gives no input.
-    """
-    prefix = f"{site['name']}.baseline."
-    weights, side = network_parameters(params, prefix), _side_of_baseline(site)
-    assert weights is not None
-
-    def error(weights: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        predicted = scale_of(site) * network.apply(weights, side)
-        # The inputs may be broadcast over plates; the reward has their full shape.
-        shape = jnp.broadcast_shapes(predicted.shape, reward.shape)
-        return jnp.sum((jnp.broadcast_to(predicted, shape) - reward) ** 2), predicted
-
-    gradients, predicted = jax.grad(error, has_aux=True)(jax.tree.map(stop_gradient, weights))
-    return predicted, {prefix + key: gradient for key, gradient in gradients.items()}
-
-
-def average_baseline(
-    site: dict[str, Any], reward: jax.Array, params: dict[str, Any], decay: float
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Returns the decaying average of earlier rewards at a site, and the next one by name."""
-    name = f"{site['name']}.baseline.average"
-    average = stop_gradient(params[name])
-    return average, {name: score.decay(average, jnp.mean(reward), decay)}
-
-
-def _side_of_baseline(site: dict[str, Any]) -> jax.Array:
-    side = side_input(site)
-    if side is None:
-        raise ValueError(
-            f"site {site['name']!r}: a network baseline needs the inputs that it sees; give them "
-            "in the guide as infer={'estimator_input': array of shape (*plates, features)}"
-        )
-    return side

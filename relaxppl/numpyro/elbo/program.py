@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
-from relaxppl.estimators.plan import check_not_enumerated
+from relaxppl.estimators.plan import Candidate, check_not_enumerated
+from relaxppl.estimators.program import Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
-from relaxppl.numpyro.elbo.laws import soft_log_prob, stopped
-from relaxppl.numpyro.elbo.structure import Structure, Term, frames_of
-
-SoftValue = Callable[[str, Any], Any]
-"""From a site's name and its recomputed law to its relaxed value; None where it has none."""
+from relaxppl.numpyro.elbo.laws import law_of, law_type, soft_log_prob, stopped, unmasked
+from relaxppl.numpyro.elbo.structure import Structure, frames_of
 
 
 class Program:
@@ -32,6 +34,7 @@ class Program:
     :param keys: PRNG keys of the model and of the guide.
     :param plate_key: a key for the plates' subsamples, or None to use the two.
     :param use_exact_kl: whether to integrate the pairs of sites that can be.
+    :param noise_key: a PRNG key for the noise of the estimators.
     """
 
     def __init__(
@@ -45,9 +48,10 @@ class Program:
         keys: tuple[jax.Array, jax.Array],
         plate_key: jax.Array | None = None,
         use_exact_kl: bool = False,
+        noise_key: jax.Array | None = None,
     ) -> None:
         self.args, self.kwargs = args, kwargs
-        self.structure = structure
+        self.structure, self.noise_key = structure, noise_key
         self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
 
         def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
@@ -78,47 +82,88 @@ class Program:
             if site["type"] == "mutable"
         }
 
+    @cached_property
     def terms(self) -> list[Term]:
-        """Returns every term at the values drawn, differentiable in the parameters.
+        """Every term at the values drawn, differentiable in the parameters.
 
         log q of a discrete site is stopped: the mean of its gradient is zero.
         """
         return self._terms(self.model_trace, self.guide_trace, frozenset(), None)
 
-    def terms_at(
-        self, values: Mapping[str, jax.Array], soft_value: SoftValue | None = None
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """The guide's discrete sites."""
+        laws = self.structure.guide_laws
+        return {
+            name: site_of(self.guide_trace[name], candidate, laws[name] & self.discrete - {name})
+            for name, candidate in self.structure.discrete.items()
+        }
+
+    def downstream(self, names: frozenset[str]) -> frozenset[str]:
+        """Returns the guide's sites whose law depends on some discrete sites."""
+        return self.structure.downstream(names)
+
+    def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> jax.Array:
+        """Returns standard noise of a law, apart for each site and use."""
+        assert self.noise_key is not None
+        index = list(self.structure.discrete).index(site.name)
+        key = jax.random.fold_in(self.noise_key, 3 * index + use)
+        assert site.law is not None
+        return getattr(jax.random, kind)(key, shape, site.law.logits.dtype)
+
+    @contextmanager
+    def explained(self, level: tuple[str, ...]) -> Iterator[None]:
+        """Explains what fails while the program runs at relaxed values of some sites."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            error.add_note(
+                "This was raised while the model or the guide ran at relaxed values of "
+                f"{', '.join(map(repr, level))}, or was differentiated there. If it indexes or "
+                "branches by them, or calls what JAX does not differentiate (jax.pure_callback, "
+                "io_callback, a while_loop), choose infer={'estimator': 'disarm'} or 'score' for "
+                "these sites in the guide; or write it with one-hot or 0/1 arithmetic, jnp.where "
+                "or jax.lax.cond, and give a callback its derivative by jax.custom_jvp."
+            )
+            raise
+
+    def evaluate(
+        self,
+        at: Mapping[str, jax.Array],
+        soft_value: SoftValue | None = None,
+        keep: Callable[[Term], bool] = lambda term: True,
     ) -> list[Term]:
         """Returns the terms that depend on some sites, at other values of them.
 
         The model runs once. The guide runs only if laws in it depend on those sites, with the
         same randomness; its other sites keep their values, and every parameter is stopped.
 
-        :param values: the sites' values.
-        :param soft_value: gives the downstream discrete sites their values; terms that depend on
-            one to which it gives None are left out. Without it they are drawn again.
+        :param at: the sites' values.
+        :param soft_value: gives the downstream discrete sites their values; one to which it gives
+            None keeps its own. Without it they are drawn again.
+        :param keep: whether a term is wanted.
         """
-        names = frozenset(values)
+        names = frozenset(at)
         moved = self.structure.downstream(names)
-        omitted: set[str] = set()
+        held: set[str] = set()
         guide_trace = (
-            self._guide_again(values, moved, soft_value, omitted)
+            self._guide_again(at, moved, soft_value, held)
             if moved
-            else {n: _held(s, values.get(n)) for n, s in self.guide_trace.items()}
+            else {n: _held(s, at.get(n)) for n, s in self.guide_trace.items()}
         )
         model = handlers.substitute(
             handlers.replay(self.model, guide_trace), data=self.stopped_params
         )
         model_trace = handlers.trace(model).get_trace(*self.args, **self.kwargs)
-        soft = frozenset() if soft_value is None else (names | (moved & self.discrete)) - omitted
-        terms = self._terms(model_trace, guide_trace, soft, names)
-        return [term for term in terms if not term.deps & omitted]
+        soft = frozenset() if soft_value is None else (names | (moved & self.discrete)) - held
+        return self._terms(model_trace, guide_trace, soft, names, keep)
 
     def _guide_again(
         self,
         values: Mapping[str, jax.Array],
         moved: frozenset[str],
         soft_value: SoftValue | None,
-        omitted: set[str],
+        held: set[str],
     ) -> dict[str, Any]:
         def choose(msg: dict[str, Any], before: dict[str, Any]) -> Any:
             name = msg["name"]
@@ -129,9 +174,10 @@ class Program:
             if name not in self.discrete or soft_value is None:
                 msg["kwargs"]["rng_key"] = before["kwargs"]["rng_key"]
                 return None
-            value = soft_value(name, msg["fn"])
+            fn = msg["fn"]
+            value = soft_value(name, None if law_type(fn) is None else law_of(fn))
             if value is None:
-                omitted.add(name)
+                held.add(name)
                 return jax.lax.stop_gradient(before["value"])
             return value
 
@@ -146,37 +192,62 @@ class Program:
         guide_trace: dict[str, Any],
         soft: frozenset[str],
         only: frozenset[str] | None,
+        keep: Callable[[Term], bool] = lambda term: True,
     ) -> list[Term]:
         structure, terms = self.structure, []
 
-        def needed(deps: frozenset[str]) -> bool:
-            return only is None or bool(deps & only)
-
-        def add(site: dict[str, Any], deps: frozenset[str], value: jax.Array) -> None:
-            terms.append(Term(value, frames_of(site), deps & self.discrete))
+        def add(
+            site: dict[str, Any], deps: frozenset[str], value: Callable[[], jax.Array], guide: bool
+        ) -> None:
+            if only is not None and not deps & only:
+                return
+            found = Term(site["name"], None, frames_of(site), deps & self.discrete, guide)
+            if keep(found):
+                terms.append(replace(found, value=value()))
 
         for name, site in model_trace.items():
             if site["type"] == "sample" and name not in self.integrated:
-                deps = structure.model_terms[name]
-                if needed(deps):
-                    add(site, deps, _log_prob(site, soft))
+                add(site, structure.model_terms[name], partial(_log_prob, site, soft), False)
         for name, site in guide_trace.items():
             if site["type"] != "sample":
                 continue
             if name in self.integrated:
                 deps = structure.guide_laws[name] | structure.model_laws[name]
-                if needed(deps):
-                    kl = exact_kl.kl(site, model_trace[name])
-                    assert kl is not None  # or the site would not be integrated
-                    add(site, deps, -kl)
-                continue
-            deps = structure.guide_terms[name]
-            if needed(deps):
-                log_prob = _log_prob(site, soft)
-                if name in self.discrete and only is None:
-                    log_prob = jax.lax.stop_gradient(log_prob)
-                add(site, deps, -log_prob)
+                add(site, deps, partial(_minus_kl, site, model_trace[name]), True)
+            else:
+                stopped = only is None and name in self.discrete
+                value = partial(_minus_log_q, site, soft, stopped)
+                add(site, structure.guide_terms[name], value, True)
         return terms
+
+
+def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]) -> Site:
+    """Returns a discrete site of a guide's trace as the estimators see it."""
+    fn, given, scale = site["fn"], site["infer"].get("estimator_input"), site["scale"]
+    return Site(
+        name=site["name"],
+        fn=fn,
+        candidate=candidate,
+        law=None if law_type(fn) is None else law_of(fn),
+        value=site["value"],
+        frames=frames_of(site),
+        batch_rank=len(fn.batch_shape),
+        upstream=upstream,
+        scale=jnp.asarray(1.0) if scale is None else jax.lax.stop_gradient(jnp.asarray(scale)),
+        side=None if given is None else jax.lax.stop_gradient(jnp.asarray(given)),
+        log_prob=lambda: unmasked(fn).log_prob(site["value"]),
+    )
+
+
+def _minus_kl(guide: dict[str, Any], model: dict[str, Any]) -> jax.Array:
+    kl = exact_kl.kl(guide, model)
+    assert kl is not None  # or the site would not be integrated
+    return -kl
+
+
+def _minus_log_q(site: dict[str, Any], soft: frozenset[str], stopped: bool) -> jax.Array:
+    log_prob = _log_prob(site, soft)
+    return -(jax.lax.stop_gradient(log_prob) if stopped else log_prob)
 
 
 def enumerated_sites(model: Mapping[str, Any], guide: Collection[str]) -> set[str]:

@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.plan import Candidate
+from relaxppl.estimators.program import Frame, Frames
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 
 _PARAMS = "relaxppl parameters"
 
 Deps = Mapping[str, frozenset[str]]
-Frames = frozenset[tuple[str, int]]
-
-
-class Term(NamedTuple):
-    """One summand of log p - log q."""
-
-    value: jax.Array
-    """As the host's log densities: scaled, masked, summed over events only."""
-    frames: Frames
-    """The plates that it lies in, by name and dimension."""
-    deps: frozenset[str]
-    """The guide's discrete sites that it depends on."""
 
 
 def frames_of(site: dict[str, Any]) -> Frames:
-    """Returns the plates of a site, by name and dimension."""
-    return frozenset((frame.name, frame.dim) for frame in site["cond_indep_stack"])
-
-
-def reduce_to(terms: Iterable[Term], frames: Frames) -> jax.Array:
-    """Returns the sum of terms, reduced to the given plates; every other dimension is summed."""
-    result = jnp.zeros(())
-    for term in terms:
-        value = term.value
-        for dim in range(-jnp.ndim(value), 0):
-            kept = any(frame in frames for frame in term.frames if frame[1] == dim)
-            if not kept and value.shape[dim] != 1:
-                value = jnp.sum(value, axis=dim, keepdims=True)
-        while value.ndim and value.shape[0] == 1:
-            value = value[0]
-        result = result + value
-    return result
+    """Returns the plates of a site."""
+    return frozenset(Frame(frame.name, frame.dim) for frame in site["cond_indep_stack"])
 
 
 @dataclass(frozen=True)
@@ -72,17 +45,6 @@ class Structure:
     """What the parameters of each law of the guide depend on."""
     discrete: Mapping[str, Candidate]
     """The guide's latent sites without a reparameterised sampler, in the guide's order."""
-
-    def levels(self, names: Iterable[str]) -> list[tuple[str, ...]]:
-        """Returns some of the sites by level: none of a level depends on another in it."""
-        group = frozenset(names)
-        level: dict[str, int] = {}
-        for name in self.discrete:
-            if name in group:
-                above = (level[s] for s in self.guide_laws[name] & group if s != name)
-                level[name] = 1 + max(above, default=0)
-        depth = max(level.values(), default=0)
-        return [tuple(n for n in level if level[n] == k) for k in range(1, depth + 1)]
 
     def downstream(self, names: frozenset[str]) -> frozenset[str]:
         """Returns the guide's sites whose law depends on one of the named sites."""

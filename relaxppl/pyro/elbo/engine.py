@@ -13,13 +13,10 @@ from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
-from relaxppl.estimators import score
+from relaxppl.estimators.gradients import LocalGradients, Scored, score_surrogate, scored
 from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
-from relaxppl.pyro.elbo.laws import unmasked
-from relaxppl.pyro.elbo.local import Pathwise, Tensors, antithetic, reward
-from relaxppl.pyro.elbo.parameters import Own, average_baseline, network_baseline
+from relaxppl.pyro.elbo.parameters import Learned
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import Site
 from relaxppl.pyro.elbo.verify import verify
 
 _VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
@@ -149,20 +146,21 @@ class DiscreteELBO(pyro.infer.ELBO):
             verify(programs[0])
         self._gradients += 1
         self._warn_unprepared(self._plan(programs[0]))
-        own = Own()
         every = self.options.variance_every
         tangents = every == 1 or float(torch.rand(())) * every < 1.0
+        learned = Learned(tangents)
         bound: Any = 0.0
         for program in programs:
             for term in program.terms:
                 if not term.held:
                     bound = bound + term.value.sum()
-            for name, h in self._local(program, own, tangents).items():
-                law = program.sites[name].law
-                assert law is not None
-                bound = bound + (h.detach() * law.logits).sum()
-        bound = bound + self._score_terms(programs, own)
-        surrogate = (own.surrogate - bound) / self.num_particles
+            plan = self._plan(program)
+            local = LocalGradients(
+                program, plan, self.options, learned, lambda name: self.learning, tangents
+            )
+            bound = bound + local.surrogate()
+        bound = bound + self._score_surrogate(programs, learned)
+        surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
 
     def _warn_unprepared(self, plan: Plan) -> None:
@@ -176,46 +174,24 @@ class DiscreteELBO(pyro.infer.ELBO):
             self._told.add(text)
             warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
 
-    def _local(self, program: Program, own: Own, tangents: bool) -> Tensors:
-        plan = self._plan(program)
-        local = antithetic(program, plan.of("disarm"))
-        if plan.soft or plan.networks:
-            pathwise = Pathwise(program, plan, self.options, own, self.learning, tangents)
-            local.update(pathwise.gradients())
-        return local
-
-    def _score_terms(self, programs: list[Program], own: Own) -> Any:
-        """Returns the terms of the sites whose gradient is a score function's."""
-        total: Any = 0.0
-        drawn: dict[tuple[str, str], list[tuple[Program, Site]]] = {}
+    def _score_surrogate(self, programs: list[Program], learned: Learned) -> Any:
+        """Returns a sum with the gradients of the sites that a score function serves."""
+        drawn: dict[tuple[str, str], list[Scored]] = {}
         for program in programs:
             plan = self._plan(program)
             for choice in ("score", "rloo"):
                 for name in plan.of(choice):
-                    pair = program, program.sites[name]
-                    drawn.setdefault((choice, name), []).append(pair)
-        for (choice, _), pairs in drawn.items():
-            log_probs = [unmasked(site.fn).log_prob(site.value) for _, site in pairs]
-            log_prob = torch.stack(log_probs)
-            rewards = torch.stack([reward(p, s).expand(log_prob.shape[1:]) for p, s in pairs])
-            if choice == "rloo":
-                # A site that one draw alone reaches has no other to compare with.
-                alone = len(pairs) == 1 and not self._vectorized
-                baseline = 0.0 if alone else self._leave_one_out(rewards)
-            else:
-                baseline = self._baseline(pairs[0][1], rewards, own)
-            total = total + score.surrogate(log_prob, rewards - baseline).sum()
-        return total
-
-    def _leave_one_out(self, rewards: torch.Tensor) -> torch.Tensor:
+                    found = scored(program, program.sites[name])
+                    drawn.setdefault((choice, name), []).append(found)
         # In a vectorised run the draws lie along the outermost plate.
         axis = -int(self.max_plate_nesting) if self._vectorized else 0
-        return score.leave_one_out(rewards.movedim(axis, 0)).movedim(0, axis)
-
-    def _baseline(self, site: Site, rewards: torch.Tensor, own: Own) -> Any:
-        options = self.options
-        if options.baseline is None:
-            return 0.0
-        if options.baseline == "average":
-            return average_baseline(site, rewards, options.decay)
-        return network_baseline(own, site, rewards, options.hidden)
+        total: Any = 0.0
+        for (choice, name), draws in drawn.items():
+            together = Scored(
+                *(
+                    None if part[0] is None else torch.stack(part)
+                    for part in zip(*draws, strict=True)
+                )
+            )
+            total = total + score_surrogate(choice, name, together, self.options, learned, axis)
+        return total

@@ -6,7 +6,8 @@ of the first run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +20,12 @@ from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.plan import check_not_enumerated
+from relaxppl.estimators.program import Site, SoftValue, Term
 from relaxppl.pyro.elbo.dependence import Names, Tracker, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
-from relaxppl.pyro.elbo.laws import base_of, law_type, soft_log_prob
-from relaxppl.pyro.elbo.structure import Record, Site, Term, Watch, frames_of, rewound
-
-Recompute = Callable[[Site, Any], "torch.Tensor | None"]
+from relaxppl.pyro.elbo.laws import base_of, law_of, law_type, soft_log_prob
+from relaxppl.pyro.elbo.structure import Record, Watch, frames_of, rewound
+from relaxppl.pyro.shell import _NOISE
 
 
 class _Replay(Messenger):
@@ -173,37 +174,58 @@ class Program:
             warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
         return -value if guide else value
 
-    def downstream_in_guide(self, names: Names) -> Names:
+    def downstream(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on the discrete sites ``names``."""
         deps = self._value_deps
         return frozenset(n for n in deps if n not in names and deps[n] & names)
 
+    def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> torch.Tensor:
+        """Returns standard noise of a law."""
+        assert site.law is not None
+        return _NOISE[kind](torch.Size(shape), site.law.logits.detach())
+
+    @contextmanager
+    def explained(self, level: tuple[str, ...]) -> Iterator[None]:
+        """Explains what fails while the program runs at relaxed values of some sites."""
+        try:
+            yield
+        except (IndexError, TypeError, ValueError, RuntimeError) as error:
+            error.add_note(
+                "This was raised while the program ran with relaxed values at "
+                f"{', '.join(map(repr, level))}. A program that needs a site's hard values can "
+                "choose another estimator for it: infer={'estimator': 'disarm'}, or 'score'."
+            )
+            raise
+
     def evaluate(
         self,
-        at: dict[str, torch.Tensor],
-        recompute: Recompute | None = None,
+        at: Mapping[str, torch.Tensor],
+        soft_value: SoftValue | None = None,
         keep: Callable[[Term], bool] = lambda term: True,
     ) -> list[Term]:
         """Runs the model, and the guide if any of it is downstream, at other values of some sites.
 
         :param at: new values of sites that do not depend on each other.
-        :param recompute: from a discrete site downstream and its new distribution to its value
-            there, or to None to draw it again with the random numbers of the first run. With it
-            values count as relaxed.
+        :param soft_value: gives the discrete sites downstream their values; one to which it gives
+            None is drawn again with the random numbers of the first run, and so are all without
+            it. Then nothing is differentiated.
         :param keep: whether a term of the first run is wanted at the new values.
         :returns: the wanted terms, of those that depend on the sites.
         """
+        if soft_value is None and torch.is_grad_enabled():
+            with torch.no_grad():
+                return self.evaluate(at, None, keep)
         names = frozenset(at)
         wanted = [term for term in self.terms if term.deps & names]
         if not any(keep(term) for term in wanted):
             return []
-        moved = names | self.downstream_in_guide(names)
+        moved = names | self.downstream(names)
         # Where a value of these sites left torch other sites may be reached at other values.
         anew = moved != names or bool(self._left_guide & names)
         anew = anew or any(term.guide and term.name not in names for term in wanted if keep(term))
-        traces = self._traces(at, moved, recompute, anew)
+        traces = self._traces(at, moved, soft_value, anew)
         return [
-            self._term(term, traces, moved, recompute is not None)
+            self._term(term, traces, moved, soft_value is not None)
             for term in self._reached(traces, names)
             if term.deps & names and keep(term)
         ]
@@ -211,7 +233,7 @@ class Program:
     def everything(self, at: dict[str, torch.Tensor]) -> list[Term]:
         """Runs guide and model at other values of some sites, and returns every term there is."""
         names = frozenset(at)
-        moved = names | self.downstream_in_guide(names)
+        moved = names | self.downstream(names)
         traces = self._traces(at, moved, None, True)
         return [self._term(term, traces, moved, False) for term in self._reached(traces, names)]
 
@@ -230,9 +252,9 @@ class Program:
 
     def _traces(
         self,
-        at: dict[str, torch.Tensor],
+        at: Mapping[str, torch.Tensor],
         moved: Names,
-        recompute: Recompute | None,
+        soft_value: SoftValue | None,
         with_guide: bool,
     ) -> tuple[Any, Any]:
         """Returns the traces of the model and of the guide at other values of some sites."""
@@ -240,7 +262,7 @@ class Program:
         values.update(at)
         guide = self.guide_trace
         if with_guide:
-            again = {name: self._again(name, recompute) for name in moved - at.keys()}
+            again = {name: self._again(name, soft_value) for name in moved - at.keys()}
             with _Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
@@ -255,11 +277,11 @@ class Program:
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 
-    def _again(self, name: str, recompute: Recompute | None) -> Callable[[Any], torch.Tensor]:
+    def _again(self, name: str, soft_value: SoftValue | None) -> Callable[[Any], torch.Tensor]:
         site, state = self.sites.get(name), self._rewind[name]
 
         def value(fn: Any) -> torch.Tensor:
-            new = None if site is None or recompute is None else recompute(site, fn)
+            new = None if site is None or soft_value is None else soft_value(name, law_of(fn))
             if new is not None:
                 return new
             with rewound(state):

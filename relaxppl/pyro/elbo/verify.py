@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from relaxppl.estimators.laws import Bernoulli
+from relaxppl.estimators.program import Site, Term
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import Site, Term, rewound, rng_state
+from relaxppl.pyro.elbo.structure import rewound, rng_state
 
 Terms = dict[tuple[bool, str], Term]
 

@@ -1,0 +1,230 @@
+"""A program as the estimators see it: discrete sites, the bound's terms, and runs at other values.
+
+A host runs models and guides and hands out what is here; nothing else of it is known to the
+estimators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from relaxppl import ops
+from relaxppl.estimators.laws import Law
+from relaxppl.estimators.plan import Candidate
+from relaxppl.relaxations.base import Array
+
+Names = frozenset[str]
+
+SoftValue = Callable[[str, Law | None], Array | None]
+"""From a discrete site and its law at relaxed values above it to its relaxed value there, or to
+None where it has none."""
+
+
+class Frame(NamedTuple):
+    """A plate as a site or a term lies in it."""
+
+    name: str
+    dim: int
+    """Counted from the right of the batch, negative."""
+
+
+Frames = frozenset[Frame]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the bound: a model site's log p, a guide site's -log q, or minus their KL."""
+
+    name: str
+    value: Array
+    """Scaled and masked, (*batch_shape)."""
+    frames: Frames
+    deps: Names
+    """The discrete sites of the guide that it depends on."""
+    guide: bool = False
+    held: bool = False
+    """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
+    jumps: Names = frozenset()
+    """The sites, of those that it depends on, whose effect a derivative does not see."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A discrete site of the guide (one that is not reparameterised) as the first run drew it."""
+
+    name: str
+    fn: Any
+    """The host's distribution."""
+    candidate: Candidate
+    """What decides its estimator."""
+    law: Law | None
+    """The law by its logits, which the guide's parameters make; None for a law with no logits."""
+    value: Array
+    frames: Frames
+    batch_rank: int
+    upstream: Names
+    """The discrete sites that its parameters depend on."""
+    scale: Array
+    """What its costs are multiplied by, for its networks to be too."""
+    side: Array | None
+    """What its networks see beside its value, (*plates, features)."""
+    log_prob: Callable[[], Array]
+    """Computes log q of the value, neither masked nor scaled, (*batch_shape)."""
+
+    def aligned(self, costs: Array) -> Array:
+        """Returns costs per element of the batch, shaped to broadcast against the logits."""
+        assert self.law is not None
+        extra = len(self.law.logits.shape) - self.batch_rank
+        return costs.reshape(tuple(costs.shape) + (1,) * extra)
+
+    def score_term(self) -> Array:
+        """Returns a term over the batch whose gradient is that of log q of the value.
+
+        A law that is known has its own: some hosts' log masses have other derivatives at their
+        kinks.
+        """
+        if self.law is None:
+            return self.log_prob()
+        law = self.law.stopped()
+        term = ops.stop_gradient(law.score(law.encode(self.value))) * self.law.logits
+        events = tuple(range(self.batch_rank, len(term.shape)))
+        return ops.sum(term, axis=events) if events else term
+
+    @property
+    def network_rank(self) -> int:
+        """How many rightmost dimensions of the logits a network sees together.
+
+        They are those right of the site's innermost plate.
+        """
+        assert self.law is not None
+        dims = [frame.dim for frame in self.frames]
+        outer = self.batch_rank + max(dims) + 1 if dims else 0
+        return len(self.law.logits.shape) - outer
+
+    @property
+    def features(self) -> int:
+        """How many numbers a network of the value and of the input beside it sees."""
+        assert self.law is not None
+        shape = tuple(self.law.logits.shape)
+        seen = math.prod(shape[len(shape) - self.network_rank :])
+        return seen + (0 if self.side is None else self.side.shape[-1])
+
+
+class Program(Protocol):
+    """A model and a guide after one run at hard values."""
+
+    @property
+    def sites(self) -> Mapping[str, Site]:
+        """The guide's discrete sites, in its order."""
+
+    @property
+    def terms(self) -> Sequence[Term]:
+        """All summands of the bound at the values drawn."""
+
+    def downstream(self, names: Names) -> Names:
+        """Returns the guide's other sites whose law depends on some discrete sites."""
+
+    def evaluate(
+        self,
+        at: Mapping[str, Array],
+        soft_value: SoftValue | None = None,
+        keep: Callable[[Term], bool] = ...,
+    ) -> Sequence[Term]:
+        """Returns the wanted terms that depend on some sites, at other values of these.
+
+        :param at: values of sites that do not depend on each other.
+        :param soft_value: gives the discrete sites downstream their values. Without it they are
+            drawn again, with the noise of the first run, and nothing is differentiated.
+        :param keep: whether a term is wanted.
+        """
+
+    def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
+        """Returns standard noise of a law, apart for each site and use."""
+
+    def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
+        """Explains what fails while the program runs at relaxed values of some sites."""
+
+
+class Learned(Protocol):
+    """The parameters that the estimators learn, during one step.
+
+    What is read carries no gradient; gradients are handed back by :meth:`learn` and reach the
+    parameters alone.
+    """
+
+    def read(self, name: str, initial: float, like: Array, positive: bool = False) -> Array:
+        """Returns a learned scalar of the dtype of ``like``, ()."""
+
+    def constant(self, value: float, like: Array) -> Array:
+        """Returns a scalar that is not learned, ()."""
+
+    def network(self, prefix: str, features: int, hidden: int, like: Array) -> dict[str, Array]:
+        """Returns the parameters of a default network by their short names."""
+
+    def average(self, name: str, cost: Array, decay: float) -> Array:
+        """Returns the decaying average of a cost before this step, and adds this step's to it."""
+
+    def learn(self, name: str, gradient: Array) -> None:
+        """Adds to the gradient of a parameter."""
+
+    def cond(self, wanted: Any, full: Callable[[], Any], cheap: Callable[[], Any]) -> Any:
+        """Returns what one of two functions returns, by a flag that may be traced."""
+
+
+def depending(terms: Iterable[Term], name: str) -> list[Term]:
+    """Returns the terms that depend on a site."""
+    return [term for term in terms if name in term.deps]
+
+
+def reduce_to(terms: Iterable[Term], frames: Frames, like: Array) -> Array:
+    """Returns the sum of terms for each element of some plates; every other dimension is summed.
+
+    :param like: an array of the backend, for a sum of nothing.
+    :returns: an array that broadcasts with a batch in these plates.
+    """
+    result: Any = None
+    for term in terms:
+        value = term.value
+        kept = {frame.dim for frame in term.frames if frame in frames}
+        shape = tuple(value.shape)
+        out = tuple(d for d in range(-len(shape), 0) if d not in kept and shape[d] != 1)
+        if out:
+            value = ops.sum(value, axis=out, keepdims=True)
+        shape = tuple(value.shape)
+        while shape and shape[0] == 1:
+            shape = shape[1:]
+        value = value.reshape(shape)
+        result = value if result is None else result + value
+    return zero(like) if result is None else result
+
+
+def zero(like: Array) -> Array:
+    """Returns zero, (), of an array's kind."""
+    empty = like.reshape((-1,))[:0]
+    return ops.sum(empty, axis=0)
+
+
+def reward(program: Program, site: Site) -> Array:
+    """Returns the sum of the terms that depend on a site, broadcasting with its batch."""
+    terms = depending(program.terms, site.name)
+    return ops.stop_gradient(reduce_to(terms, site.frames, program.terms[0].value))
+
+
+def levels(sites: Mapping[str, Site], names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Returns some of the sites by level: those of one level do not depend on each other.
+
+    :param sites: all sites, in the order in which they were drawn.
+    :param names: the sites wanted; the others do not count for a level.
+    """
+    level: dict[str, int] = {}
+    wanted = set(names)
+    for name, site in sites.items():
+        if name in wanted:
+            above = (level[u] for u in site.upstream if u in level and u != name)
+            level[name] = 1 + max(above, default=0)
+    depth = max(level.values(), default=0)
+    return [tuple(n for n in level if level[n] == k) for k in range(1, depth + 1)]
