@@ -9,7 +9,8 @@ from typing import Any
 
 from relaxppl.diagnosing import Comparison, GradientStats, ranked
 from relaxppl.enumerating import Variable, states
-from relaxppl.estimators.plan import Candidate, make_plan
+from relaxppl.estimators.choice import choose
+from relaxppl.estimators.program import Candidate
 from relaxppl.screening import OUT_OF_TIME, Budget, Screened, refine
 
 ENUMERATION = "TraceEnum_ELBO"
@@ -184,7 +185,7 @@ def unsupported(loss: Any, candidates: Iterable[Candidate]) -> str | None:
     :param candidates: the guide's discrete sites.
     """
     try:
-        make_plan(candidates, loss.options, loss.num_particles)
+        choose(candidates, loss.estimator, loss.num_particles)
     except (NotImplementedError, ValueError) as error:
         return str(error)
     return None

@@ -31,7 +31,7 @@ from models.policy_gradient.environments import Features
 from models.policy_gradient.result import Settings
 from models.policy_gradient.rollout import Segment, returns_to_go
 from relaxppl import ops
-from relaxppl.estimators import network, rebar
+from relaxppl.estimators import network, relax
 from relaxppl.estimators.laws import Draw, OneHotCategorical
 from relaxppl.estimators.score import decay
 
@@ -96,7 +96,7 @@ def local_gradients(
     draw = Draw(law, actions, noise)
 
     def variate(parameters: Any) -> Any:
-        return rebar.network_control(draw, lambda x: control(parameters, x))
+        return relax.network_control(draw, lambda x: control(parameters, x))
 
     # Reverse mode over the reverse mode inside the control variate.
     added, pull = ops.vjp(variate, parameters)

@@ -6,10 +6,40 @@ as the first success among K - 1 Bernoullis that break a stick.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from relaxppl import ops
-from relaxppl.estimators.laws import Law, OneHotCategorical, total
+from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
+from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
+from relaxppl.estimators.program import levels
 from relaxppl.relaxations.base import Array
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
+
+
+@dataclass(frozen=True)
+class DisARM(Estimator):
+    """The antithetic estimator: one more evaluation of the model at a level's mirrored draw.
+
+    Dong et al., 2020 (arXiv:2006.10680), and 2021 (arXiv:2106.08056) for categorical sites.
+    """
+
+    name = "disarm"
+    laws = (Bernoulli, OneHotCategorical, Categorical)
+
+    @classmethod
+    def local(cls, step: Step, names: list[str]) -> Arrays:
+        found: Arrays = {}
+        for level in levels(step.program.sites, names):
+            pairs, at = {}, {}
+            for name in level:
+                site, law = step.site(name), step.law(name)
+                noise = step.program.noise("logistic", noise_shape(law), site, OTHER)
+                pairs[name] = Antithetic(law, law.encode(site.value), noise)
+                at[name] = ops.cast(law.decode(pairs[name].value), site.value)
+            terms = step.program.evaluate(at)
+            for name, pair in pairs.items():
+                found[name] = pair.local_gradient(step.reward(name), step.cost(terms, name))
+        return found
 
 
 def noise_shape(law: Law) -> tuple[int, ...]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from relaxppl import ops
-from relaxppl.estimators import disarm, rebar, score
+from relaxppl.estimators import disarm, rebar
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical
+from relaxppl.estimators.relax import network_control
+from relaxppl.estimators.rloo import leave_one_out
 from relaxppl.relaxations.base import Array
 
 LAWS: dict[str, type[Law]] = {
@@ -99,7 +101,7 @@ def local_gradient(
     if estimator == "rloo":
         each = [cost(value[k]) for k in range(value.shape[0])]
         costs = ops.stack(each, axis=0)
-        advantage = aligned(costs - score.leave_one_out(costs), drawn)
+        advantage = aligned(costs - leave_one_out(costs), drawn)
         gradient = ops.sum(advantage * made.score(drawn), axis=0) / drawn.shape[0]
         return LocalGradient(
             ops.sum(costs, axis=0) / len(each), ops.stop_gradient(gradient), value, None
@@ -120,7 +122,7 @@ def local_gradient(
     if estimator == "relax":
         if control_variate is None:
             raise ValueError("relax needs control_variate, a function of the relaxed value")
-        controls = rebar.network_control(draw, control_variate)
+        controls = network_control(draw, control_variate)
         gradient = ops.stop_gradient(reward * draw.score() + controls)
         return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
     if not made.relaxable:

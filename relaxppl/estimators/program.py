@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol
 
 from relaxppl import ops
 from relaxppl.estimators.laws import Law
-from relaxppl.estimators.plan import Candidate
 from relaxppl.relaxations.base import Array
 
 Names = frozenset[str]
@@ -22,6 +21,20 @@ Names = frozenset[str]
 SoftValue = Callable[[str, Law | None], Array | None]
 """From a discrete site and its law at relaxed values above it to its relaxed value there, or to
 None where it has none."""
+
+
+class Candidate(NamedTuple):
+    """A discrete site of a guide, as far as the choice of its estimator goes."""
+
+    name: str
+    class_name: str
+    """That of its distribution."""
+    law: type[Law] | None
+    """The law that the estimators know it by."""
+    wanted: Any
+    """The estimator that its infer dict asks for: its name, or an estimator, or None."""
+    recurrent: bool = False
+    """Whether its own values decide its law: then only the score function is right."""
 
 
 class Frame(NamedTuple):

@@ -1,6 +1,6 @@
-"""REBAR and the control variate of RELAX: local gradients from relaxed evaluations.
+"""REBAR: local gradients from relaxed evaluations.
 
-Tucker et al., 2017 (arXiv:1703.07370); Grathwohl et al., 2018 (arXiv:1711.00123). For a draw b with
+Tucker et al., 2017 (arXiv:1703.07370). For a draw b with
 latent z~ given b, and z a latent whose law is that of an unconditional one,
 
     h = R(b) score(b) + e * control,    control = -c(z~) score(b) + d c(z) - d c(z~),
@@ -12,10 +12,188 @@ z = z~ in value (their derivatives still differ) one relaxed evaluation of the p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.estimators.laws import Draw, total
+from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
+from relaxppl.estimators.laws import Bernoulli, Draw, Law, OneHotCategorical, total
+from relaxppl.estimators.program import Candidate, Term, levels, zero
 from relaxppl.relaxations.base import Array
+
+Pullback = Callable[[Array], Arrays]
+
+
+@dataclass(frozen=True)
+class REBAR(Estimator):
+    """The score function with the model at relaxed values as its control variate.
+
+    :param temperature: of the relaxed values; where learned, its initial value.
+    :param eta: the factor of the control variate; where learned, its initial value.
+    :param learn: whether temperature and factor are learned for each site, to minimise the
+        gradient's variance. None: learned if the guide was prepared by ``prepare``; True: always
+        (on NumPyro an error if it was not prepared); False: never.
+    :param coupled: whether the two latents of the control variate share their value. Then one
+        relaxed evaluation of the model serves both, at about the same variance; else two.
+    :param variance_every: the temperature's gradient is computed every so many steps, on average,
+        and multiplied by as much; that of the factor costs nothing and is taken at every step.
+
+    Tucker et al., 2017 (arXiv:1703.07370).
+    """
+
+    name = "rebar"
+    laws: ClassVar[tuple[type[Law], ...] | None] = (Bernoulli, OneHotCategorical)
+
+    temperature: float = 0.5
+    eta: float = 1.0
+    learn: bool | None = None
+    coupled: bool = True
+    variance_every: int = 1
+
+    def checks(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "temperature": (self.temperature > 0, "positive"),
+            "variance_every": (self.variance_every >= 1, "a positive integer"),
+        }
+
+    @property
+    def every(self) -> int:
+        return self.variance_every
+
+    @property
+    def family(self) -> type[Estimator]:
+        return REBAR
+
+    def relaxes(self, law: type[Law] | None) -> bool:
+        """Returns whether the program at relaxed values is in the control variate of a law."""
+        return True
+
+    def parameters(self, site: Candidate) -> list[Parameter]:
+        if self.learn is False or not self.relaxes(site.law):
+            return []
+        prefix, needed = f"{site.name}.estimator", bool(self.learn)
+        return [
+            Parameter(f"{prefix}.temperature", "positive", self.temperature, needed=needed),
+            Parameter(f"{prefix}.eta", "scalar", self.eta, needed=needed),
+        ]
+
+    def unprepared(self, names: list[str]) -> str | None:
+        if self.learn is not None:
+            return None
+        return (
+            f"the temperature and the factor of the control variate at {', '.join(names)} stay at "
+            f"{self.temperature:g} and {self.eta:g}, since the guide was not prepared: hand "
+            "elbo.prepare(guide) to SVI in place of guide to have them learned, or pass "
+            "learn=False to keep them and this message away"
+        )
+
+    @classmethod
+    def local(cls, step: Step, names: list[str]) -> Arrays:
+        found: Arrays = {}
+        soft = [n for n in names if step.chosen[n].relaxes(type(step.law(n)))]
+        # A level is done before the next begins: its graph is as large as all that lies below.
+        for level in levels(step.program.sites, soft):
+            found.update(_level(step, level))
+        for name in names:
+            if name not in soft:
+                h, pullback = step.chosen[name].without_program(step, name)
+                found[name] = ops.stop_gradient(h)
+                step.teach(name, pullback(2.0 * found[name]))
+        return found
+
+    def without_program(self, step: Step, name: str) -> tuple[Array, Pullback]:
+        """Returns h without the program's control, and how its gradient reaches what is learned."""
+        return step.reward(name) * step.draw(name).score(), lambda cotangent: {}
+
+
+def _learns(step: Step, name: str) -> bool:
+    return step.chosen[name].learn is not False and step.learns(name)
+
+
+def _scalar(step: Step, name: str, which: str) -> Array:
+    """Returns a site's temperature or eta. A site below that is not relaxed for itself has both."""
+    options = step.chosen[name] if isinstance(step.chosen[name], REBAR) else REBAR()
+    initial, like = getattr(options, which), step.draw(name).latent
+    if not isinstance(step.chosen[name], REBAR) or not _learns(step, name):
+        return step.learned.constant(initial, like)
+    positive = which == "temperature"
+    return step.learned.read(f"{name}.estimator.{which}", initial, like, positive=positive)
+
+
+def _level(step: Step, level: tuple[str, ...]) -> Arrays:
+    program = step.program
+    draws = {name: step.draw(name) for name in level}
+    free = {n: step.free(n) for n in level if not step.chosen[n].coupled} or None
+    if free is not None:
+        free = {n: free.get(n, draws[n].latent) for n in level}
+    discrete = program.downstream(frozenset(level)) & program.sites.keys()
+    # A downstream draw must not first be made inside a transformation.
+    below = {n: step.draw(n) for n in program.sites if n in discrete and _relaxable(step, n)}
+    # What cannot be relaxed would move by jumps that no path derivative sees, and so does what
+    # depends on a comparison or leaves the backend: such terms are left out, and the control
+    # variate stays unbiased.
+    blocked, moved = discrete - below.keys(), {*level, *below}
+
+    def smooth(term: Term) -> bool:
+        return not (term.deps & blocked or term.jumps & moved)
+
+    temperatures = {name: _scalar(step, name, "temperature") for name in (*draws, *below)}
+
+    def cost(x: Arrays, given: Arrays) -> tuple[Array, Arrays]:
+        def soft_value(name: str, law: Law | None) -> Array | None:
+            return below[name].soft(given[name], law) if name in below else None
+
+        terms = program.evaluate(x, soft_value, smooth)
+        whole = zero(next(iter(x.values())))
+        for term in terms:
+            whole = whole + total(term.value)
+        return whole, {name: step.cost(terms, name) for name in level}
+
+    def controls_at(learned: Arrays) -> Arrays:
+        given = {**temperatures, **learned}
+        return control(draws, lambda x: cost(x, given), given, free)
+
+    rest, pullbacks = {}, {}
+    for name in level:
+        rest[name], pullbacks[name] = step.chosen[name].without_program(step, name)
+    etas = {name: _scalar(step, name, "eta") for name in level}
+    learned = {
+        n: t
+        for n, t in temperatures.items()
+        if isinstance(step.chosen[n], REBAR) and _learns(step, n)
+    }
+
+    def whole(controls: Arrays) -> Arrays:
+        return {n: ops.stop_gradient(rest[n] + etas[n] * controls[n]) for n in level}
+
+    def full() -> tuple[Arrays, Arrays]:
+        controls, pullback = ops.vjp(controls_at, learned)
+        return controls, gradients_in_temperatures(whole(controls), etas, pullback)
+
+    def cheap() -> tuple[Arrays, Arrays]:
+        return controls_at({}), {n: ops.zeros_like(t) for n, t in learned.items()}
+
+    every = step.chosen[level[0]].every
+    with program.explained(level):
+        if learned and step.flags[every] is not False:
+            controls, in_temperature = step.learned.cond(step.flags[every], full, cheap)
+        else:
+            controls, in_temperature = controls_at({}), {}
+    found = whole(controls)
+    for name, gradient in in_temperature.items():
+        # The steps that are left out are made up for: the mean is that of every step.
+        step.teach(name, {"temperature": every * gradient})
+    for name, gradient in gradients_in_etas(found, controls).items():
+        if name in learned:
+            step.teach(name, {"eta": gradient})
+        step.teach(name, pullbacks[name](2.0 * found[name]))
+    return found
+
+
+def _relaxable(step: Step, name: str) -> bool:
+    law = step.site(name).law
+    return law is not None and law.relaxable
+
 
 Cost = Callable[[dict[str, Array]], tuple[Array, dict[str, Array]]]
 """From relaxed values by site to the sum of all terms, and by site the sum of the terms that depend
@@ -49,29 +227,6 @@ def control(
         n: draw.pull(unconditional[n], conditional[n]) - costs[n] * draw.score()
         for n, draw in draws.items()
     }
-
-
-def network_control(
-    draw: Draw, network: Callable[[Array], Array], free: Array | None = None
-) -> Array:
-    """Returns the control variate of a free function of the relaxed value.
-
-    :param network: from the relaxed value at temperature one, of the logits' shape, to an array
-        that broadcasts against the logits; one element for each group of logits that it belongs to.
-    :param free: as in :func:`control`.
-    """
-
-    def at(latent: Array) -> tuple[Array, Array]:
-        def relaxed(z: Array) -> tuple[Array, Array]:
-            value = network(draw.law.soft(z, ops.like(z, 1.0)))
-            return total(value), value
-
-        _, gradient, value = ops.value_and_grad(relaxed, latent)
-        return gradient, value
-
-    conditional, value = at(draw.latent)
-    unconditional = conditional if free is None else at(free)[0]
-    return draw.pull(unconditional, conditional) - value * draw.score()
 
 
 def gradients_in_etas(

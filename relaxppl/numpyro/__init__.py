@@ -32,6 +32,7 @@ from relaxppl.numpyro.distributions import (
 )
 from relaxppl.numpyro.divergences import kl_divergence
 from relaxppl.numpyro.elbo import (
+    ARMS_ELBO,
     REBAR_ELBO,
     RELAX_ELBO,
     RLOO_ELBO,
@@ -55,6 +56,7 @@ from relaxppl.schedules import (
 )
 
 __all__ = [
+    "ARMS_ELBO",
     "REBAR_ELBO",
     "RELAX_ELBO",
     "RLOO_ELBO",

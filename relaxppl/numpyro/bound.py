@@ -10,7 +10,7 @@ from numpyro.infer import Trace_ELBO
 from numpyro.primitives import Messenger
 
 from relaxppl import relaxing
-from relaxppl.estimators.plan import check_not_enumerated
+from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.registry import HOST
 

@@ -32,6 +32,7 @@ from relaxppl.pyro.distributions import (
 )
 from relaxppl.pyro.divergences import kl_divergence
 from relaxppl.pyro.elbo import (
+    ARMS_ELBO,
     REBAR_ELBO,
     RELAX_ELBO,
     RLOO_ELBO,
@@ -55,6 +56,7 @@ from relaxppl.schedules import (
 )
 
 __all__ = [
+    "ARMS_ELBO",
     "REBAR_ELBO",
     "RELAX_ELBO",
     "RLOO_ELBO",

@@ -27,7 +27,7 @@ from models.policy_gradient.agent import Agent
 from models.policy_gradient.result import Settings
 from models.policy_gradient.rollout import Segment
 from relaxppl import ops
-from relaxppl.estimators import network, rebar
+from relaxppl.estimators import network
 from relaxppl.estimators.laws import Draw, OneHotCategorical
 from tests.benchmarks import table, turns
 
@@ -84,7 +84,7 @@ def backends(rounds: int, length: int = 512, width: int = 4) -> str:
         draw = Draw(law, actions, noise)
 
         def variate(q: Any) -> Any:
-            return rebar.network_control(draw, network.on_site(q, 1, states))
+            return relax.network_control(draw, network.on_site(q, 1, states))
 
         value, pull = ops.vjp(variate, p)
         h = returns[:, None] * law.score(actions) + value

@@ -346,7 +346,7 @@ def test_extreme_logits_are_finite(make):
 
 def test_elbo_and_prepared_guide_survive_copies():
     elbo = pickle.loads(pickle.dumps(rx.REBAR_ELBO(temperature=0.3)))
-    assert elbo.options.temperature == 0.3
+    assert elbo.estimator.temperature == 0.3
     assert elbo.prepare(VECTOR.guide).__name__ == "vector_guide"
 
 

@@ -243,7 +243,7 @@ def test_elbo_pickles():
     elbo = rx.RELAX_ELBO(temperature=0.3)
     elbo.prepare(None)
     again = pickle.loads(pickle.dumps(elbo))
-    assert again.options == elbo.options
+    assert again.estimator == elbo.estimator
     assert again.learning
 
 

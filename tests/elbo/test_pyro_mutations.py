@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.pyro as rx
-from relaxppl.estimators import gradients, laws
+from relaxppl.estimators import base, laws, rebar
 from relaxppl.pyro.elbo.laws import law_of
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.relaxations.categorical import OneHot
@@ -50,7 +50,7 @@ def test_shifted_logits_alone_do_no_harm(monkeypatch):
 
 @pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
 def test_all_levels_relaxed_at_once(monkeypatch, case):
-    monkeypatch.setattr(gradients, "levels", lambda sites, names: [tuple(names)])
+    monkeypatch.setattr(rebar, "levels", lambda sites, names: [tuple(names)])
     assert_biased(case)
 
 
@@ -78,19 +78,19 @@ def test_disarm_with_downstream_held(monkeypatch):
 
 def test_baseline_that_sees_its_own_draw(monkeypatch):
     monkeypatch.setattr(
-        "relaxppl.estimators.score.leave_one_out", lambda costs, axis: costs.mean(axis)
+        "relaxppl.estimators.rloo.leave_one_out", lambda costs, axis: costs.mean(axis)
     )
     assert measure(rx.RLOO_ELBO(), VECTOR).worst > 6
 
 
 def test_cost_of_other_terms_only(monkeypatch):
     """Leaving a site's own log q out of its downstream cost is a bias too."""
-    reward = gradients.reward
+    reward = base.reward
 
     def without_own(program, site):
         own = [term for term in program.terms if term.held and term.name == site.name]
-        own_part = gradients.reduce_to(own, site.frames, site.law.logits)
+        own_part = base.reduce_to(own, site.frames, site.law.logits)
         return reward(program, site) - own_part.detach()
 
-    monkeypatch.setattr(gradients, "reward", without_own)
+    monkeypatch.setattr(base, "reward", without_own)
     assert measure(rx.ScoreFunction_ELBO(), VECTOR).worst > 6

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from relaxppl.estimators import laws, network, rebar
+from relaxppl.estimators import laws, network, relax
 from tests.estimators.noise import BACKENDS
 
 
@@ -38,5 +38,5 @@ def test_the_control_variate_sees_the_value_relaxed_at_temperature_one():
     law = laws.Bernoulli(jnp.asarray(rng.normal(size=7)))
     draw = laws.Draw(law, jnp.asarray(1.0 * (rng.uniform(size=7) < 0.5)), rng.logistic(size=7))
     seen = []
-    rebar.network_control(draw, lambda x: seen.append(jax.lax.stop_gradient(x)) or 0.0 * x)
+    relax.network_control(draw, lambda x: seen.append(jax.lax.stop_gradient(x)) or 0.0 * x)
     np.testing.assert_allclose(seen[0], 1.0 / (1.0 + np.exp(-draw.latent)), rtol=1e-12)

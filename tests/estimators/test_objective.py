@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from relaxppl import ops
-from relaxppl.estimators import laws, network, rebar
+from relaxppl.estimators import laws, network, rebar, relax
 from tests.estimators.noise import BACKENDS
 
 MIX = np.random.default_rng(3).normal(size=(3, 3))
@@ -38,7 +38,7 @@ def variance(draws, cost, rewards, free, etas, temperatures, weights=None):
     h = {n: rewards[n] * draws[n].score() + etas[n] * controls[n] for n in draws}
     if weights is not None:
         own = None if free is None else free["a"]
-        h["a"] = h["a"] + rebar.network_control(draws["a"], network.on_site(weights, 1), own)
+        h["a"] = h["a"] + relax.network_control(draws["a"], network.on_site(weights, 1), own)
     h = {n: x.detach() if isinstance(x, torch.Tensor) else x for n, x in h.items()}
     return h, sum(float((np.asarray(x) ** 2).sum()) for x in h.values())
 
@@ -64,7 +64,7 @@ def test_gradients_of_the_variance(backend, law, coupled):
     in_temperature = rebar.gradients_in_temperatures(h, etas, to_temperatures)
     own = None if free is None else free["a"]
     _, pullback = ops.vjp(
-        lambda w: rebar.network_control(draws["a"], network.on_site(w, 1), own), weights
+        lambda w: relax.network_control(draws["a"], network.on_site(w, 1), own), weights
     )
     in_weights = pullback(2.0 * h["a"])
 

@@ -11,38 +11,43 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
-from relaxppl.estimators.gradients import LocalGradients, score_surrogate, scored
-from relaxppl.estimators.laws import Categorical
-from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
+from relaxppl.estimators.base import Estimator, Step, draws_of
+from relaxppl.estimators.choice import choose, unprepared, wanted
+from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.naming import TEMPERATURE
-from relaxppl.numpyro.elbo.laws import law_type
-from relaxppl.numpyro.elbo.parameters import Learned, Needs, PreparedGuide, is_discrete
+from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
-from relaxppl.numpyro.elbo.structure import analyse
+from relaxppl.numpyro.elbo.structure import Structure, analyse
 
 
-class DiscreteELBO(ELBO):
-    """An unbiased ELBO for guides with discrete sites; see the five subclasses.
+class DiscreteELBO(EstimatorELBO, ELBO):
+    """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator.
 
     The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
-    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites.
+    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites. A
+    site of the guide may ask for another one by ``infer={"estimator": ...}``: its name, or an
+    estimator with options of its own.
 
-    :param options: the estimator and its settings.
-    :param num_particles: how many draws the estimate averages over.
+    :param num_particles: how many draws the estimate averages over, or compares.
     :param vectorize_particles: as of the host's ELBOs.
+    :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
+        registered and exact and the mean-field condition holds; the estimator covers the rest.
     """
 
     can_infer_discrete = True
 
     def __init__(
         self,
-        options: Options,
-        num_particles: int = 1,
+        num_particles: int | None = None,
         vectorize_particles: bool | Callable[..., Any] = True,
+        *,
+        exact_kl: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(num_particles, vectorize_particles)
-        self.options = options
-        self._warned = False
+        self.estimator, particles = self.estimator_of(num_particles, options)
+        super().__init__(particles, vectorize_particles)
+        self.exact_kl = exact_kl
+        self._warned: set[str] = set()
 
     def prepare(self, guide: Callable[..., Any]) -> PreparedGuide:
         """Returns the guide to hand to SVI, which also declares what the estimator learns.
@@ -51,34 +56,7 @@ class DiscreteELBO(ELBO):
         :returns: the same guide with the parameters ``{site}.estimator.*`` and
             ``{site}.baseline.*``, which the one optimiser of SVI then trains.
         """
-
-        def needs(site: dict[str, Any]) -> Needs | None:
-            if not is_discrete(site):
-                return None
-            return self._needs(site["infer"].get("estimator") or self.options.estimator, site)
-
-        return PreparedGuide(guide, needs)
-
-    def _needs(self, estimator: str, site: dict[str, Any]) -> Needs:
-        options = self.options
-        if estimator == "score":
-            return Needs(
-                baseline_network=options.hidden if options.baseline == "network" else None,
-                average=options.baseline == "average",
-            )
-        kind = law_type(site["fn"])
-        uses_network = estimator == "relax" and options.control_variate != "rebar"
-        uses_cost = estimator == "rebar" or (
-            estimator == "relax"
-            and options.control_variate != "network"
-            and kind is not Categorical
-        )
-        fixed = options.learn is False or not uses_cost
-        return Needs(
-            temperature=None if fixed else options.temperature,
-            eta=None if fixed else options.eta,
-            control_network=options.hidden if uses_network and kind is not None else None,
-        )
+        return PreparedGuide(guide, lambda site: wanted(site, self.estimator).parameters(site))
 
     def loss_with_mutable_state(
         self,
@@ -94,20 +72,19 @@ class DiscreteELBO(ELBO):
         The loss is differentiable in ``param_map``; its gradient estimates that of -ELBO in the
         model's and the guide's parameters, and that of the variance in the estimator's own.
         """
-        options = self.options
         if isinstance(guide, PreparedGuide):
             guide = guide.guide
         structure = analyse(model, guide, args, kwargs, param_map)
-        plan = make_plan(structure.discrete.values(), options, self.num_particles)
-        self._check_declared(plan, param_map)
+        chosen = choose(structure.discrete.values(), self.estimator, self.num_particles)
+        self._check_declared(structure, chosen, param_map)
         particles_key, plate_key, variance_key = jax.random.split(rng_key, 3)
         # Leaving one draw out is only sharp if the draws see the same data.
-        shared = plate_key if plan.of("rloo") else None
-        tangents: Any = True
-        if options.variance_every > 1:
-            tangents = jax.random.bernoulli(variance_key, 1.0 / options.variance_every)
-
-        chosen = {n: e for n, e in plan.estimators.items() if e in ("score", "rloo")}
+        shared = plate_key if any(e.compares for e in chosen.values()) else None
+        flags: dict[int, Any] = {
+            every: True if every == 1 else jax.random.bernoulli(variance_key, 1.0 / every)
+            for every in {estimator.every for estimator in chosen.values()}
+        }
+        together = [name for name, estimator in chosen.items() if estimator.sees_all_draws]
 
         def learns(name: str) -> bool:
             return f"{name}{TEMPERATURE}" in param_map
@@ -123,15 +100,15 @@ class DiscreteELBO(ELBO):
                 structure,
                 tuple(jax.random.split(program_key)),
                 shared,
-                options.exact_kl,
+                self.exact_kl,
                 noise_key,
             )
             learned = Learned(param_map)
-            local = LocalGradients(program, plan, options, learned, learns, tangents)
+            step = Step(program, chosen, learned, learns, flags)
             return {
                 "elbo": sum((jnp.sum(term.value) for term in program.terms), jnp.zeros(())),
-                "surrogate": local.surrogate(),
-                "scored": {name: scored(program, program.sites[name]) for name in chosen},
+                "surrogate": step.surrogate(),
+                "draws": {name: draws_of(program, program.sites[name]) for name in together},
                 "gradients": learned.gradients,
                 "state": program.mutable_state(),
             }
@@ -144,8 +121,8 @@ class DiscreteELBO(ELBO):
             out = self.vectorize_particles_fn(particle, keys)
         learned = Learned(param_map)
         surrogate = jnp.sum(out["surrogate"])
-        for name, draws in out["scored"].items():
-            surrogate += score_surrogate(chosen[name], name, draws, options, learned)
+        for name, draws in out["draws"].items():
+            surrogate += chosen[name].compare(name, draws, learned, 0)
         loss = -_value_neutral(jnp.mean(out["elbo"]), surrogate / self.num_particles)
         gradients = jax.tree.map(lambda x: jnp.sum(x, axis=0), out["gradients"])
         for name, gradient in {**gradients, **learned.gradients}.items():
@@ -155,28 +132,30 @@ class DiscreteELBO(ELBO):
         state.update(learned.averages)
         return {"loss": loss, "mutable_state": state or None}
 
-    def _check_declared(self, plan: Plan, params: dict[str, Any]) -> None:
-        options = self.options
-        for name, estimator in plan.estimators.items():
-            missing = None
-            if name in plan.soft and options.learn:
-                missing = f"{name}.estimator.temperature"
-            elif name in plan.networks:
-                missing = f"{name}.estimator.weight_in"
-            elif estimator == "score" and options.baseline == "network":
-                missing = f"{name}.baseline.weight_in"
-            elif estimator == "score" and options.baseline == "average":
-                missing = f"{name}.baseline.average"
-            if missing is not None and missing not in params:
-                raise ValueError(
-                    f"{type(self).__name__} learns {missing!r} for the site {name!r}, which the "
-                    "guide does not declare: hand elbo.prepare(guide) to SVI in place of guide"
-                    + (", or pass learn=False" if name in plan.soft and options.learn else "")
-                )
-        learned = any(f"{name}.estimator.temperature" in params for name in plan.soft)
-        if plan.soft and options.learn is None and not learned and not self._warned:
-            self._warned = True
-            warnings.warn(f"{type(self).__name__}: {unprepared(plan, options)}", stacklevel=2)
+    def _check_declared(
+        self, structure: Structure, chosen: dict[str, Estimator], params: dict[str, Any]
+    ) -> None:
+        prepared = set()
+        for name, estimator in chosen.items():
+            for parameter in estimator.parameters(structure.discrete[name]):
+                key = parameter.name
+                if parameter.kind == "network":
+                    key += ".weight_in"
+                if key in params:
+                    prepared.add(name)
+                elif parameter.needed:
+                    fixed = ", or pass learn=False" if parameter.kind == "positive" else ""
+                    raise ValueError(
+                        f"{type(self).__name__} learns {key!r} for the site {name!r}, which the "
+                        "guide does not declare: hand elbo.prepare(guide) to SVI in place of "
+                        f"guide{fixed}"
+                    )
+                else:
+                    prepared.discard(name)
+        prepared |= {n for n in chosen if not chosen[n].parameters(structure.discrete[n])}
+        for text in set(unprepared(chosen, prepared)) - self._warned:
+            self._warned.add(text)
+            warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
 
 
 def _value_neutral(value: jax.Array, surrogate: jax.Array) -> jax.Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -15,29 +14,11 @@ from numpyro.distributions import constraints
 from numpyro.primitives import mutable
 
 from relaxppl.estimators import network, score
-from relaxppl.estimators.gradients import no_input
-from relaxppl.estimators.plan import Candidate
+from relaxppl.estimators.base import Parameter
+from relaxppl.estimators.program import Candidate, Site
+from relaxppl.estimators.score import no_input
 from relaxppl.numpyro.elbo.program import site_of
-
-_NOBODY = Candidate("", "", None, None)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What one site's estimator learns or carries.
-
-    :param temperature: the initial temperature, or None where none is learned.
-    :param eta: the initial factor of the control variate, or None.
-    :param control_network: the number of hidden units of the control variate, or None.
-    :param baseline_network: that of the baseline, or None.
-    :param average: whether a decaying average is carried.
-    """
-
-    temperature: float | None = None
-    eta: float | None = None
-    control_network: int | None = None
-    baseline_network: int | None = None
-    average: bool = False
+from relaxppl.numpyro.elbo.structure import candidate_of
 
 
 class Learned:
@@ -85,53 +66,45 @@ class PreparedGuide:
     """A guide that also declares its ELBO's parameters and state; else it is the guide.
 
     :param guide: the guide.
-    :param needs: from a discrete site's name and message to what its estimator learns.
+    :param parameters: from a discrete site to what its estimator learns.
     """
 
-    def __init__(self, guide: Callable[..., Any], needs: Callable[[dict[str, Any]], Any]) -> None:
-        self.guide, self._needs = guide, needs
+    def __init__(
+        self, guide: Callable[..., Any], parameters: Callable[[Candidate], list[Parameter]]
+    ) -> None:
+        self.guide, self._parameters = guide, parameters
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("guide", "_needs"):
+        if name in ("guide", "_parameters"):
             raise AttributeError(name)
         return getattr(self.guide, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with handlers.trace() as trace:
             result = self.guide(*args, **kwargs)
-        for name, site in trace.items():
-            if site["type"] == "sample" and not site["is_observed"]:
-                needs = self._needs(site)
-                if needs is not None:
-                    _declare(name, site, needs)
+        for site in trace.values():
+            if site["type"] == "sample" and not site["is_observed"] and not site["fn"].has_rsample:
+                candidate = candidate_of(site)
+                for parameter in self._parameters(candidate):
+                    _declare(parameter, site_of(site, candidate, frozenset()))
         return result
 
 
-def _declare(name: str, site: dict[str, Any], needs: Needs) -> None:
-    prefix = f"{name}.estimator."
-    if needs.temperature is not None:
-        numpyro.param(
-            prefix + "temperature", jnp.asarray(needs.temperature), constraint=constraints.positive
-        )
-    if needs.eta is not None:
-        numpyro.param(prefix + "eta", jnp.asarray(needs.eta))
-    if needs.control_network is not None:
-        seen = site_of(site, _NOBODY, frozenset()).features
-        _declare_network(prefix, seen, needs.control_network)
-    if needs.baseline_network is not None:
-        side = site_of(site, _NOBODY, frozenset()).side
-        if side is None:
-            raise no_input(name)
-        _declare_network(f"{name}.baseline.", side.shape[-1], needs.baseline_network)
-    if needs.average:
-        mutable(f"{name}.baseline.average", jnp.zeros(()))
+def _declare(parameter: Parameter, site: Site) -> None:
+    name, kind = parameter.name, parameter.kind
+    if kind == "average":
+        mutable(name, jnp.zeros(()))
+    elif kind != "network":
+        constraint = constraints.positive if kind == "positive" else constraints.real
+        numpyro.param(name, jnp.asarray(parameter.initial), constraint=constraint)
+    elif name.endswith(".baseline"):
+        if site.side is None:
+            raise no_input(site.name)
+        _declare_network(name, site.side.shape[-1], parameter.hidden)
+    elif site.law is not None:
+        _declare_network(name, site.features, parameter.hidden)
 
 
 def _declare_network(prefix: str, features: int, hidden: int) -> None:
     for key, value in network.initial(features, hidden).items():
-        numpyro.param(prefix + key, jnp.asarray(value, dtype=jnp.result_type(float)))
-
-
-def is_discrete(site: dict[str, Any]) -> bool:
-    """Returns whether a latent site needs an estimator."""
-    return not site["fn"].has_rsample
+        numpyro.param(f"{prefix}.{key}", jnp.asarray(value, dtype=jnp.result_type(float)))

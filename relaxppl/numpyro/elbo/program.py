@@ -15,8 +15,8 @@ from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
-from relaxppl.estimators.plan import Candidate, check_not_enumerated
-from relaxppl.estimators.program import Site, SoftValue, Term
+from relaxppl.estimators.choice import check_not_enumerated
+from relaxppl.estimators.program import Candidate, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.laws import law_of, law_type, soft_log_prob, stopped, unmasked
 from relaxppl.numpyro.elbo.structure import Structure, frames_of

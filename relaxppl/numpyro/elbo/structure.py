@@ -14,8 +14,7 @@ from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.ops.provenance import eval_provenance
 
-from relaxppl.estimators.plan import Candidate
-from relaxppl.estimators.program import Frame, Frames
+from relaxppl.estimators.program import Candidate, Frame, Frames
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 
 _PARAMS = "relaxppl parameters"
@@ -26,6 +25,12 @@ Deps = Mapping[str, frozenset[str]]
 def frames_of(site: dict[str, Any]) -> Frames:
     """Returns the plates of a site."""
     return frozenset(Frame(frame.name, frame.dim) for frame in site["cond_indep_stack"])
+
+
+def candidate_of(site: dict[str, Any]) -> Candidate:
+    """Returns what decides the estimator of a discrete site."""
+    fn, wanted = site["fn"], site["infer"].get("estimator")
+    return Candidate(site["name"], type(base_of(fn)).__name__, law_type(fn), wanted)
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,8 @@ def analyse(
         trace = handlers.trace(seeded).get_trace(*args, **kwargs)
         sites = {n: s for n, s in trace.items() if _is_latent(s)}
         for n, site in sites.items():
-            fn, wanted = site["fn"], site["infer"].get("estimator")
-            if not fn.has_rsample:
-                found[n] = Candidate(n, type(base_of(fn)).__name__, law_type(fn), wanted)
+            if not site["fn"].has_rsample:
+                found[n] = candidate_of(site)
         return {n: s["value"] for n, s in sites.items()}
 
     with _explained():

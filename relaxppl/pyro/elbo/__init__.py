@@ -1,6 +1,7 @@
 """Unbiased ELBOs for guides with discrete sites: one changed argument of stock SVI."""
 
 from relaxppl.pyro.elbo.classes import (
+    ARMS_ELBO,
     REBAR_ELBO,
     RELAX_ELBO,
     RLOO_ELBO,
@@ -8,4 +9,11 @@ from relaxppl.pyro.elbo.classes import (
     ScoreFunction_ELBO,
 )
 
-__all__ = ["REBAR_ELBO", "RELAX_ELBO", "RLOO_ELBO", "DisARM_ELBO", "ScoreFunction_ELBO"]
+__all__ = [
+    "ARMS_ELBO",
+    "REBAR_ELBO",
+    "RELAX_ELBO",
+    "RLOO_ELBO",
+    "DisARM_ELBO",
+    "ScoreFunction_ELBO",
+]

@@ -13,8 +13,9 @@ from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
-from relaxppl.estimators.gradients import LocalGradients, Scored, score_surrogate, scored
-from relaxppl.estimators.plan import Options, Plan, make_plan, unprepared
+from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
+from relaxppl.estimators.choice import choose, unprepared
+from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.pyro.elbo.parameters import Learned
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.verify import verify
@@ -23,31 +24,37 @@ _VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
 
 
-class DiscreteELBO(pyro.infer.ELBO):
-    """An unbiased ELBO for guides with discrete sites; see the five subclasses.
+class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
+    """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator.
 
     The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
-    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites.
+    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites. A
+    site of the guide may ask for another one by ``infer={"estimator": ...}``: its name, or an
+    estimator with options of its own.
 
-    :param options: the estimator and its settings.
-    :param num_particles: how many draws the estimate averages over.
+    :param num_particles: how many draws the estimate averages over, or compares.
     :param max_plate_nesting: as of the host's ELBOs.
     :param vectorize_particles: as of the host's ELBOs.
+    :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
+        registered and exact and the mean-field condition holds; the estimator covers the rest.
     """
 
     def __init__(
         self,
-        options: Options,
-        num_particles: int = 1,
+        num_particles: int | None = None,
         max_plate_nesting: float = float("inf"),
         vectorize_particles: bool = False,
+        *,
+        exact_kl: bool = False,
+        **options: Any,
     ) -> None:
+        self.estimator, particles = self.estimator_of(num_particles, options)
         super().__init__(
-            num_particles=num_particles,
+            num_particles=particles,
             max_plate_nesting=max_plate_nesting,
             vectorize_particles=vectorize_particles,
         )
-        self.options = options
+        self.exact_kl = exact_kl
         self._prepared = False
         self._gradients = 0
         self._told: set[str] = set()
@@ -65,10 +72,11 @@ class DiscreteELBO(pyro.infer.ELBO):
         self._prepared = True
         return guide
 
-    @property
-    def learning(self) -> bool:
-        """Whether temperatures and factors are learned."""
-        return self._prepared if self.options.learn is None else self.options.learn
+    def _learns(self, estimator: Estimator) -> bool:
+        """Returns whether an estimator's scalars are learned: True and False say it, None leaves
+        it to :meth:`prepare`."""
+        learn = getattr(estimator, "learn", False)
+        return self._prepared if learn is None else bool(learn)
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """Returns an unbiased estimate of the negative ELBO."""
@@ -120,21 +128,20 @@ class DiscreteELBO(pyro.infer.ELBO):
                 args,
                 kwargs,
                 self.max_plate_nesting,
-                self.options.exact_kl,
+                self.exact_kl,
                 dict(shared),
                 self._told,
             )
             program.run()
-            if self._plan(program).of("rloo"):
+            if any(estimator.compares for estimator in self._chosen(program).values()):
                 # Draws are only comparable on the same data.
                 shared = program.shared
             programs.append(program)
         return programs
 
-    def _plan(self, program: Program) -> Plan:
-        return make_plan(
-            (site.candidate for site in program.sites.values()), self.options, self.num_particles
-        )
+    def _chosen(self, program: Program) -> dict[str, Estimator]:
+        candidates = (site.candidate for site in program.sites.values())
+        return choose(candidates, self.estimator, self.num_particles)
 
     def _loss(self, programs: list[Program]) -> torch.Tensor | float:
         values = [term.value.detach().sum() for p in programs for term in p.terms]
@@ -145,53 +152,47 @@ class DiscreteELBO(pyro.infer.ELBO):
         if self._gradients in _VERIFIED:
             verify(programs[0])
         self._gradients += 1
-        self._warn_unprepared(self._plan(programs[0]))
-        every = self.options.variance_every
-        tangents = every == 1 or float(torch.rand(())) * every < 1.0
-        learned = Learned(tangents)
+        chosen = [self._chosen(program) for program in programs]
+        self._warn_unprepared(chosen[0])
+        flags = {
+            every: every == 1 or float(torch.rand(())) * every < 1.0
+            for every in sorted({e.every for one in chosen for e in one.values()})
+        }
+        learned = Learned(flags)
         bound: Any = 0.0
-        for program in programs:
+        for program, estimators in zip(programs, chosen, strict=True):
             for term in program.terms:
                 if not term.held:
                     bound = bound + term.value.sum()
-            plan = self._plan(program)
-            local = LocalGradients(
-                program, plan, self.options, learned, lambda name: self.learning, tangents
-            )
-            bound = bound + local.surrogate()
-        bound = bound + self._score_surrogate(programs, learned)
+            learns = {name: self._learns(estimator) for name, estimator in estimators.items()}
+            step = Step(program, estimators, learned, learns.__getitem__, flags)
+            bound = bound + step.surrogate()
+        bound = bound + self._compared(programs, chosen, learned)
         surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
 
-    def _warn_unprepared(self, plan: Plan) -> None:
-        text = unprepared(plan, self.options)
-        if (
-            plan.soft
-            and self.options.learn is None
-            and not self._prepared
-            and text not in self._told
-        ):
-            self._told.add(text)
-            warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
+    def _warn_unprepared(self, chosen: dict[str, Estimator]) -> None:
+        for text in unprepared(chosen, chosen if self._prepared else ()):
+            if text not in self._told:
+                self._told.add(text)
+                warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
 
-    def _score_surrogate(self, programs: list[Program], learned: Learned) -> Any:
-        """Returns a sum with the gradients of the sites that a score function serves."""
-        drawn: dict[tuple[str, str], list[Scored]] = {}
-        for program in programs:
-            plan = self._plan(program)
-            for choice in ("score", "rloo"):
-                for name in plan.of(choice):
-                    found = scored(program, program.sites[name])
-                    drawn.setdefault((choice, name), []).append(found)
+    def _compared(
+        self, programs: list[Program], chosen: list[dict[str, Estimator]], learned: Learned
+    ) -> Any:
+        """Returns a sum with the gradients of the sites whose estimators see all draws."""
+        drawn: dict[str, list[Draws]] = {}
+        estimators: dict[str, Estimator] = {}
+        for program, one in zip(programs, chosen, strict=True):
+            for name, estimator in one.items():
+                if estimator.sees_all_draws:
+                    drawn.setdefault(name, []).append(draws_of(program, program.sites[name]))
+                    estimators[name] = estimator
         # In a vectorised run the draws lie along the outermost plate.
         axis = -int(self.max_plate_nesting) if self._vectorized else 0
         total: Any = 0.0
-        for (choice, name), draws in drawn.items():
-            together = Scored(
-                *(
-                    None if part[0] is None else torch.stack(part)
-                    for part in zip(*draws, strict=True)
-                )
-            )
-            total = total + score_surrogate(choice, name, together, self.options, learned, axis)
+        for name, draws in drawn.items():
+            parts = zip(*draws, strict=True)
+            together = Draws(*(None if p[0] is None else torch.stack(p) for p in parts))
+            total = total + estimators[name].compare(name, together, learned, axis)
         return total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
@@ -20,12 +20,12 @@ class Learned:
     What is read here carries no graph. Gradients are handed back with :meth:`learn` and reach the
     parameters through :attr:`surrogate` alone, so that none leaks into the program's or from it.
 
-    :param tangents: whether temperatures learn in this step. If not, SVI does not get to see them:
-        an optimiser with momentum would move them all the same.
+    :param flags: by how rarely temperatures learn, whether they learn in this step. If not, SVI
+        does not get to see them: an optimiser with momentum would move them all the same.
     """
 
-    def __init__(self, tangents: bool = True) -> None:
-        self._tangents = tangents
+    def __init__(self, flags: Mapping[int, bool]) -> None:
+        self._tangents = all(flags.values())
         self.surrogate: torch.Tensor | float = 0.0
         self._read: dict[str, torch.Tensor] = {}
 

@@ -19,7 +19,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.plan import check_not_enumerated
+from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Site, SoftValue, Term
 from relaxppl.pyro.elbo.dependence import Names, Tracker, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of

@@ -9,8 +9,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from relaxppl.estimators.plan import Candidate
-from relaxppl.estimators.program import Frame, Frames, Site
+from relaxppl.estimators.program import Candidate, Frame, Frames, Site
 from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
 from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
 

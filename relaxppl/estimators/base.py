@@ -1,0 +1,249 @@
+"""The contract of an estimator, and what the estimators of one step share.
+
+An estimator is a frozen dataclass whose fields are its options. It says which laws it takes and
+what it learns, and it turns what a program is worth at the values drawn, and at others that it asks
+for, into a local gradient h of each of its sites, an unbiased estimate of the gradient in the
+site's logits. It does so for each draw by itself (:meth:`Estimator.local`), or for all draws of a
+site at once, along a leading axis (:meth:`Estimator.compare`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+from relaxppl import ops
+from relaxppl.estimators.laws import Categorical, Draw, Law, total
+from relaxppl.estimators.program import (
+    Candidate,
+    Learned,
+    Program,
+    Site,
+    Term,
+    depending,
+    reduce_to,
+    reward,
+)
+from relaxppl.relaxations.base import Array
+
+Arrays = dict[str, Array]
+
+DRAW, FREE, OTHER = range(3)
+"""What a site's noise is for: the latent behind its value, a second latent, other values."""
+
+
+class Parameter(NamedTuple):
+    """Something that an estimator learns or carries for a site."""
+
+    name: str
+    """Its name, or the prefix of a network's names."""
+    kind: str
+    """scalar, positive, network or average."""
+    initial: float = 0.0
+    hidden: int = 0
+    """A network's hidden units. One of ``{site}.baseline`` sees the site's input alone, another the
+    site's value too."""
+    needed: bool = True
+    """Whether the estimator cannot run without."""
+
+
+class Draws(NamedTuple):
+    """All draws of a site, along one more axis."""
+
+    log_q: Array
+    """A term with the gradient of log q, (*batch_shape)."""
+    cost: Array
+    """The sum of the terms downstream, of the same shape."""
+    side: Array | None
+    """The input of the site's networks, (*plates, features)."""
+    scale: Array
+
+
+E = TypeVar("E", bound="Estimator")
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How the gradient of a discrete site is estimated.
+
+    :raises ValueError: naming an option, what was given and what is allowed.
+    """
+
+    name: ClassVar[str]
+    """As ``infer={"estimator": name}`` says it."""
+    laws: ClassVar[tuple[type[Law], ...] | None] = None
+    """The laws that it takes; None for all, those that no estimator knows by its logits too."""
+    default_particles: ClassVar[int] = 1
+    compares: ClassVar[bool] = False
+    """Whether its draws are only comparable on the same data."""
+    set_by_particles: ClassVar[frozenset[str]] = frozenset()
+    """The options that an ELBO's ``num_particles`` sets."""
+    sees_all_draws: ClassVar[bool] = False
+    """Whether it has :meth:`compare`, in place of :meth:`local`."""
+
+    def __post_init__(self) -> None:
+        for argument, (right, allowed) in self.checks().items():
+            if not right:
+                given = getattr(self, argument)
+                raise ValueError(f"{argument} must be {allowed}, got {given!r}")
+
+    def checks(self) -> dict[str, tuple[bool, str]]:
+        """Returns by option whether it is right, and what is allowed."""
+        return {}
+
+    @classmethod
+    def for_elbo(cls: type[E], num_particles: int, options: dict[str, Any]) -> tuple[E, int]:
+        """Returns the estimator that an ELBO's arguments ask for, and how many particles it runs.
+
+        :raises ValueError: if it needs more particles.
+        """
+        return cls(**options), num_particles
+
+    def like(self, other: Estimator) -> Estimator:
+        """Returns this estimator with the options that it has in common with another."""
+        theirs = {f.name for f in fields(other)}
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        mine.update({n: getattr(other, n) for n in mine if n in theirs})
+        return type(self)(**mine)
+
+    def check(self, site: Candidate, num_particles: int) -> None:
+        """Refuses a site that it cannot serve for a reason of its own.
+
+        :raises ValueError: naming the site.
+        :raises NotImplementedError: naming the site.
+        """
+
+    def takes(self, site: Candidate) -> bool:
+        """Returns whether a site's law is one that it takes."""
+        return self.laws is None or (site.law in self.laws and not site.recurrent)
+
+    def parameters(self, site: Candidate) -> list[Parameter]:
+        """Returns what it learns or carries for a site."""
+        return []
+
+    def unprepared(self, names: list[str]) -> str | None:
+        """Returns the warning where it could learn at some sites, but nothing prepared it."""
+        return None
+
+    @property
+    def every(self) -> int:
+        """At one step in so many, on average, it learns what is dear to learn."""
+        return 1
+
+    @property
+    def family(self) -> type[Estimator]:
+        """The estimators that can share the evaluations of a level: those of one family."""
+        return type(self)
+
+    @classmethod
+    def local(cls, step: Step, names: list[str]) -> Arrays:
+        """Returns h of some sites of its family, by site, of the logits' shape.
+
+        :param step: one draw of the program.
+        :param names: the sites, in the guide's order.
+        """
+        raise NotImplementedError
+
+    def compare(self, name: str, draws: Draws, learned: Learned, axis: int) -> Array:
+        """Returns a sum over all draws of a site with the gradient of their mean times their count.
+
+        :param name: the site.
+        :param draws: along one more axis.
+        :param axis: that axis.
+        """
+        raise NotImplementedError
+
+
+class Step:
+    """One draw of a program, as the estimators of its sites see it.
+
+    :param program: after its first run.
+    :param chosen: the estimator of each site.
+    :param learned: their parameters.
+    :param learns: whether the scalars of a site are learned.
+    :param flags: by :attr:`Estimator.every` whether this is such a step; may be traced.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        chosen: Mapping[str, Any],
+        learned: Learned,
+        learns: Callable[[str], bool],
+        flags: Mapping[int, Any],
+    ) -> None:
+        self.program, self.chosen, self.learned = program, chosen, learned
+        self.learns, self.flags = learns, flags
+        self._draws: dict[str, Draw] = {}
+
+    def surrogate(self) -> Array:
+        """Returns a sum whose gradient is that of all sites whose draws stand by themselves, ()."""
+        families: dict[type[Estimator], list[str]] = {}
+        for name in self.program.sites:
+            estimator = self.chosen[name]
+            if not estimator.sees_all_draws:
+                families.setdefault(estimator.family, []).append(name)
+        surrogate: Any = 0.0
+        for family, names in families.items():
+            for name, h in family.local(self, names).items():
+                surrogate = surrogate + total(ops.stop_gradient(h) * self.law(name).logits)
+        return surrogate
+
+    def site(self, name: str) -> Site:
+        """Returns a site."""
+        return self.program.sites[name]
+
+    def law(self, name: str) -> Law:
+        """Returns the law of a site that is known by its logits."""
+        law = self.program.sites[name].law
+        assert law is not None
+        return law
+
+    def draw(self, name: str) -> Draw:
+        """Returns a site's draw together with its latent; made at the first use."""
+        if name not in self._draws:
+            site, law = self.site(name), self.law(name)
+            noise = self.program.noise(law.noise, tuple(law.logits.shape), site, DRAW)
+            self._draws[name] = Draw(law, law.encode(site.value), noise)
+        return self._draws[name]
+
+    def free(self, name: str) -> Array:
+        """Returns a latent that does not depend on the draw."""
+        law = self.draw(name).law
+        noise = self.program.noise(law.noise, tuple(law.logits.shape), self.site(name), FREE)
+        return law.latent(noise)
+
+    def reward(self, name: str) -> Array:
+        """Returns the terms that depend on a site, shaped to broadcast against its logits."""
+        return self.site(name).aligned(reward(self.program, self.site(name)))
+
+    def cost(self, terms: Sequence[Term], name: str) -> Array:
+        """Returns the same of terms at other values."""
+        site = self.site(name)
+        return site.aligned(reduce_to(depending(terms, name), site.frames, self.law(name).logits))
+
+    def teach(self, name: str, gradients: Arrays) -> None:
+        """Hands on gradients of V = sum |h|^2 in a site's parameters."""
+        for which, gradient in gradients.items():
+            self.learned.learn(f"{name}.estimator.{which}", gradient)
+
+
+def draws_of(program: Program, site: Site) -> Draws:
+    """Returns one draw of a site for :meth:`Estimator.compare`, without the axis of the draws."""
+    log_q = site.score_term()
+    rank = len(log_q.shape)
+    cost = ops.broadcast_to(reward(program, site), tuple(log_q.shape))
+
+    def filled(x: Array, rank: int) -> Array:
+        # The draws come along one more axis on the left, which must not meet a plate.
+        shape = tuple(x.shape)
+        return x.reshape((1,) * (rank - len(shape)) + shape)
+
+    side = None if site.side is None else filled(site.side, rank + 1)
+    return Draws(log_q, cost, side, filled(site.scale, rank))
+
+
+def has_integer_values(site: Candidate) -> bool:
+    """Returns whether a site's values are integers: a program that indexes takes no relaxed one."""
+    return site.law is Categorical

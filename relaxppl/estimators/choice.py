@@ -1,0 +1,103 @@
+"""Which estimator runs at which site, and the errors where one cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from relaxppl.estimators.arms import ARMS
+from relaxppl.estimators.base import Estimator, has_integer_values
+from relaxppl.estimators.disarm import DisARM
+from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.rebar import REBAR
+from relaxppl.estimators.relax import RELAX
+from relaxppl.estimators.rloo import RLOO
+from relaxppl.estimators.score import ScoreFunction
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    estimator.name: estimator for estimator in (ScoreFunction, RLOO, DisARM, ARMS, REBAR, RELAX)
+}
+"""All estimators by name."""
+
+
+def choose(
+    sites: Iterable[Candidate], default: Estimator, num_particles: int
+) -> dict[str, Estimator]:
+    """Returns each site's estimator: what its infer dict says, else the default.
+
+    One that is named has the options of the default, as far as they are options of both.
+
+    :param sites: in the guide's order.
+    :param default: the ELBO's.
+    :param num_particles: of the ELBO.
+    :raises ValueError: for an unknown estimator, or one that needs more particles.
+    :raises NotImplementedError: where an estimator does not support a site's law; the message names
+        the site and the estimators that do.
+    """
+    chosen = {}
+    for site in sites:
+        estimator = wanted(site, default)
+        estimator.check(site, num_particles)
+        if not estimator.takes(site):
+            raise _unsupported(site, estimator)
+        chosen[site.name] = estimator
+    return chosen
+
+
+def wanted(site: Candidate, default: Estimator) -> Estimator:
+    """Returns the estimator that a site asks for, whether it serves the site or not."""
+    asked = site.wanted
+    if asked is None or isinstance(asked, Estimator):
+        return default if asked is None else asked
+    if asked not in ESTIMATORS:
+        raise ValueError(
+            f"site {site.name!r}: unknown estimator {asked!r} in its infer dict; "
+            f"known: {', '.join(ESTIMATORS)}"
+        )
+    return ESTIMATORS[asked]().like(default)
+
+
+def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
+    possible = [name for name, kind in ESTIMATORS.items() if kind().takes(site)]
+    laws = estimator.laws or ()
+    reason = f"it takes {', '.join(law.__name__ for law in laws)}"
+    if site.recurrent:
+        reason = "its own values decide its law (a site inside scan)"
+    integer = has_integer_values(site)
+    hint = "; or make it a OneHotCategorical, whose value can be relaxed" if integer else ""
+    ways_out = ", ".join(possible)
+    return NotImplementedError(
+        f"site {site.name!r} is a {site.class_name}, which the estimator {estimator.name!r} does "
+        f"not support: {reason}. Choose one of {ways_out} by infer={{'estimator': ...}} in the "
+        f"guide{hint}"
+    )
+
+
+def unprepared(chosen: Mapping[str, Estimator], prepared: Iterable[str]) -> list[str]:
+    """Returns the warnings where estimators could learn, but nothing prepared them.
+
+    :param chosen: the estimator of each site.
+    :param prepared: the sites at which they were prepared.
+    """
+    apart: dict[Estimator, list[str]] = {}
+    for name, estimator in chosen.items():
+        if name not in set(prepared):
+            apart.setdefault(estimator, []).append(name)
+    texts = (estimator.unprepared(names) for estimator, names in apart.items())
+    return [text for text in texts if text is not None]
+
+
+def check_not_enumerated(sites: Iterable[str], who: str) -> None:
+    """Refuses sites of the model alone that are marked to be summed out.
+
+    :param sites: the names of those sites.
+    :param who: the loss or the function that would draw them.
+    :raises NotImplementedError: if there are any, naming them.
+    """
+    names = ", ".join(map(repr, sorted(sites)))
+    if names:
+        raise NotImplementedError(
+            f"{names}: infer={{'enumerate': ...}} asks to sum this out, the guide has no such "
+            f"site, and {who} sums nothing out: it would draw from the prior. Take the host's "
+            "TraceEnum_ELBO, which sums; or give the guide a site of this name; or drop the mark, "
+            "if a draw from the prior is what you want"
+        )

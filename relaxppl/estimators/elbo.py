@@ -1,0 +1,66 @@
+"""What the ELBOs of both hosts share: an estimator, its options as arguments, and its choice."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any, ClassVar
+
+from relaxppl.estimators.base import Estimator
+
+
+class EstimatorELBO:
+    """An ELBO class made for an estimator: ``class DisARM_ELBO(DiscreteELBO, estimator=DisARM)``.
+
+    Its constructor takes the host's arguments, the estimator's options and ``exact_kl``.
+    """
+
+    estimator_class: ClassVar[type[Estimator]]
+
+    def __init_subclass__(cls, estimator: type[Estimator] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if estimator is None:
+            return
+        cls.estimator_class = estimator
+        given = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        hosts = [p for p in given if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        hosts[0] = hosts[0].replace(default=estimator.default_particles)
+        options = [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default)
+            for f in fields(estimator)
+            if f.name not in estimator.set_by_particles
+        ]
+        rest = [p for p in given if p.kind is inspect.Parameter.KEYWORD_ONLY]
+        signature = inspect.Signature([*hosts, *options, *rest])
+        cls.__signature__ = signature  # type: ignore[attr-defined]
+        cls.__doc__ = _documented(cls.__mro__[1], estimator)
+
+    @classmethod
+    def estimator_of(
+        cls, num_particles: int | None, options: dict[str, Any]
+    ) -> tuple[Estimator, int]:
+        """Returns the estimator that a constructor's arguments ask for, and how many particles.
+
+        :raises TypeError: for an option that the estimator has not.
+        """
+        kind = cls.estimator_class
+        known = {f.name for f in fields(kind)} - kind.set_by_particles
+        for name in options.keys() - known:
+            raise TypeError(
+                f"{cls.__name__} has no argument {name!r}; its own are: {', '.join(sorted(known))}"
+            )
+        particles = kind.default_particles if num_particles is None else num_particles
+        return kind.for_elbo(particles, options)
+
+
+def _documented(host: type, estimator: type[Estimator]) -> str:
+    """Returns an estimator's docstring, with the arguments that the host's class describes."""
+    text, arguments = inspect.getdoc(estimator) or "", inspect.getdoc(host) or ""
+    start = arguments.index(":param")
+    taken = "".join(f":param {name}:" for name in estimator.set_by_particles)
+    body, _, options = text.partition(":param")
+    if taken:
+        body, options = body + options.partition("\n\n")[2], ""
+    head, _, source = body.rstrip().rpartition("\n\n") if not options else (body, "", "")
+    parts = [head.rstrip(), arguments[start:].rstrip() + (f"\n:param{options}" if options else "")]
+    return "\n\n".join([*parts, *([source] if source else [])])

@@ -1,0 +1,104 @@
+"""RELAX: REBAR's control variate, a learned network, or their sum.
+
+Grathwohl et al., 2018 (arXiv:1711.00123).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from relaxppl import ops
+from relaxppl.estimators import network
+from relaxppl.estimators.base import Arrays, Parameter, Step, has_integer_values
+from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical, total
+from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.rebar import REBAR, Pullback
+from relaxppl.relaxations.base import Array
+
+
+@dataclass(frozen=True)
+class RELAX(REBAR):
+    """The score function with a learned control variate: a network, REBAR's, or their sum.
+
+    On NumPyro the network needs ``prepare``.
+
+    :param control_variate: "both", "rebar" or "network": a network of the site's relaxed value and,
+        if the guide gives it, of ``infer={"estimator_input": array of (*plates, features)}``. An
+        integer Categorical always uses the network alone.
+    :param hidden: the hidden units of the network.
+    :param temperature: as of :class:`REBAR`.
+    :param eta: as of :class:`REBAR`.
+    :param learn: as of :class:`REBAR`, for temperature and factor; the network always learns.
+    :param coupled: as of :class:`REBAR`.
+    :param variance_every: as of :class:`REBAR`.
+
+    Grathwohl et al., 2018 (arXiv:1711.00123).
+    """
+
+    name = "relax"
+    laws = (Bernoulli, OneHotCategorical, Categorical)
+
+    control_variate: str = "both"
+    hidden: int = 16
+
+    def checks(self) -> dict[str, tuple[bool, str]]:
+        kinds = ("both", "rebar", "network")
+        right = self.control_variate in kinds
+        return {**super().checks(), "control_variate": (right, "'both', 'rebar' or 'network'")}
+
+    def check(self, site: Candidate, num_particles: int) -> None:
+        if has_integer_values(site) and self.control_variate == "rebar":
+            raise NotImplementedError(
+                f"site {site.name!r}: {site.class_name} has integer values, so that relax can use "
+                "a network only there: control_variate='network' or 'both', or a "
+                "OneHotCategorical site"
+            )
+
+    def relaxes(self, law: type[Law] | None) -> bool:
+        return self.control_variate != "network" and law is not Categorical
+
+    def parameters(self, site: Candidate) -> list[Parameter]:
+        found = super().parameters(site)
+        if self.control_variate != "rebar":
+            found.append(Parameter(f"{site.name}.estimator", "network", hidden=self.hidden))
+        return found
+
+    def without_program(self, step: Step, name: str) -> tuple[Array, Pullback]:
+        h, pullback = super().without_program(step, name)
+        if self.control_variate == "rebar":
+            return h, pullback
+        site, draw = step.site(name), step.draw(name)
+        prefix = f"{name}.estimator"
+        weights = step.learned.network(prefix, site.features, self.hidden, draw.latent)
+        free = None if self.coupled else step.free(name)
+
+        def control(given: Arrays) -> Array:
+            function = network.on_site(given, site.network_rank, site.side, site.scale)
+            return network_control(draw, function, free)
+
+        more, pullback = ops.vjp(control, weights)
+        return h + more, pullback
+
+
+def network_control(
+    draw: Draw, network: Callable[[Array], Array], free: Array | None = None
+) -> Array:
+    """Returns the control variate of a free function of the relaxed value.
+
+    :param network: from the relaxed value at temperature one, of the logits' shape, to an array
+        that broadcasts against the logits; one element for each group of logits that it belongs to.
+    :param free: as in :func:`control`.
+    """
+
+    def at(latent: Array) -> tuple[Array, Array]:
+        def relaxed(z: Array) -> tuple[Array, Array]:
+            value = network(draw.law.soft(z, ops.like(z, 1.0)))
+            return total(value), value
+
+        _, gradient, value = ops.value_and_grad(relaxed, latent)
+        return gradient, value
+
+    conditional, value = at(draw.latent)
+    unconditional = conditional if free is None else at(free)[0]
+    return draw.pull(unconditional, conditional) - value * draw.score()
