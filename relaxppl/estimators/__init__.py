@@ -5,14 +5,30 @@ logits, from costs that the caller evaluates; ``sum(stop_gradient(h) * logits)``
 with the right gradient in whatever the logits depend on. Noise is an argument: random numbers
 are what the backends cannot share.
 
+- ``base``: the contract of an estimator; ``program``: what a program is to it; ``choice``: which
+  one serves which site; ``elbo``: how an ELBO class is made for one.
+- ``score``, ``rloo``, ``disarm``, ``arms``, ``rebar``, ``relax``: one estimator each.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
-- ``score``: baselines (leave one out, decaying average); no law is needed, only log q.
-- ``disarm``: the antithetic value and its local gradient.
-- ``rebar``: the control variates of REBAR and RELAX, and the gradients of the variance objective.
 - ``network``: the default network of control variates and baselines.
-- ``local_gradient``: all of them for a plain cost function and logits.
+- ``local_gradient``: the estimators for a plain cost function and logits.
 """
 
+from relaxppl.estimators.arms import ARMS
+from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local import LocalGradient, local_gradient, noise_shapes
+from relaxppl.estimators.rebar import REBAR
+from relaxppl.estimators.relax import RELAX
+from relaxppl.estimators.rloo import RLOO
+from relaxppl.estimators.score import ScoreFunction
 
-__all__ = ["LocalGradient", "local_gradient", "noise_shapes"]
+__all__ = [
+    "ARMS",
+    "REBAR",
+    "RELAX",
+    "RLOO",
+    "DisARM",
+    "LocalGradient",
+    "ScoreFunction",
+    "local_gradient",
+    "noise_shapes",
+]

@@ -84,7 +84,8 @@ class REBAR(Estimator):
             f"the temperature and the factor of the control variate at {', '.join(names)} stay at "
             f"{self.temperature:g} and {self.eta:g}, since the guide was not prepared: hand "
             "elbo.prepare(guide) to SVI in place of guide to have them learned, or pass "
-            "learn=False to keep them and this message away"
+            "learn=False to keep them and this message away (at a site, "
+            f"infer={{'estimator': {type(self).__name__}(learn=False)}})"
         )
 
     @classmethod

@@ -244,7 +244,7 @@ def test_elbo_pickles():
     elbo.prepare(None)
     again = pickle.loads(pickle.dumps(elbo))
     assert again.estimator == elbo.estimator
-    assert again.learning
+    assert again._learns(again.estimator)
 
 
 @pytest.mark.parametrize("estimator", ["relax", "score"])

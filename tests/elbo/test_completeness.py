@@ -1,0 +1,50 @@
+"""An estimator is its file, an export on each host, a row of the reference tests and a page."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from relaxppl.estimators.base import Estimator
+from relaxppl.estimators.choice import ESTIMATORS
+from tests.elbo import test_numpyro_unbiased, test_pyro_unbiased
+
+ROOT = Path(__file__).parents[2]
+ROWS = {"numpyro": test_numpyro_unbiased.ESTIMATORS, "pyro": test_pyro_unbiased.ESTIMATORS}
+
+
+def kinds() -> list[type[Estimator]]:
+    folder = Path(importlib.import_module("relaxppl.estimators").__file__).parent
+    for file in folder.glob("*.py"):
+        importlib.import_module(f"relaxppl.estimators.{file.stem}")
+    found, todo = [], [Estimator]
+    while todo:
+        below = todo.pop().__subclasses__()
+        found += [kind for kind in below if kind.__module__.startswith("relaxppl.")]
+        todo += below
+    return found
+
+
+def test_every_estimator_has_its_name() -> None:
+    assert set(ESTIMATORS.values()) == set(kinds())
+    assert all(kind.name == name for name, kind in ESTIMATORS.items())
+
+
+@pytest.mark.parametrize("host", ROWS)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_is_exported_and_has_a_row(name: str, host: str) -> None:
+    module = importlib.import_module(f"relaxppl.{host}")
+    made = [getattr(module, n) for n in module.__all__ if n.endswith("_ELBO")]
+    (elbo,) = (e for e in made if e.estimator_class is ESTIMATORS[name])
+    assert any(row[0] is elbo for row in ROWS[host].values())
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_has_a_page(name: str) -> None:
+    elbo = f"{ESTIMATORS[name].__name__}_ELBO"
+    table = (ROOT / "docs/estimators/README.md").read_text()
+    (page,) = re.findall(rf"\[{elbo}\]\((\w+\.md)\)", table)
+    assert (ROOT / "docs/estimators" / page).read_text().startswith(f"# {elbo}")
