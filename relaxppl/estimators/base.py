@@ -127,6 +127,11 @@ class Estimator:
         return None
 
     @property
+    def learning(self) -> bool | None:
+        """Whether its scalars are learned; None leaves it to the ELBO's ``prepare``."""
+        return False
+
+    @property
     def every(self) -> int:
         """At one step in so many, on average, it learns what is dear to learn."""
         return 1

@@ -57,6 +57,10 @@ class REBAR(Estimator):
         }
 
     @property
+    def learning(self) -> bool | None:
+        return self.learn
+
+    @property
     def every(self) -> int:
         return self.variance_every
 
@@ -108,17 +112,24 @@ class REBAR(Estimator):
 
 
 def _learns(step: Step, name: str) -> bool:
-    return step.chosen[name].learn is not False and step.learns(name)
+    return step.chosen[name].learning is not False and step.learns(name)
 
 
-def _scalar(step: Step, name: str, which: str) -> Array:
-    """Returns a site's temperature or eta. A site below that is not relaxed for itself has both."""
-    options = step.chosen[name] if isinstance(step.chosen[name], REBAR) else REBAR()
-    initial, like = getattr(options, which), step.draw(name).latent
-    if not isinstance(step.chosen[name], REBAR) or not _learns(step, name):
+def _temperature(step: Step, name: str, level: tuple[str, ...]) -> Array:
+    """Returns a site's temperature; below a level a site of another estimator has the level's."""
+    own = step.chosen[name]
+    initial = (own if isinstance(own, REBAR) else step.chosen[level[0]]).temperature
+    like = step.draw(name).latent
+    if not _learns(step, name):
         return step.learned.constant(initial, like)
-    positive = which == "temperature"
-    return step.learned.read(f"{name}.estimator.{which}", initial, like, positive=positive)
+    return step.learned.read(f"{name}.estimator.temperature", initial, like, positive=True)
+
+
+def _eta(step: Step, name: str) -> Array:
+    initial, like = step.chosen[name].eta, step.draw(name).latent
+    if not _learns(step, name):
+        return step.learned.constant(initial, like)
+    return step.learned.read(f"{name}.estimator.eta", initial, like)
 
 
 def _level(step: Step, level: tuple[str, ...]) -> Arrays:
@@ -138,7 +149,7 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
     def smooth(term: Term) -> bool:
         return not (term.deps & blocked or term.jumps & moved)
 
-    temperatures = {name: _scalar(step, name, "temperature") for name in (*draws, *below)}
+    temperatures = {name: _temperature(step, name, level) for name in (*draws, *below)}
 
     def cost(x: Arrays, given: Arrays) -> tuple[Array, Arrays]:
         def soft_value(name: str, law: Law | None) -> Array | None:
@@ -157,12 +168,8 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
     rest, pullbacks = {}, {}
     for name in level:
         rest[name], pullbacks[name] = step.chosen[name].without_program(step, name)
-    etas = {name: _scalar(step, name, "eta") for name in level}
-    learned = {
-        n: t
-        for n, t in temperatures.items()
-        if isinstance(step.chosen[n], REBAR) and _learns(step, n)
-    }
+    etas = {name: _eta(step, name) for name in level}
+    learned = {n: t for n, t in temperatures.items() if _learns(step, n)}
 
     def whole(controls: Arrays) -> Arrays:
         return {n: ops.stop_gradient(rest[n] + etas[n] * controls[n]) for n in level}

@@ -244,7 +244,8 @@ def test_elbo_pickles():
     elbo.prepare(None)
     again = pickle.loads(pickle.dumps(elbo))
     assert again.estimator == elbo.estimator
-    assert again._learns(again.estimator)
+    programs = VECTOR.build(2)
+    assert "b.estimator.temperature" in gradients(again, programs)
 
 
 @pytest.mark.parametrize("estimator", ["relax", "score"])

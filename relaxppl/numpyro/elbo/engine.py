@@ -135,24 +135,22 @@ class DiscreteELBO(EstimatorELBO, ELBO):
     def _check_declared(
         self, structure: Structure, chosen: dict[str, Estimator], params: dict[str, Any]
     ) -> None:
-        prepared = set()
+        prepared = set(chosen)
         for name, estimator in chosen.items():
             for parameter in estimator.parameters(structure.discrete[name]):
                 key = parameter.name
                 if parameter.kind == "network":
                     key += ".weight_in"
                 if key in params:
-                    prepared.add(name)
-                elif parameter.needed:
+                    continue
+                prepared.discard(name)
+                if parameter.needed:
                     fixed = ", or pass learn=False" if parameter.kind == "positive" else ""
                     raise ValueError(
                         f"{type(self).__name__} learns {key!r} for the site {name!r}, which the "
                         "guide does not declare: hand elbo.prepare(guide) to SVI in place of "
                         f"guide{fixed}"
                     )
-                else:
-                    prepared.discard(name)
-        prepared |= {n for n in chosen if not chosen[n].parameters(structure.discrete[n])}
         for text in set(unprepared(chosen, prepared)) - self._warned:
             self._warned.add(text)
             warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)

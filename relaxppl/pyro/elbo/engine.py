@@ -16,6 +16,7 @@ from pyro.util import warn_if_nan
 from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared
 from relaxppl.estimators.elbo import EstimatorELBO
+from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Learned
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.verify import verify
@@ -72,11 +73,10 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self._prepared = True
         return guide
 
-    def _learns(self, estimator: Estimator) -> bool:
-        """Returns whether an estimator's scalars are learned: True and False say it, None leaves
-        it to :meth:`prepare`."""
-        learn = getattr(estimator, "learn", False)
-        return self._prepared if learn is None else bool(learn)
+    def _learns(self, estimator: Estimator, site: Site) -> bool:
+        """Returns whether the scalars of a site's estimator are learned."""
+        learning = self._prepared if estimator.learning is None else estimator.learning
+        return learning and any(p.kind == "positive" for p in estimator.parameters(site.candidate))
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """Returns an unbiased estimate of the negative ELBO."""
@@ -164,7 +164,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             for term in program.terms:
                 if not term.held:
                     bound = bound + term.value.sum()
-            learns = {name: self._learns(estimator) for name, estimator in estimators.items()}
+            learns = {n: self._learns(e, program.sites[n]) for n, e in estimators.items()}
             step = Step(program, estimators, learned, learns.__getitem__, flags)
             bound = bound + step.surrogate()
         bound = bound + self._compared(programs, chosen, learned)
