@@ -102,7 +102,7 @@ class Program:
         omitted: set[str] = set()
         guide_trace = (
             self._guide_again(values, moved, soft_value, omitted)
-            if moved
+            if moved or self.structure.runs_guide(names)
             else {n: _held(s, values.get(n)) for n, s in self.guide_trace.items()}
         )
         model = handlers.substitute(

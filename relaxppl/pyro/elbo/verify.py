@@ -41,9 +41,9 @@ def verify(program: Program) -> None:
                 raise RuntimeError(
                     f"the {'guide' if guide else 'model'}'s term of site {term!r} changes with the "
                     f"value of site {name!r}, but no operation of torch leads from one to the "
-                    "other: something outside torch, such as a compiled extension, reads the "
-                    "value unseen, and gradients would be wrong. Hand it the value by item() or "
-                    "numpy(): every later term then counts as dependent on it"
+                    "other: something outside torch, such as a compiled extension, or in another "
+                    "thread reads the value unseen, and gradients would be wrong. Hand it the "
+                    "value by item() or numpy(): every later term then counts as dependent on it"
                 )
 
 
