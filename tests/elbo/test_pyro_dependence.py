@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import warnings
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pyro.infer
@@ -227,6 +229,26 @@ def test_a_program_of_many_kinds_of_terms_passes_the_check():
     elbo = rx.ScoreFunction_ELBO()
     for _ in range(12):
         elbo.loss_and_grads(model, guide, torch.randn(5))
+
+
+@pytest.mark.parametrize("source", ["steps", "NumPy", "generator"])
+def test_numbers_that_change_from_run_to_run_are_no_dependence(source):
+    steps, generator = itertools.count(1), torch.Generator()
+    numbers = {
+        "steps": lambda: 1.0 / next(steps),
+        "NumPy": lambda: float(np.random.default_rng().normal()),
+        "generator": lambda: torch.randn((), generator=generator),
+    }
+
+    def model():
+        z = pyro.sample("z", dist.Bernoulli(torch.tensor(0.3)))
+        pyro.sample("y", dist.Normal(numbers[source](), 1.0), obs=torch.tensor(0.2))
+        pyro.sample("x", dist.Normal(z, 1.0), obs=torch.tensor(1.1))
+
+    def guide():
+        pyro.sample("z", dist.Bernoulli(logits=pyro.param("q", torch.tensor(0.4))))
+
+    rx.ScoreFunction_ELBO().loss_and_grads(model, guide)
 
 
 @pytest.mark.filterwarnings("ignore:what depends on site")
