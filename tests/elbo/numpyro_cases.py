@@ -360,6 +360,42 @@ def masked_exact(p: Params) -> jax.Array:
 MASKED_COUNTS = Case("masked counts", MASKED_PARAMS, masked_model, masked_guide, masked_exact)
 
 
+# What the guide makes of a value beside its other draws: a tensor that it leaves the model, and the
+# weight of another site's densities.
+
+BESIDE_PARAMS = {"qa": 0.4, "qb": -0.3}
+LEFT: dict[str, Any] = {}
+
+
+def beside_model() -> None:
+    a = numpyro.sample("a", dist.Bernoulli(0.3))
+    with handlers.scale(scale=1.0 + a):
+        b = numpyro.sample("b", dist.Bernoulli(0.6))
+    numpyro.sample("x", dist.Normal(LEFT["loc"] + b, 0.8), obs=1.1)
+
+
+def beside_guide(infer: Any = ()) -> None:
+    logits = param("qa", 0.4)
+    a = numpyro.sample("a", dist.Bernoulli(logits=logits), infer=dict(infer).get("a"))
+    LEFT["loc"] = 2.0 * a - 0.5
+    with handlers.scale(scale=1.0 + a):
+        logits = param("qb", -0.3)
+        numpyro.sample("b", dist.Bernoulli(logits=logits), infer=dict(infer).get("b"))
+
+
+def beside_exact(p: Params) -> jax.Array:
+    total = jnp.zeros(())
+    for a, b in itertools.product((0.0, 1.0), repeat=2):
+        log_a, log_b = mass(p["qa"], a), mass(p["qb"], b)
+        kl = log_a - np.log(0.3 if a else 0.7) + (1 + a) * (log_b - np.log(0.6 if b else 0.4))
+        loss = kl - normal(1.1, 2.0 * a - 0.5 + b, 0.8)
+        total = total + jnp.exp(log_a + log_b) * loss
+    return total
+
+
+BESIDE = Case("beside", BESIDE_PARAMS, beside_model, beside_guide, beside_exact)
+
+
 # Counts: a binomial, and a Poisson whose rate depends on it.
 
 COUNTS_PARAMS = {"q": 0.3, "rate": 0.2, "prior": -0.4}

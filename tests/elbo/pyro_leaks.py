@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyro
 import pyro.distributions as dist
+import pyro.poutine as poutine
 import torch
 
 from tests.elbo.pyro_cases import Case, bernoulli, expectation, normal, tensor
@@ -168,6 +170,55 @@ def two_levels(leak: Callable[[torch.Tensor], torch.Tensor]) -> Case:
         return expectation(pairs)
 
     return Case("two leaks", {"qa": tensor(-0.3), "w": tensor(0.8)}, program, exact, depth=2)
+
+
+def handed_over(param: Any, infer: Any) -> Any:
+    """The guide leaves the model a tensor that is no sample of it."""
+    left: dict[str, torch.Tensor] = {}
+
+    def model() -> None:
+        pyro.sample("z", dist.Bernoulli(torch.full_like(param("q"), 0.3).detach()))
+        loc = left["loc"]
+        pyro.sample("x", dist.Normal(loc, 0.8), obs=torch.full_like(loc, 1.1).detach())
+
+    def guide() -> None:
+        z = pyro.sample("z", dist.Bernoulli(logits=param("q")), infer=infer.get("z", {}))
+        left["loc"] = 2.0 * z - 0.5
+
+    return model, guide
+
+
+HANDED_OVER = replace(one_site(branch), name="handed over", program=handed_over)
+
+
+def weighed_program(param: Any, infer: Any) -> Any:
+    def model() -> None:
+        a = pyro.sample("a", dist.Bernoulli(torch.full_like(param("qa"), 0.3).detach()))
+        with poutine.scale(scale=1.0 + a):
+            b = pyro.sample("b", dist.Bernoulli(torch.full_like(param("qb"), 0.6).detach()))
+        pyro.sample("x", dist.Normal(b, 0.8), obs=torch.full_like(b, 1.1).detach())
+
+    def guide() -> None:
+        a = pyro.sample("a", dist.Bernoulli(logits=param("qa")), infer=infer.get("a", {}))
+        with poutine.scale(scale=1.0 + a):
+            pyro.sample("b", dist.Bernoulli(logits=param("qb")), infer=infer.get("b", {}))
+
+    return model, guide
+
+
+def weighed_exact(qa: torch.Tensor, qb: torch.Tensor) -> torch.Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for a, b in itertools.product((0.0, 1.0), repeat=2):
+        log_a, log_b = bernoulli(qa, tensor(a)), bernoulli(qb, tensor(b))
+        kl = log_a - tensor(0.3 if a else 0.7).log()
+        kl = kl + (1.0 + a) * (log_b - tensor(0.6 if b else 0.4).log())
+        loss = kl - normal(1.1, tensor(b), 0.8)
+        total = total + ((log_a + log_b).exp() * loss).sum()
+    return total
+
+
+WEIGHED = Case("weighed", {"qa": tensor(0.4), "qb": tensor(-0.3)}, weighed_program, weighed_exact)
+"""The weight of a site's densities is drawn; its law does not depend on that."""
 
 
 class Doubled(torch.autograd.Function):

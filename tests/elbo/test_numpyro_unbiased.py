@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.numpyro as rx
-from tests.elbo.numpyro_cases import CASES, COUNTS, MASKED_COUNTS, PLATE, TWO_PLATES
+from tests.elbo.numpyro_cases import BESIDE, CASES, COUNTS, MASKED_COUNTS, PLATE, TWO_PLATES
 from tests.elbo.unbiased import measure
 
 ESTIMATORS = {
@@ -36,6 +36,12 @@ def test_plates_are_told_apart_by_their_names(estimator):
     outcome = measure(make(**options), TWO_PLATES, draws=40_000)
     assert outcome.worst < 4
     assert outcome.error < 0.05
+
+
+@pytest.mark.parametrize("estimator", ["score", "disarm", "rebar"])
+def test_another_value_of_a_site_reaches_all_that_the_guide_makes_of_it(estimator):
+    make, options, _ = ESTIMATORS[estimator]
+    assert measure(make(**options), BESIDE).worst < 4
 
 
 @pytest.mark.parametrize("estimator", ["score", "rloo"])

@@ -74,6 +74,18 @@ class Doubled(torch.autograd.Function):
         return 2.0 * x
 
 
+def running_mean():
+    mean = torch.zeros(1)
+    torch.nn.functional.batch_norm(Z[:, None], mean, torch.ones(1), training=True)
+    return mean
+
+
+def called_for_each():
+    seen = []
+    Z.clone().apply_(lambda value: seen.append(value) or value)
+    return torch.tensor(seen)
+
+
 def sparse():
     index = torch.tensor([[0, 1]])
     return torch.sparse_coo_tensor(index, Z, (2,), check_invariants=True).to_dense()
@@ -94,6 +106,7 @@ SMOOTH = {
     "deepcopy": lambda: copy.deepcopy(Z),
     "recurrent": lambda: torch.nn.GRU(2, 2)(Z[None])[0],
     "sparse": sparse,
+    "running mean": running_mean,
     "unbind": lambda: torch.stack(list(Z)),
     "Normal": lambda: torch.distributions.Normal(Z, 1.0).rsample(),
     "log_prob": lambda: torch.distributions.Normal(0.0, Z + 1.0).log_prob(torch.tensor(0.3)),
@@ -114,6 +127,9 @@ JUMPS = {
     "tensor": lambda: torch.tensor([Z[0], Z[1]]),
     "new_tensor": lambda: Z.new_tensor([Z[0]]),
     "full": lambda: torch.full((2,), Z[0]),
+    "full_like": lambda: torch.full_like(ROWS, Z[0]),
+    "new_full": lambda: ROWS.new_full((2,), fill_value=Z[0]),
+    "one_hot": lambda: torch.nn.functional.one_hot(Z.long(), 3),
     "sample": lambda: torch.distributions.Bernoulli(logits=Z).sample(),
 }
 ESCAPES = {
@@ -129,11 +145,15 @@ ESCAPES = {
     "bound of a slice": lambda: ROWS[: Z[0].int()],
     "shape of a selection": lambda: torch.ones(len(Z[Z > 0.5])),
     "script": lambda: branching(Z),
+    "apply_": called_for_each,
+    "as many classes as there are": lambda: torch.nn.functional.one_hot(Z.long()),
     "law": lambda: torch.distributions.Normal(0.0, 1.0).sample((int(Z[0]),)),
 }
 NOTHING = {
     "other tensors": lambda: ROWS * 2.0,
     "shape": lambda: torch.ones(Z.shape, dtype=Z.dtype),
+    "like": lambda: (torch.full_like(Z, 1.0), torch.zeros_like(Z), Z.new_full((2,), 1.0)),
+    "made alike": lambda: (Z.new_zeros(2), Z.new_tensor(1.0), torch.rand_like(Z)),
     "the rows themselves": lambda: (ROWS[Z[0].long()], ROWS * 1.0)[1],
 }
 

@@ -148,7 +148,7 @@ class Program:
         held: set[str] = set()
         guide_trace = (
             self._guide_again(at, moved, soft_value, held)
-            if moved
+            if moved or self.structure.runs_guide(names)
             else {n: _held(s, at.get(n)) for n, s in self.guide_trace.items()}
         )
         model = handlers.substitute(

@@ -11,13 +11,15 @@ from typing import Any
 import jax
 from jax.errors import JAXTypeError
 from numpyro import handlers
-from numpyro.infer.util import get_importance_trace
+from numpyro.infer.util import compute_log_probs
 from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.program import Candidate, Frame, Frames
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 
 _PARAMS = "relaxppl parameters"
+_SEEN = "relaxppl model: "
+"""Before a site's name: its value as the model has it, not by way of the guide."""
 
 Deps = Mapping[str, frozenset[str]]
 
@@ -48,8 +50,16 @@ class Structure:
     """What the parameters of each law of the model depend on."""
     guide_laws: Deps
     """What the parameters of each law of the guide depend on."""
+    handed_over: frozenset[str]
+    """The sites of which the guide leaves the model more than the values, in a closure say."""
     discrete: Mapping[str, Candidate]
     """The guide's latent sites without a reparameterised sampler, in the guide's order."""
+
+    def runs_guide(self, names: frozenset[str]) -> bool:
+        """Returns whether the guide makes anything else of other values of the named sites."""
+        # By a scale or a mask a term depends on sites that its law does not.
+        others = any(deps & names - {name} for name, deps in self.guide_terms.items())
+        return others or bool(self.handed_over & names)
 
     def downstream(self, names: frozenset[str]) -> frozenset[str]:
         """Returns the guide's sites whose law depends on one of the named sites."""
@@ -85,6 +95,7 @@ def analyse(
 
     def program(**inputs: Any) -> Any:
         own = inputs.pop(_PARAMS)
+        apart = {name: inputs.pop(_SEEN + name) for name in values}
 
         def tag(data: dict[str, jax.Array], msg: dict[str, Any]) -> jax.Array | None:
             if msg["type"] != "sample" or msg["is_observed"] or msg["name"] not in data:
@@ -93,30 +104,33 @@ def analyse(
             return 0 * msg["fn"](*msg["args"], **msg["kwargs"]) + data[msg["name"]]
 
         subs = partial(tag, inputs)
-        model_trace, guide_trace = get_importance_trace(
-            handlers.seed(model, rng_seed=0),
-            handlers.substitute(handlers.seed(guide, rng_seed=0), substitute_fn=subs),
-            args,
-            kwargs,
-            own,
-        )
+        marked = handlers.substitute(handlers.seed(guide, rng_seed=0), substitute_fn=subs)
+        log_q, guide_trace = compute_log_probs(marked, args, kwargs, own, sum_log_prob=False)
+        seen = {
+            name: {**site, "value": apart[name]} if name in apart else site
+            for name, site in guide_trace.items()
+        }
+        replayed = handlers.replay(handlers.seed(model, rng_seed=0), seen)
+        log_p, model_trace = compute_log_probs(replayed, args, kwargs, own, sum_log_prob=False)
         out = []
-        for trace in (model_trace, guide_trace):
+        for trace, terms in ((model_trace, log_p), (guide_trace, log_q)):
             sites = {n: s for n, s in trace.items() if s["type"] == "sample"}
-            out.append({n: s["log_prob"] for n, s in sites.items()})
+            out.append(terms)
             out.append({n: jax.tree.leaves(s["fn"]) for n, s in sites.items()})
         return out
 
+    apart = {_SEEN + name: value for name, value in values.items()}
     with _explained():
-        model_terms, model_laws, guide_terms, guide_laws = eval_provenance(
-            program, **values, **{_PARAMS: params}
+        found_terms, found_laws, guide_terms, guide_laws = eval_provenance(
+            program, **values, **apart, **{_PARAMS: params}
         )
-    laws = _union(guide_laws)
+    laws, model_terms = _union(guide_laws), _union(found_terms)
     return Structure(
-        model_terms=_union(model_terms),
+        model_terms=_through(model_terms, laws),
         guide_terms=_union(guide_terms),
-        model_laws=_union(model_laws),
+        model_laws=_through(_union(found_laws), laws),
         guide_laws=laws,
+        handed_over=frozenset().union(*model_terms.values()) & values.keys(),
         # A site inside scan is one name for many draws.
         discrete={n: s._replace(recurrent=n in laws[n]) for n, s in found.items()},
     )
@@ -142,6 +156,12 @@ def _explained() -> Iterator[None]:
 
 def _is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site.get("is_observed", False)
+
+
+def _through(deps: Deps, laws: Deps) -> Deps:
+    """Returns what terms of the model depend on by its own sites, with what those depend on."""
+    sites = {name: {d.removeprefix(_SEEN) for d in found} for name, found in deps.items()}
+    return {name: frozenset(d).union(*(laws[s] for s in d)) for name, d in sites.items()}
 
 
 def _union(deps: dict[str, Any]) -> dict[str, frozenset[str]]:

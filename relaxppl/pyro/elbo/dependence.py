@@ -28,6 +28,8 @@ Names = frozenset[str]
 NONE: Names = frozenset()
 _JUMP = "\0"
 """Before a name: the dependence on it is none that a derivative sees."""
+_GUIDE = "\1"
+"""Before a name: the dependence on it came about in the guide, and reached the model unseen."""
 
 
 @cache
@@ -51,6 +53,15 @@ def by_jumps(names: Names) -> Names:
     return names | {_JUMP + name for name in names if not name.startswith(_JUMP)}
 
 
+@cache
+def handed_over(names: Names) -> Names:
+    """Returns the names of the sites of which the guide left the model more than their values.
+
+    :param names: as :meth:`Tracker.of` returns them, after :meth:`Tracker.hand_over`.
+    """
+    return frozenset(name[1:] for name in names if name.startswith(_GUIDE))
+
+
 _FACTORIES = {
     torch.tensor,
     torch.as_tensor,
@@ -65,6 +76,9 @@ _FACTORIES = {
 _HANDING_ON = {torch.as_tensor, torch.asarray}
 """Those of them that take a tensor as it is, with its derivative."""
 
+_LIKE = {torch.full_like, torch.Tensor.new_tensor, torch.Tensor.new_full}
+"""Those of them whose first argument gives a shape, a dtype and a device, and no numbers."""
+
 _EXITS = {
     torch.Tensor.numpy: "numpy()",
     torch.Tensor.__array__: "a conversion to NumPy",
@@ -75,6 +89,8 @@ _EXITS = {
     torch.Tensor.storage: "storage()",
     torch.Tensor.__repr__: "its printed form",
     torch.Tensor.__reduce_ex__: "pickle",
+    torch.Tensor.apply_: "apply_()",
+    torch.Tensor.map_: "map_()",
 }
 """Hand numbers to what is not torch without an operation."""
 
@@ -82,7 +98,8 @@ _INDEXED = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
 _STOPS = {torch.Tensor.detach, torch.Tensor.data.__get__}  # type: ignore[attr-defined]
 _SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 _SET_GRAD = torch._C._set_grad_enabled
-_WATCHED = _FACTORIES | set(_EXITS) | _INDEXED | _STOPS | {_SET_DATA}
+_ONE_HOT = torch.nn.functional.one_hot
+_WATCHED = _FACTORIES | set(_EXITS) | _INDEXED | _STOPS | {_SET_DATA, _ONE_HOT}
 
 _STEPS = tuple(
     f"aten::{name}"
@@ -103,6 +120,19 @@ _STEPS = tuple(
     )
 )
 """Operations on real numbers whose results jump."""
+
+_SHAPES = tuple(
+    f"aten::{name}"
+    for name in (
+        *("empty_like", "zeros_like", "ones_like", "full_like"),
+        *("rand_like", "randn_like", "randint_like"),
+        *("new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full"),
+    )
+)
+"""Operations that read no number of their first argument."""
+
+_UNDECLARED = {"running_mean", "running_var"}
+"""Arguments that operations write to without saying so in their schema."""
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _PYRO = os.path.dirname(pyro.__file__) + os.sep
@@ -163,6 +193,15 @@ class Tracker:
                 self._marks[key] = _reference(value), names
             elif not names <= old[1]:
                 self._marks[key] = old[0], old[1] | names
+
+    def hand_over(self) -> None:
+        """Notes that the guide has ended: what is marked by now was made there."""
+
+        def made(names: Names) -> Names:
+            return names | {_GUIDE + name for name in names if not name.startswith(_JUMP)}
+
+        self._marks = {key: (ref, made(names)) for key, (ref, names) in self._marks.items()}
+        self._views = {key: (view, made(names)) for key, (view, names) in self._views.items()}
 
     def of(self, *values: Any) -> Names:
         """Returns the names of all sites that the tensors in some values depend on.
@@ -226,7 +265,9 @@ class Tracker:
 
     def _operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         names, shared, real = NONE, set(), False
-        for tensor in _tensors(args) + _tensors(kwargs.values()):
+        tags, written = _facts(func)
+        read = args[1:] if "like" in tags else args
+        for tensor in _tensors(read) + _tensors(kwargs.values()):
             key = _key(tensor)
             shared.add(key)
             if key in self._marks:
@@ -236,7 +277,6 @@ class Tracker:
                 names |= self._views[id(tensor)][1]
         if not names:
             return
-        tags, written = _facts(func)
         if "step" in tags or self.stopped:
             names = by_jumps(names)
         if "item" in tags:
@@ -260,7 +300,9 @@ class Tracker:
             if names:
                 self.escape(names, _EXITS[func])
             return func(*args, **kwargs)
-        names = self.of(args, kwargs)
+        if func is _ONE_HOT and _classes(*args[1:], **kwargs) < 0:
+            return func(*args, **kwargs)
+        names = self.of(args[1:] if func in _LIKE else args, kwargs)
         self._muted += 1
         try:
             out = func(*args, **kwargs)
@@ -359,11 +401,19 @@ def _facts(func: Any) -> tuple[Names, tuple[Any, ...]]:
         tags.add("shape")
     if func.name().split(".")[0].rstrip("_") in _STEPS:
         tags.add("step")
+    if func.name().split(".")[0] in _SHAPES:
+        tags.add("like")
     written: list[Any] = []
     for i, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
+        declared = argument.alias_info is not None and argument.alias_info.is_write
+        if declared or argument.name in _UNDECLARED:
             written.append(argument.name if argument.kwarg_only else i)
     return frozenset(tags), tuple(written)
+
+
+def _classes(num_classes: int = -1, **kwargs: Any) -> int:
+    """Returns how many classes a one-hot encoding is told of; it reads values to check them."""
+    return num_classes
 
 
 def _of_fixed_shape(func: Any, args: Any) -> bool:

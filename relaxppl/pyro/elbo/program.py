@@ -21,7 +21,7 @@ from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, wa
 
 from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Site, SoftValue, Term
-from relaxppl.pyro.elbo.dependence import Names, Tracker, jumps
+from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
 from relaxppl.pyro.elbo.laws import base_of, law_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Watch, frames_of, rewound
@@ -88,8 +88,13 @@ class Program:
             with record, _Replay(self.shared, {}):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped
+            tracker.hand_over()
+            seen = guide_trace.copy()
+            for name, site in record.sites.items():
+                value = tracker.copy(site.value, record.values[name])
+                seen.nodes[name] = {**seen.nodes[name], "value": value}
             with watch, _Replay(self.shared, {}):
-                replayed = poutine.replay(self.model, trace=guide_trace)
+                replayed = poutine.replay(self.model, trace=seen)
                 model_trace = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
             self.sites, self._rewind = record.sites, record.rewind
             discrete = frozenset(self.sites)
@@ -130,6 +135,8 @@ class Program:
                         value = self._hard_value(node, guide)
                     left = escaped[guide][name]
                     found = tracker.of(value) | decided[0] | left
+                    if not guide:
+                        self._left_guide |= handed_over(found)
                     site = self.sites.get(name) if guide else None
                     if site is not None:
                         found = found | site.upstream | {name}
@@ -222,7 +229,9 @@ class Program:
         moved = names | self.downstream(names)
         # Where a value of these sites left torch other sites may be reached at other values.
         anew = moved != names or bool(self._left_guide & names)
-        anew = anew or any(term.guide and term.name not in names for term in wanted if keep(term))
+        # By a scale or a mask a term of the guide depends on sites that its value does not.
+        guides = [term for term in wanted if term.guide and keep(term)]
+        anew = anew or any(term.deps & names - {term.name} for term in guides)
         traces = self._traces(at, moved, soft_value, anew)
         return [
             self._term(term, traces, moved, soft_value is not None)
