@@ -119,6 +119,19 @@ class Site:
         return len(self.law.logits.shape) - outer
 
     @property
+    def network_scale(self) -> Array:
+        """What a network's outputs are multiplied by, one for each group that it sees together."""
+        assert self.law is not None
+        events = len(self.law.logits.shape) - self.batch_rank
+        together = self.network_rank - events
+        shape = tuple(self.scale.shape)
+        if not shape or not together:
+            return self.scale
+        scale = self.scale.reshape((1,) * (self.batch_rank - len(shape)) + shape)
+        sizes = scale.shape[len(scale.shape) - together :]
+        return ops.sum(scale, axis=tuple(range(-together, 0))) / float(math.prod(sizes))
+
+    @property
     def features(self) -> int:
         """How many numbers a network of the value and of the input beside it sees."""
         assert self.law is not None

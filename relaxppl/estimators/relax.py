@@ -74,7 +74,7 @@ class RELAX(REBAR):
         free = None if self.coupled else step.free(name)
 
         def control(given: Arrays) -> Array:
-            function = network.on_site(given, site.network_rank, site.side, site.scale)
+            function = network.on_site(given, site.network_rank, site.side, site.network_scale)
             return network_control(draw, function, free)
 
         more, pullback = ops.vjp(control, weights)

@@ -268,3 +268,22 @@ def test_networks_follow_the_scale_of_their_site(estimator):
         return gradients(elbo, [pyro.poutine.scale(f, factor) for f in programs])["q"]
 
     torch.testing.assert_close(scaled(50.0), 50.0 * scaled(1.0))
+
+
+def test_a_network_takes_a_scale_of_more_dimensions_than_its_plates():
+    """The plate is the outer of two dimensions, and so is what the scale varies over."""
+    weight = torch.tensor([[1.0], [2.0]])
+
+    def model():
+        with pyro.plate("outer", 2, dim=-2), pyro.poutine.scale(scale=weight):
+            z = pyro.sample("z", dist.Bernoulli(torch.full((2, 1), 0.3)))
+            pyro.sample("x", dist.Normal(z, 1.0), obs=torch.ones(2, 1))
+
+    def guide():
+        logits = pyro.param("q", torch.zeros(2, 1))
+        with pyro.plate("outer", 2, dim=-2), pyro.poutine.scale(scale=weight):
+            pyro.sample("z", dist.Bernoulli(logits=logits))
+
+    gradient = gradients(rx.RELAX_ELBO(learn=True), (model, guide))
+    assert gradient["q"].shape == (2, 1)
+    assert gradient["z.estimator.weight_out"].isfinite().all()
