@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from relaxppl.estimators.elbo import temperature_of
 from relaxppl.naming import TEMPERATURE
 from relaxppl.ops import as_numpy
 from relaxppl.watching import Watched
@@ -132,9 +133,9 @@ def temperatures(
         if value is not None:
             found[name] = value
     learned = {n: v for n, v in params.items() if n.endswith(TEMPERATURE)}
-    options: Any = getattr(loss, "options", None)
-    if not learned and getattr(options, "estimator", None) in ("rebar", "relax"):
-        found["estimator"] = options.temperature
+    temperature = temperature_of(loss)
+    if not learned and temperature is not None:
+        found["estimator"] = temperature
     numbers = {}
     for name, value in (found | learned).items():
         try:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import relaxppl
+from relaxppl.estimators.elbo import temperature_of
 from relaxppl.naming import TEMPERATURE
 from relaxppl.ops import as_numpy
 from relaxppl.watching import Watched
@@ -43,9 +44,9 @@ def attributes(
         kinds[name] = type(fn).__name__
         if getattr(fn, "temperature", None) is not None:
             temperatures[name] = _numbers(fn.temperature)
-    options: Any = getattr(loss, "options", None)
-    if getattr(options, "estimator", None) in ("rebar", "relax"):
-        temperatures.update(dict.fromkeys(discrete, _numbers(options.temperature)))
+    temperature = temperature_of(loss)
+    if temperature is not None:
+        temperatures.update(dict.fromkeys(discrete, _numbers(temperature)))
     for name, value in params.items():
         if name.endswith(TEMPERATURE):
             temperatures[name.removesuffix(TEMPERATURE)] = _numbers(value)

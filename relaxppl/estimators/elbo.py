@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from relaxppl.estimators.base import Estimator
+from relaxppl.estimators.rebar import REBAR
 
 
 class EstimatorELBO:
@@ -16,6 +17,7 @@ class EstimatorELBO:
     """
 
     estimator_class: ClassVar[type[Estimator]]
+    estimator: Estimator
 
     def __init_subclass__(cls, estimator: type[Estimator] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,3 +66,9 @@ def _documented(host: type, estimator: type[Estimator]) -> str:
     head, _, source = body.rstrip().rpartition("\n\n") if not options else (body, "", "")
     parts = [head.rstrip(), arguments[start:].rstrip() + (f"\n:param{options}" if options else "")]
     return "\n\n".join([*parts, *([source] if source else [])])
+
+
+def temperature_of(loss: Any) -> float | None:
+    """Returns the temperature that an ELBO's estimator starts from, or None where it has none."""
+    estimator = loss.estimator if isinstance(loss, EstimatorELBO) else None
+    return estimator.temperature if isinstance(estimator, REBAR) else None

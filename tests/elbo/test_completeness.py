@@ -10,6 +10,7 @@ import pytest
 
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.choice import ESTIMATORS
+from relaxppl.estimators.elbo import temperature_of
 from tests.elbo import test_numpyro_unbiased, test_pyro_unbiased
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +49,11 @@ def test_every_estimator_has_a_page(name: str) -> None:
     table = (ROOT / "docs/estimators/README.md").read_text()
     (page,) = re.findall(rf"\[{elbo}\]\((\w+\.md)\)", table)
     assert (ROOT / "docs/estimators" / page).read_text().startswith(f"# {elbo}")
+
+
+@pytest.mark.parametrize("host", ROWS)
+def test_the_temperature_of_an_elbo_is_its_estimators(host: str) -> None:
+    rx = importlib.import_module(f"relaxppl.{host}")
+    assert temperature_of(rx.RELAX_ELBO(temperature=0.3)) == 0.3
+    assert temperature_of(rx.DisARM_ELBO()) is None
+    assert temperature_of(None) is None
