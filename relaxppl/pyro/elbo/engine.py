@@ -1,4 +1,4 @@
-"""The class that the five unbiased ELBOs are made from."""
+"""The class that the unbiased ELBOs are made from, one an estimator."""
 
 from __future__ import annotations
 
