@@ -18,7 +18,7 @@ from relaxppl import ops
 from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
 from relaxppl.estimators.laws import Bernoulli, Law
 from relaxppl.estimators.program import levels
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 
 @dataclass(frozen=True)

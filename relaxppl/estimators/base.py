@@ -25,7 +25,7 @@ from relaxppl.estimators.program import (
     reduce_to,
     reward,
 )
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 Arrays = dict[str, Array]
 

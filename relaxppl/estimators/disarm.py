@@ -12,7 +12,7 @@ from relaxppl import ops
 from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
 from relaxppl.estimators.program import levels
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
 from relaxppl.relaxations.relaxed_one_hot import Concrete
 

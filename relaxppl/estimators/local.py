@@ -10,7 +10,7 @@ from relaxppl.estimators import disarm, rebar
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical
 from relaxppl.estimators.relax import network_control
 from relaxppl.estimators.rloo import leave_one_out
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 LAWS: dict[str, type[Law]] = {
     law.__name__: law for law in (Bernoulli, Categorical, OneHotCategorical)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 Initializer = dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from relaxppl import ops
 from relaxppl.estimators.laws import Law
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 Names = frozenset[str]
 

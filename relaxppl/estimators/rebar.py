@@ -19,7 +19,7 @@ from relaxppl import ops
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
 from relaxppl.estimators.laws import Bernoulli, Draw, Law, OneHotCategorical, total
 from relaxppl.estimators.program import Candidate, Term, levels, zero
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 Pullback = Callable[[Array], Arrays]
 

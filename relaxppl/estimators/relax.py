@@ -14,7 +14,7 @@ from relaxppl.estimators.base import Arrays, Parameter, Step, has_integer_values
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical, total
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR, Pullback
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from relaxppl.estimators import score
 from relaxppl.estimators.base import Draws, Estimator
 from relaxppl.estimators.laws import total
 from relaxppl.estimators.program import Candidate, Learned
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 
 @dataclass(frozen=True)

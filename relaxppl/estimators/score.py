@@ -13,7 +13,7 @@ from relaxppl.estimators import network
 from relaxppl.estimators.base import Arrays, Draws, Estimator, Parameter
 from relaxppl.estimators.laws import total
 from relaxppl.estimators.program import Candidate, Learned
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 
 @dataclass(frozen=True)

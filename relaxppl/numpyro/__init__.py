@@ -5,7 +5,7 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
-from relaxppl.arviz import pareto_k
+from relaxppl.common.arviz import pareto_k
 from relaxppl.numpyro.arviz import to_arviz
 from relaxppl.numpyro.auto import AutoDiscrete
 from relaxppl.numpyro.bound import discrete_elbo

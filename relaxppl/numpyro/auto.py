@@ -15,18 +15,18 @@ from numpyro import handlers
 from numpyro.infer.autoguide import AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_uniform
 
-from relaxppl import meanfield
-from relaxppl.meanfield import Site
+from relaxppl.common import auto
+from relaxppl.common.auto import Site
+from relaxppl.common.relax import is_discrete
 from relaxppl.numpyro.distributions import OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
 from relaxppl.numpyro.without_sites import without_sites
-from relaxppl.relaxing import is_discrete
 
 Values = dict[str, jax.Array]
 
 
-class AutoDiscrete(meanfield.MeanField, AutoGuide):
+class AutoDiscrete(auto.MeanField, AutoGuide):
     """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
@@ -144,7 +144,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
                 result.update(self._part(*args, **kwargs))
             missing = self._part_sites - result.keys()
             if missing:
-                raise meanfield.uncovered(missing)
+                raise auto.uncovered(missing)
         return {**result, **self._draw(plates, given)}
 
     def _own_logits(self, name: str, site: Site) -> jax.Array:
@@ -257,7 +257,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
             order, are not among them: see :meth:`probs`.
         :raises ValueError: for a level outside [0, 1].
         """
-        levels = meanfield.checked_levels(quantiles)
+        levels = auto.checked_levels(quantiles)
         result = self._of_part(lambda part: part.quantiles(params, levels))
         return {**result, **self._quantiles(self.probs(params, *args, **kwargs), levels)}
 

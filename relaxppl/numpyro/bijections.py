@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import biject_to, constraints, transforms
 
-from relaxppl.callers import caller
+from relaxppl.common.bijections import ATOMS, NO_DENSITY, caller
 from relaxppl.numpyro.constraints import CONSTRAINTS
-from relaxppl.relaxations.supports import ATOMS, NO_DENSITY
 
 
 class LogRatio(transforms.ParameterFreeTransform):

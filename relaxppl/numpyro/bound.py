@@ -9,7 +9,7 @@ import jax
 from numpyro.infer import Trace_ELBO
 from numpyro.primitives import Messenger
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
 from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.registry import HOST
@@ -43,7 +43,7 @@ def discrete_elbo(
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
     checked_guide = _Refuse(guide)
     checked_model = _Refuse(model, checked_guide.seen)
-    with relaxing.left_discrete():
+    with common.left_discrete():
         loss = elbo.loss(rng_key, params, checked_model, checked_guide, *args, **kwargs)
     return -loss
 
@@ -62,7 +62,7 @@ class _Refuse(Messenger):
 
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "sample" and not msg["is_observed"]:
-            relaxing.check_discrete(HOST, msg["name"], msg["fn"])
+            common.check_discrete(HOST, msg["name"], msg["fn"])
             self.seen[msg["name"]] = None
             if self.guide is not None:
                 check_not_enumerated(

@@ -9,9 +9,9 @@ import jax
 from numpyro.infer import TraceGraph_ELBO
 from numpyro.infer.elbo import TraceEnum_ELBO
 
-from relaxppl import diagnosing
-from relaxppl.diagnosing import Comparison, GradientStats
-from relaxppl.enumerating import MOST_STATES
+from relaxppl.common import diagnostics
+from relaxppl.common.diagnostics import Comparison, GradientStats
+from relaxppl.common.enumerated import MOST_STATES
 from relaxppl.numpyro.elbo.engine import DiscreteELBO
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import EnumeratedELBO, Inspected
@@ -50,18 +50,18 @@ def gradient_stats(
     :raises ValueError: for a guide without discrete sites, params that do not fit, or num_draws
         below 2.
     """
-    diagnosing.check_draws(num_draws)
+    diagnostics.check_draws(num_draws)
     key = jax.random.key(0) if rng_key is None else rng_key
     sampler = GradientSampler(elbo, model, guide, params, args, kwargs, key)
     if not sampler.declared.discrete:
-        raise diagnosing.no_discrete_site(guide)
+        raise diagnostics.no_discrete_site(guide)
     sampler.tune(tune)
     name = type(elbo).__name__
-    stats = diagnosing.measure({name: sampler}, num_draws)[name]
+    stats = diagnostics.measure({name: sampler}, num_draws)[name]
     reference = None
     if exact:
         reference = exact_gradient(model, guide, sampler.declared.params, args, kwargs, num_draws)
-    return diagnosing.with_exact(stats, reference)
+    return diagnostics.with_exact(stats, reference)
 
 
 def exact_gradient(
@@ -88,7 +88,7 @@ def exact_gradient(
     key = jax.random.key(1)
     sampler = GradientSampler(elbo, model, guide, params, args, kwargs, key)
     moments = sampler.draw(num_draws if inspected.random else 1)
-    return diagnosing.summary("exact", moments, 0.0, inspected.states)
+    return diagnostics.summary("exact", moments, 0.0, inspected.states)
 
 
 def compare_estimators(
@@ -124,16 +124,16 @@ def compare_estimators(
         reason.
     :raises ValueError: as :func:`gradient_stats`.
     """
-    diagnosing.check_draws(num_draws)
+    diagnostics.check_draws(num_draws)
     key = jax.random.key(0) if rng_key is None else rng_key
     samplers: dict[str, GradientSampler] = {}
     failures: dict[str, str] = {}
-    entries = diagnosing.named(estimators)
+    entries = diagnostics.named(estimators)
     for name, entry in entries.items():
         elbo, own_model, own_guide = entry if isinstance(entry, tuple) else (entry, model, guide)
         sampler = GradientSampler(elbo, own_model, own_guide, params, args, kwargs, key)
         if not isinstance(entry, tuple) and not sampler.declared.discrete:
-            raise diagnosing.no_discrete_site(guide)
+            raise diagnostics.no_discrete_site(guide)
         try:
             sampler.tune(tune)
             sampler.draw(2)
@@ -141,14 +141,14 @@ def compare_estimators(
             failures[name] = str(error)
         else:
             samplers[name] = sampler
-    stats = diagnosing.measure(samplers, num_draws, seconds) if samplers else {}
+    stats = diagnostics.measure(samplers, num_draws, seconds) if samplers else {}
     if exact and samplers:
         values = next(iter(samplers.values())).declared.params
         reference = exact_gradient(model, guide, values, args, kwargs, num_draws)
         for s in stats.values():
-            diagnosing.with_exact(s, reference)
+            diagnostics.with_exact(s, reference)
     trusted = {n: trusts(entries[n]) for n in stats}
-    return diagnosing.ranked(stats, trusted, failures)
+    return diagnostics.ranked(stats, trusted, failures)
 
 
 def trusts(entry: Any) -> bool | None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpyro import distributions as host
 from numpyro.distributions.kl import kl_divergence
 
+from relaxppl.common.divergences import BERNOULLI, ONE_HOT, RELAXED_BERNOULLI, RULES, Rule
 from relaxppl.numpyro import distributions as ours
-from relaxppl.relaxations.kl_rules import BERNOULLI, ONE_HOT, RELAXED_BERNOULLI, RULES, Rule
 
 
 def same(a: Any, b: Any) -> bool:

@@ -12,8 +12,8 @@ from numpyro import handlers
 from numpyro.infer.elbo import ELBO
 from numpyro.infer.util import get_importance_trace
 
-from relaxppl import enumerating
-from relaxppl.enumerating import Variable
+from relaxppl.common import enumerated
+from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Frames, Term, reduce_to
 from relaxppl.numpyro.elbo.laws import unmasked
 from relaxppl.numpyro.elbo.program import enumerated_sites
@@ -103,7 +103,7 @@ class Inspected:
         """How many evaluations of the program enumerate the sites."""
         if self.summed:
             return math.inf
-        return enumerating.states(self.variables, self.by_plate)
+        return enumerated.states(self.variables, self.by_plate)
 
 
 class EnumeratedELBO(ELBO):
@@ -134,7 +134,7 @@ class EnumeratedELBO(ELBO):
         inspected = self.inspected
         discrete = frozenset(inspected.variables)
         keys = jax.random.split(rng_key)
-        values = enumerating.assignments(inspected.variables, inspected.by_plate)
+        values = enumerated.assignments(inspected.variables, inspected.by_plate)
 
         def evaluate(at: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
             held = handlers.substitute(handlers.seed(guide, keys[0]), data=at)

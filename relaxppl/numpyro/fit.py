@@ -13,9 +13,9 @@ from numpyro.infer import SVI
 from numpyro.infer.svi import SVIRunResult, SVIState
 from numpyro.optim import _NumPyroOptim
 
-from relaxppl import progress as bars
-from relaxppl.naming import STEP, is_own
-from relaxppl.watching import watched
+from relaxppl.common import fit as common
+from relaxppl.common.naming import STEP, is_own
+from relaxppl.common.relax.watching import watched
 
 
 def fit(
@@ -49,8 +49,8 @@ def fit(
     :raises ValueError: if num_steps is below 1.
     :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
-    bars.check(num_steps, progress)
-    cls = bars.bar_class(progress)
+    common.check(num_steps, progress)
+    cls = common.bar_class(progress)
     state = init_state
     if state is None:
         state = svi.init(rng_key, *args, init_params=init_params, **kwargs)
@@ -77,7 +77,7 @@ def fit(
     if cls is None:
         state, losses = take(state, losses, 0, num_steps)
         return SVIRunResult(svi.get_params(state), state, losses)
-    with bars.Bar(cls, num_steps) as bar:
+    with common.Bar(cls, num_steps) as bar:
         size = 1
         # The first chunk traces the programs, and so shows their temperatures.
         with watched(hardened=False) as sites:
@@ -89,7 +89,7 @@ def fit(
             if watcher is not None:
                 variance, optim_state = watcher.read(state.optim_state)
                 state = state._replace(optim_state=optim_state)
-            shown = bars.temperatures(sites, params, svi.loss, params.get(STEP))
+            shown = common.temperatures(sites, params, svi.loss, params.get(STEP))
             chunk = size
             size = bar.next_chunk(chunk)
             bar.show(chunk, bound, variance, shown)

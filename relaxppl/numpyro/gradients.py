@@ -15,8 +15,8 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.distributions.transforms import biject_to
 
-from relaxppl.diagnosing import Moments, check_params
-from relaxppl.naming import is_own
+from relaxppl.common.diagnostics import Moments, check_params
+from relaxppl.common.naming import is_own
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 
 Tree = dict[str, Any]

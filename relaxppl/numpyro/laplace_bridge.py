@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from numpyro import distributions as dist
 
+from relaxppl.common.laplace_bridge import Bridge
 from relaxppl.numpyro.distributions import LogisticNormalSoftmax
-from relaxppl.relaxations.laplace_bridge import Bridge
 
 _BRIDGE = Bridge(dist.Dirichlet, LogisticNormalSoftmax, dist.ExpandedDistribution, jnp.asarray)
 laplace_bridge = _BRIDGE.laplace_bridge

@@ -10,13 +10,14 @@ from typing import Any
 import jax
 from numpyro.infer.elbo import TraceEnum_ELBO
 
-from relaxppl import diagnosing, recommending, screening
+from relaxppl.common import diagnostics, screening
+from relaxppl.common import recommend as common
+from relaxppl.common.recommend import AVERAGE, ENUMERATION, SCORE, Option, Recommendation
 from relaxppl.numpyro import elbo as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import Inspected
 from relaxppl.numpyro.gradients import Declared, GradientSampler, quick_options
 from relaxppl.numpyro.without_sites import without_sites
-from relaxppl.recommending import AVERAGE, ENUMERATION, SCORE, Option, Recommendation
 
 
 def recommend(
@@ -49,20 +50,20 @@ def recommend(
     :raises ValueError: for a guide without discrete sites, params that do not fit, num_draws below
         2 or seconds that are not positive.
     """
-    diagnosing.check_draws(num_draws)
+    diagnostics.check_draws(num_draws)
     budget = screening.Budget(seconds, time.perf_counter)
     key = jax.random.key(0) if rng_key is None else rng_key
     if isinstance(guide, PreparedGuide):
         guide = guide.guide
     declared = Declared(model, guide, params, args, kwargs, key)
     if not declared.discrete:
-        raise diagnosing.no_discrete_site(guide)
+        raise diagnostics.no_discrete_site(guide)
     # Parameters that an ELBO learned for itself are good for the others too.
     values = {**(params or {}), **declared.params}
     inspected = Inspected(model, guide, args, kwargs, declared.params)
     entries: dict[str, tuple[Any, Any, Any]] = {}
     reasons: dict[str, str] = {}
-    obstacle = recommending.enumeration_obstacle(
+    obstacle = common.enumeration_obstacle(
         inspected.variables, inspected.model_latents, inspected.dependent, inspected.coupled
     )
     if obstacle is None:
@@ -71,9 +72,9 @@ def recommend(
         entries[ENUMERATION] = _enumerated(model, guide, frozenset(inspected.variables))
     else:
         reasons[ENUMERATION] = obstacle
-    for name, (class_name, options) in recommending.CANDIDATES.items():
+    for name, (class_name, options) in common.CANDIDATES.items():
         loss = getattr(elbos, class_name)(**options)
-        obstacle = recommending.unsupported(loss, inspected.candidates)
+        obstacle = common.unsupported(loss, inspected.candidates)
         if obstacle is None:
             entries[name] = (loss, model, guide)
         else:
@@ -88,7 +89,7 @@ def recommend(
         ready=(AVERAGE,),
         optimising=None if quick is None else makers(None),
     )
-    return recommending.conclude(
+    return common.conclude(
         entries,
         reasons,
         screened,

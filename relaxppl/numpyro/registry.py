@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from numpyro import distributions as host
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
+from relaxppl.common.relax import factory_of_class
 from relaxppl.numpyro import distributions as ours
 from relaxppl.numpyro.hardened import Coupled, Hardened
 from relaxppl.numpyro.truncate import truncate
-from relaxppl.relaxing import factory_of_class
 
-_REGISTRY = relaxing.Registry()
+_REGISTRY = common.Registry()
 
-HOST = relaxing.Host(
+HOST = common.Host(
     registry=_REGISTRY,
     independent=host.Independent,
     expanded=host.ExpandedDistribution,
@@ -42,4 +42,4 @@ for _cls in (
     host.NegativeBinomial2,
     host.GammaPoisson,
 ):
-    register_relaxation(_cls, relaxing.OfWeights(truncate))
+    register_relaxation(_cls, common.OfWeights(truncate))

@@ -9,14 +9,14 @@ from numpyro import handlers
 from numpyro.infer.reparam import Reparam
 from numpyro.primitives import _PYRO_STACK, Messenger
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
 from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.step import current_step
 
 Config = Mapping[str, Any] | Callable[[Any], Any] | None
 
 
-class relax(relaxing.Handler, Messenger):
+class relax(common.Handler, Messenger):
     """Puts a relaxation in place of the discrete distribution at every latent discrete site.
 
     The site keeps its name, plates, mask, scale and infer dict. Observed and conditioned sites are
@@ -54,7 +54,7 @@ class relax(relaxing.Handler, Messenger):
         config: Config = None,
         hard: bool = False,
     ) -> None:
-        self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
+        self.plan = common.Plan(HOST, temperature, config, hard, current_step)
         self._readers = {}
         super().__init__(fn)
 
@@ -107,7 +107,7 @@ class RelaxReparam(Reparam):
 
     def __init__(self, temperature: Any, factory: Any = None) -> None:
         config = None if factory is None else lambda site: factory
-        self.plan = relaxing.Plan(HOST, temperature, config, False, current_step)
+        self.plan = common.Plan(HOST, temperature, config, False, current_step)
 
     def __call__(self, name: str, fn: Any, obs: Any) -> tuple[Any, Any]:
         if obs is not None:

@@ -15,9 +15,9 @@ from numpyro.distributions.util import lazy_property, validate_sample
 from numpyro.util import is_prng_key, not_jax_tracer
 
 import relaxppl.numpyro.bijections  # noqa: F401  Registers them.
+from relaxppl.common.shell import Shell
 from relaxppl.numpyro.constraints import constraint, wide
 from relaxppl.relaxations.base import Relaxation
-from relaxppl.relaxations.shell import Shell
 
 
 class RelaxedDistribution(Shell, Distribution):

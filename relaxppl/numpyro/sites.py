@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import constraints
 
+from relaxppl.common.sites import Sites
 from relaxppl.numpyro.elbo.laws import law_type
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.truncate import truncate
-from relaxppl.sites import Sites
 
 
 def _values_of(distribution: Any) -> np.ndarray:

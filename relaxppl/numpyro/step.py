@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpyro
 from numpyro.optim import _NumPyroOptim, optax_to_numpyro
 
-from relaxppl.naming import STEP
+from relaxppl.common.naming import STEP
 
 
 def current_step() -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from numpyro import distributions as dist
 
+from relaxppl.common import truncate as common
 from relaxppl.numpyro.distributions import GeneralizedGumbelSoftmax
-from relaxppl.relaxations import count_laws
 
 _CLASSES: dict[type, str] = {
     dist.Poisson: "poisson",
@@ -53,7 +53,7 @@ def truncate(
 
     Joo et al., 2020 (arXiv:2003.01847).
     """
-    values, logits = count_laws.truncated(
+    values, logits = common.truncated(
         distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size
     )
     return GeneralizedGumbelSoftmax(

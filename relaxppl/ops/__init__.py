@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+Array = Any
+"""An array of either backend: ``jax.Array`` or ``torch.Tensor``."""
+
 _ELEMENTWISE = (
     "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
     "gammaln where clip at_least minimum maximum"

@@ -5,7 +5,7 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
-from relaxppl.arviz import pareto_k
+from relaxppl.common.arviz import pareto_k
 from relaxppl.pyro.arviz import to_arviz
 from relaxppl.pyro.auto import AutoDiscrete
 from relaxppl.pyro.bound import discrete_elbo

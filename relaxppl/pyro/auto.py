@@ -17,16 +17,16 @@ from pyro.infer.autoguide.initialization import init_to_feasible
 from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn.module import PyroModule, PyroParam
 
-from relaxppl import meanfield
-from relaxppl.meanfield import Site
+from relaxppl.common import auto
+from relaxppl.common.auto import Site
+from relaxppl.common.relax import is_discrete
 from relaxppl.pyro.finite_count import FiniteCount
 from relaxppl.pyro.sites import SITES
-from relaxppl.relaxing import is_discrete
 
 Values = dict[str, torch.Tensor]
 
 
-class AutoDiscrete(meanfield.MeanField, AutoGuide):
+class AutoDiscrete(auto.MeanField, AutoGuide):
     """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
@@ -154,7 +154,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
             result.update(self.part(*args, **kwargs))
             missing = self._part_sites - result.keys()
             if missing:
-                raise meanfield.uncovered(missing)
+                raise auto.uncovered(missing)
         return {**result, **self._draw(plates, given)}
 
     def _logits(self, *args: Any, **kwargs: Any) -> Values:
@@ -245,7 +245,7 @@ class AutoDiscrete(meanfield.MeanField, AutoGuide):
             order, are not among them: see :meth:`probs`.
         :raises ValueError: for a level outside [0, 1].
         """
-        levels = meanfield.checked_levels(quantiles)
+        levels = auto.checked_levels(quantiles)
         result = self._of_part(lambda part: part.quantiles(list(levels), *args, **kwargs))
         return {**result, **self._quantiles(self.probs(*args, **kwargs), levels)}
 

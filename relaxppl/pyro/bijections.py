@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as functional
 from torch.distributions import biject_to, constraints, transform_to, transforms
 
-from relaxppl.callers import caller
+from relaxppl.common.bijections import ATOMS, NO_DENSITY, caller
 from relaxppl.pyro.constraints import CONSTRAINTS
-from relaxppl.relaxations.supports import ATOMS, NO_DENSITY
 
 
 class LogRatio(transforms.Transform):

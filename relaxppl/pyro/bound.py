@@ -11,7 +11,7 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 from pyro.poutine.messenger import Messenger
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
 from relaxppl.pyro.registry import HOST
 
 
@@ -48,11 +48,11 @@ def discrete_elbo(
     programs = (
         poutine.substitute(_RefuseRelaxed()(program), data=data) for program in (model, guide)
     )
-    with relaxing.left_discrete(), torch.no_grad():
+    with common.left_discrete(), torch.no_grad():
         return -elbo.loss(*programs, *args, **kwargs)
 
 
 class _RefuseRelaxed(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"]:
-            relaxing.check_discrete(HOST, msg["name"], msg["fn"])
+            common.check_discrete(HOST, msg["name"], msg["fn"])

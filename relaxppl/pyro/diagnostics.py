@@ -7,9 +7,9 @@ from typing import Any
 
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO
 
-from relaxppl import diagnosing
-from relaxppl.diagnosing import Comparison, GradientStats
-from relaxppl.enumerating import MOST_STATES
+from relaxppl.common import diagnostics
+from relaxppl.common.diagnostics import Comparison, GradientStats
+from relaxppl.common.enumerated import MOST_STATES
 from relaxppl.pyro.elbo.engine import DiscreteELBO
 from relaxppl.pyro.enumerated import CannotEnumerateError, EnumeratedELBO, Inspected
 from relaxppl.pyro.gradients import Borrowed, GradientSampler, borrowed
@@ -51,18 +51,18 @@ def gradient_stats(
     :raises ValueError: for a guide without discrete sites, params that do not fit, or num_draws
         below 2.
     """
-    diagnosing.check_draws(num_draws)
+    diagnostics.check_draws(num_draws)
     with borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
-            raise diagnosing.no_discrete_site(guide)
+            raise diagnostics.no_discrete_site(guide)
         sampler = GradientSampler(elbo, model, guide, lent, args, kwargs)
         sampler.tune(tune)
         name = type(elbo).__name__
-        stats = diagnosing.measure({name: sampler}, num_draws)[name]
+        stats = diagnostics.measure({name: sampler}, num_draws)[name]
         reference = None
         if exact:
             reference = exact_gradient(model, guide, lent, args, kwargs, num_draws)
-    return diagnosing.with_exact(stats, reference)
+    return diagnostics.with_exact(stats, reference)
 
 
 def exact_gradient(
@@ -88,7 +88,7 @@ def exact_gradient(
         sampler = GradientSampler(EnumeratedELBO(inspected), model, guide, lent, args, kwargs)
         count = min(num_draws, max(int(_MOST_RUNS / states), 20)) if inspected.random else 1
         try:
-            return diagnosing.summary("exact", sampler.draw(count), 0.0, states)
+            return diagnostics.summary("exact", sampler.draw(count), 0.0, states)
         except CannotEnumerateError:
             if not inspected.by_plate:
                 return None
@@ -129,13 +129,13 @@ def compare_estimators(
         reason.
     :raises ValueError: as :func:`gradient_stats`.
     """
-    diagnosing.check_draws(num_draws)
-    entries = diagnosing.named(estimators)
+    diagnostics.check_draws(num_draws)
+    entries = diagnostics.named(estimators)
     samplers: dict[str, GradientSampler] = {}
     failures: dict[str, str] = {}
     with borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
-            raise diagnosing.no_discrete_site(guide)
+            raise diagnostics.no_discrete_site(guide)
         for name, entry in entries.items():
             whole = entry if isinstance(entry, tuple) else (entry, model, guide)
             elbo, own_model, own_guide = whole
@@ -147,12 +147,12 @@ def compare_estimators(
                 failures[name] = str(error)
             else:
                 samplers[name] = sampler
-        stats = diagnosing.measure(samplers, num_draws, seconds) if samplers else {}
+        stats = diagnostics.measure(samplers, num_draws, seconds) if samplers else {}
         if exact and samplers:
             reference = exact_gradient(model, guide, lent, args, kwargs, num_draws)
             for s in stats.values():
-                diagnosing.with_exact(s, reference)
-    return diagnosing.ranked(stats, {n: trusts(entries[n]) for n in stats}, failures)
+                diagnostics.with_exact(s, reference)
+    return diagnostics.ranked(stats, {n: trusts(entries[n]) for n in stats}, failures)
 
 
 def trusts(entry: Any) -> bool | None:

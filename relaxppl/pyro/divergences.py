@@ -10,8 +10,7 @@ from torch.distributions import kl_divergence, register_kl
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 
-from relaxppl.pyro import distributions as ours
-from relaxppl.relaxations.kl_rules import (
+from relaxppl.common.divergences import (
     BERNOULLI,
     EXP_CONCRETE,
     LOGIT_RELAXED_BERNOULLI,
@@ -19,6 +18,7 @@ from relaxppl.relaxations.kl_rules import (
     RULES,
     Rule,
 )
+from relaxppl.pyro import distributions as ours
 
 __all__ = ["kl_divergence", "same"]
 

@@ -10,8 +10,8 @@ import pyro.poutine as poutine
 import torch
 from pyro.poutine.util import prune_subsample_sites
 
-from relaxppl import enumerating
-from relaxppl.enumerating import Variable
+from relaxppl.common import enumerated
+from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
@@ -83,7 +83,7 @@ class Inspected:
     @property
     def states(self) -> float:
         """How many evaluations of the program enumerate the sites."""
-        return enumerating.states(self.variables, self.by_plate)
+        return enumerated.states(self.variables, self.by_plate)
 
 
 class CannotEnumerateError(Exception):
@@ -110,7 +110,7 @@ class EnumeratedELBO(pyro.infer.ELBO):
             what lies outside of their plates.
         """
         inspected = self.inspected
-        values = enumerating.assignments(inspected.variables, inspected.by_plate)
+        values = enumerated.assignments(inspected.variables, inspected.by_plate)
         total = len(next(iter(values.values())))
         state = torch.get_rng_state()
         loss, outside = 0.0, None

@@ -11,9 +11,9 @@ import pyro
 import torch
 from pyro.infer import SVI
 
-from relaxppl import progress as bars
-from relaxppl.naming import STEP, is_own
-from relaxppl.watching import watched
+from relaxppl.common import fit as common
+from relaxppl.common.naming import STEP, is_own
+from relaxppl.common.relax.watching import watched
 
 
 class FitResult(NamedTuple):
@@ -46,8 +46,8 @@ def fit(
     :raises ValueError: if num_steps is below 1.
     :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
-    bars.check(num_steps, progress)
-    cls = bars.bar_class(progress)
+    common.check(num_steps, progress)
+    cls = common.bar_class(progress)
     losses: list[float] = []
     if cls is None:
         losses.extend(svi.step(*args, **kwargs) for _ in range(num_steps))
@@ -56,7 +56,7 @@ def fit(
     optim, watcher = svi.optim, _Gradients(svi.optim)
     svi.optim = watcher
     try:
-        with bars.Bar(cls, num_steps) as bar:
+        with common.Bar(cls, num_steps) as bar:
             sites: Any = {}
             for index in range(num_steps):
                 # The first step shows which sites are relaxed.
@@ -66,7 +66,7 @@ def fit(
                     continue
                 store = pyro.get_param_store()
                 params = {name: store[name].detach() for name in store.keys()}  # noqa: SIM118
-                shown = bars.temperatures(sites, params, loss, params.get(STEP))
+                shown = common.temperatures(sites, params, loss, params.get(STEP))
                 bound = -float(np.mean(losses[bar.done :]))
                 bar.show(len(losses) - bar.done, bound, watcher.read(), shown)
     finally:

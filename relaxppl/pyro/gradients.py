@@ -13,8 +13,8 @@ import torch
 from pyro.poutine.util import site_is_subsample
 from torch.distributions import transform_to
 
-from relaxppl.diagnosing import Moments, check_params
-from relaxppl.naming import is_own
+from relaxppl.common.diagnostics import Moments, check_params
+from relaxppl.common.naming import is_own
 
 Leaves = dict[str, torch.Tensor]
 

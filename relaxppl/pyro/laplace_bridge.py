@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from pyro import distributions as dist
 
+from relaxppl.common.laplace_bridge import Bridge
 from relaxppl.pyro.distributions import LogisticNormalSoftmax
-from relaxppl.relaxations.laplace_bridge import Bridge
 
 _BRIDGE = Bridge(dist.Dirichlet, LogisticNormalSoftmax, dist.ExpandedDistribution, torch.as_tensor)
 laplace_bridge = _BRIDGE.laplace_bridge

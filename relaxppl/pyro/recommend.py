@@ -10,11 +10,12 @@ from typing import Any
 import pyro.poutine as poutine
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 
-from relaxppl import diagnosing, recommending, screening
+from relaxppl.common import diagnostics, screening
+from relaxppl.common import recommend as common
+from relaxppl.common.recommend import ENUMERATION, Option, Recommendation
 from relaxppl.pyro import elbo as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
-from relaxppl.recommending import ENUMERATION, Option, Recommendation
 
 
 def recommend(
@@ -47,15 +48,15 @@ def recommend(
     :raises ValueError: for a guide without discrete sites, params that do not fit, num_draws below
         2 or seconds that are not positive.
     """
-    diagnosing.check_draws(num_draws)
+    diagnostics.check_draws(num_draws)
     budget = screening.Budget(seconds, time.perf_counter)
     with borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
-            raise diagnosing.no_discrete_site(guide)
+            raise diagnostics.no_discrete_site(guide)
         inspected = Inspected(model, guide, args, kwargs)
         entries: dict[str, tuple[Any, Any, Any]] = {}
         reasons: dict[str, str] = {}
-        obstacle = recommending.enumeration_obstacle(
+        obstacle = common.enumeration_obstacle(
             inspected.variables, inspected.model_latents, inspected.dependent, inspected.coupled
         )
         if obstacle is None:
@@ -64,9 +65,9 @@ def recommend(
             entries[ENUMERATION] = (TraceEnum_ELBO(), config_enumerate(model), hidden)
         else:
             reasons[ENUMERATION] = obstacle
-        for name, (class_name, options) in recommending.CANDIDATES.items():
+        for name, (class_name, options) in common.CANDIDATES.items():
             loss = getattr(elbos, class_name)(**options)
-            obstacle = recommending.unsupported(loss, inspected.candidates)
+            obstacle = common.unsupported(loss, inspected.candidates)
             if obstacle is None:
                 entries[name] = (loss, model, guide)
             else:
@@ -75,7 +76,7 @@ def recommend(
             name: partial(GradientSampler, *entry, lent, args, kwargs)
             for name, entry in entries.items()
         }
-        return recommending.conclude(
+        return common.conclude(
             entries,
             reasons,
             screening.screen(makers, budget, tune, num_draws),

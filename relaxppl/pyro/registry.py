@@ -6,15 +6,15 @@ import torch
 from pyro import distributions as host
 from pyro.distributions.torch_distribution import ExpandedDistribution
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
+from relaxppl.common.relax import factory_of_class
 from relaxppl.pyro import distributions as ours
 from relaxppl.pyro.hardened import Coupled, Hardened
 from relaxppl.pyro.truncate import truncate
-from relaxppl.relaxing import factory_of_class
 
-_REGISTRY = relaxing.Registry()
+_REGISTRY = common.Registry()
 
-HOST = relaxing.Host(
+HOST = common.Host(
     registry=_REGISTRY,
     independent=torch.distributions.Independent,
     expanded=ExpandedDistribution,
@@ -41,4 +41,4 @@ for _cls in (
     torch.distributions.NegativeBinomial,
     host.GammaPoisson,
 ):
-    register_relaxation(_cls, relaxing.OfWeights(truncate))
+    register_relaxation(_cls, common.OfWeights(truncate))

@@ -13,7 +13,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from pyro.poutine.uncondition_messenger import UnconditionMessenger
 from pyro.poutine.util import site_is_subsample
 
-from relaxppl import relaxing
+from relaxppl.common import relax as common
 from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.step import current_step
 
@@ -55,7 +55,7 @@ def relax(
     return handler if fn is None else handler(fn)
 
 
-class RelaxMessenger(relaxing.Handler, Messenger):
+class RelaxMessenger(common.Handler, Messenger):
     """The handler of :func:`relax`, with its parameters."""
 
     _stack = _PYRO_STACK
@@ -63,7 +63,7 @@ class RelaxMessenger(relaxing.Handler, Messenger):
 
     def __init__(self, temperature: Any, config: Config = None, hard: bool = False) -> None:
         super().__init__()
-        self.plan = relaxing.Plan(HOST, temperature, config, hard, current_step)
+        self.plan = common.Plan(HOST, temperature, config, hard, current_step)
         self._readers = {}
 
     def __enter__(self) -> RelaxMessenger:
@@ -96,7 +96,7 @@ class RelaxReparam(Reparam):
 
     def __init__(self, temperature: Any, factory: Any = None) -> None:
         config = None if factory is None else lambda site: factory
-        self.plan = relaxing.Plan(HOST, temperature, config, False, current_step)
+        self.plan = common.Plan(HOST, temperature, config, False, current_step)
 
     def apply(self, msg: Any) -> Any:
         result = {key: msg[key] for key in ("fn", "value", "is_observed")}

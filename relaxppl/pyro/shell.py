@@ -10,9 +10,9 @@ from torch._C import _functorch
 from torch.distributions.utils import lazy_property
 
 import relaxppl.pyro.bijections  # noqa: F401  Registers them.
+from relaxppl.common.shell import Shell
 from relaxppl.pyro.constraints import constraint, satisfied, wide
 from relaxppl.relaxations.base import Relaxation
-from relaxppl.relaxations.shell import Shell
 
 
 class RelaxedDistribution(Shell, TorchDistribution):

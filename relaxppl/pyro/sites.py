@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from pyro.distributions import constraints
 
+from relaxppl.common.sites import Sites
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.elbo.laws import law_type
 from relaxppl.pyro.finite_count import FiniteCount
 from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.truncate import truncate
-from relaxppl.sites import Sites
 
 
 def _is_count(support: Any) -> bool:

@@ -9,7 +9,7 @@ import pyro
 import torch
 from pyro.optim import PyroOptim
 
-from relaxppl.naming import STEP
+from relaxppl.common.naming import STEP
 
 
 def current_step() -> torch.Tensor:

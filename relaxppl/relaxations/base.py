@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from relaxppl import ops
-
-Array = Any
-"""A ``jax.Array`` or a ``torch.Tensor``; every array of one relaxation is of the same backend."""
+from relaxppl.ops import Array
 
 
 @dataclass(frozen=True)

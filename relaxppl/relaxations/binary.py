@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import OneOf, Parameter, Relaxation
 from relaxppl.relaxations.cached import cached_property
 
 PROBS_OR_LOGITS = OneOf((Parameter("probs", "unit_interval"), Parameter("logits", "real")))

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import OneOf, Parameter, Relaxation
 from relaxppl.relaxations.cached import cached_property
 
 PROBS_OR_LOGITS = OneOf((Parameter("probs", "simplex", 1), Parameter("logits", "real_vector", 1)))

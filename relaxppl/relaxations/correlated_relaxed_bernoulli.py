@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, OneOf, Parameter, Parameters
+from relaxppl.moments.concrete import concrete_entropy, concrete_moment
+from relaxppl.ops import Array
+from relaxppl.ops.constants import LOG_2PI
+from relaxppl.relaxations.base import OneOf, Parameter, Parameters
 from relaxppl.relaxations.binary import Binary
 from relaxppl.relaxations.cached import cached_property
-from relaxppl.relaxations.concrete_moments import concrete_entropy, concrete_moment
-from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, inside, logistic_log_density
 
 

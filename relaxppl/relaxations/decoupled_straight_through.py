@@ -7,7 +7,8 @@ softmax((l + g) / T_b) backward, g standard Gumbel.
 from __future__ import annotations
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import Parameter
 from relaxppl.relaxations.cached import cached_property
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS
 from relaxppl.relaxations.relaxed_one_hot import RelaxedOneHotCategoricalStraightThrough

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Relaxation
-from relaxppl.relaxations.quadrature import over_pieces
+from relaxppl.moments.quadrature import over_pieces
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import Relaxation
 
 
 class Gate(Relaxation):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter, Parameters
-from relaxppl.relaxations.constants import LOG_2PI
+from relaxppl.ops import Array
+from relaxppl.ops.constants import LOG_2PI
+from relaxppl.relaxations.base import Parameter, Parameters
 from relaxppl.relaxations.gates import Gate, window
 
 _HALF_WIDTH = 9.0

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 
 # The trapezoidal rule converges geometrically here: exp(-exp(x)) is analytic in |Im x| < pi / 2.
 _NORMAL = np.arange(-7.2, 7.3, 0.4)

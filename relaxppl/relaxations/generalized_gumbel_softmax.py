@@ -9,10 +9,11 @@ import math
 from typing import Any
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter
+from relaxppl.ops import Array
+from relaxppl.ops.constants import NEVER
+from relaxppl.relaxations.base import Parameter
 from relaxppl.relaxations.binary import straight_through
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot
-from relaxppl.relaxations.constants import NEVER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 from relaxppl.relaxations.relaxed_one_hot import RelaxedOneHotCategorical
 

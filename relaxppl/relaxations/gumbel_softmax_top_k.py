@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter
+from relaxppl.moments.subset import inclusion_probs, log_prob_of_subset
+from relaxppl.ops import Array
+from relaxppl.ops.constants import NEVER
+from relaxppl.relaxations.base import Parameter
 from relaxppl.relaxations.binary import straight_through
 from relaxppl.relaxations.cached import cached_property
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot
-from relaxppl.relaxations.constants import NEVER
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
-from relaxppl.relaxations.subset_law import inclusion_probs, log_prob_of_subset
 
 _MOST_VALUES = 10_000
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter, Parameters
+from relaxppl.moments.quadrature import over_pieces
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import Parameter, Parameters
 from relaxppl.relaxations.binary import PROBS_OR_LOGITS, Binary
 from relaxppl.relaxations.gates import Gate, window
-from relaxppl.relaxations.quadrature import over_pieces
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, logistic_log_density
 
 _HALF_WIDTH = 40.0

@@ -7,9 +7,10 @@ z_k = exp(y_k / T) / (sum_j exp(y_j / T) + delta), z_K the remainder.
 from __future__ import annotations
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter, Relaxation
+from relaxppl.ops import Array
+from relaxppl.ops.constants import LOG_2PI
+from relaxppl.relaxations.base import Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
-from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 

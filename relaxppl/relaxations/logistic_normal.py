@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, OneOf, Parameter, Relaxation
+from relaxppl.ops import Array
+from relaxppl.ops.constants import LOG_2PI
+from relaxppl.relaxations.base import OneOf, Parameter, Relaxation
 from relaxppl.relaxations.binary import smallest
 from relaxppl.relaxations.cached import cached_property
-from relaxppl.relaxations.constants import LOG_2PI
 from relaxppl.relaxations.gaussian_softmax import argmax_probs, softmax_moments
 
 

@@ -7,7 +7,7 @@ Tucker et al., 2017 (arXiv:1703.07370).
 from __future__ import annotations
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 from relaxppl.relaxations.binary import smallest
 from relaxppl.relaxations.relaxed_bernoulli import RelaxedBernoulli, inside
 

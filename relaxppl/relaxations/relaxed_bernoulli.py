@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameter, Parameters
+from relaxppl.moments.concrete import concrete_entropy, concrete_moment
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import Parameter, Parameters
 from relaxppl.relaxations.binary import (
     PROBS_OR_LOGITS,
     BernoulliLaw,
@@ -17,7 +19,6 @@ from relaxppl.relaxations.binary import (
     smallest,
     straight_through,
 )
-from relaxppl.relaxations.concrete_moments import concrete_entropy, concrete_moment
 
 TEMPERATURE = Parameter("temperature", "positive")
 

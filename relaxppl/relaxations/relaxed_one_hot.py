@@ -10,17 +10,18 @@ import math
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameters
-from relaxppl.relaxations.binary import smallest, straight_through
-from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
-from relaxppl.relaxations.constants import EULER
-from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, within_range
-from relaxppl.relaxations.simplex_moments import (
+from relaxppl.moments.simplex import (
     digamma_of,
     mean_logsumexp,
     simplex_entropy,
     simplex_moments,
 )
+from relaxppl.ops import Array
+from relaxppl.ops.constants import EULER
+from relaxppl.relaxations.base import Parameters
+from relaxppl.relaxations.binary import smallest, straight_through
+from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHot, OneHotLaw
+from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE, within_range
 
 
 class Concrete(OneHot):

@@ -10,7 +10,8 @@ import math
 from typing import ClassVar
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array, Parameters
+from relaxppl.ops import Array
+from relaxppl.relaxations.base import Parameters
 from relaxppl.relaxations.binary import PROBS_OR_LOGITS, Binary
 
 _ULPS = 16.0

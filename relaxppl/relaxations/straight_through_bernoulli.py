@@ -6,7 +6,7 @@ Bengio et al., 2013 (arXiv:1308.3432), section 4; Cheng et al., 2019 (arXiv:1910
 from __future__ import annotations
 
 from relaxppl import ops
-from relaxppl.relaxations.base import Array
+from relaxppl.ops import Array
 from relaxppl.relaxations.binary import PROBS_OR_LOGITS, BernoulliLaw, straight_through
 
 

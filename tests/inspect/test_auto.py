@@ -16,7 +16,7 @@ import torch
 from scipy import special, stats
 
 import relaxppl.pyro
-from relaxppl import meanfield
+from relaxppl.common import auto
 from tests.relax.hosts import both, law
 
 ROWS, BATCH = 6, 4
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_never_drawn(host: Any) -> None:
     with np.errstate(divide="ignore"):
         expected = stats.binom.logpmf(np.arange(4), [[1], [3]], 0.5)
     np.testing.assert_allclose(log_p, expected, rtol=1e-6)
-    first = meanfield.start((2, 4), 0.0, 0, log_p)
+    first = auto.start((2, 4), 0.0, 0, log_p)
     assert np.all(special.softmax(first, axis=-1)[0, 2:] == 0)
 
 
@@ -144,10 +144,10 @@ def test_quantiles_against_scipy() -> None:
     levels = np.array([0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
     pmf = stats.binom.pmf(np.arange(8), 7, [[0.2], [0.7]])
     expected = np.maximum(stats.binom.ppf(levels[:, None], 7, [0.2, 0.7]), 0)
-    np.testing.assert_array_equal(meanfield.count_quantiles(pmf, levels), expected)
+    np.testing.assert_array_equal(auto.count_quantiles(pmf, levels), expected)
     probs = np.array([0.2, 0.5, 0.96])
     expected = np.maximum(stats.bernoulli.ppf(levels[:, None], probs), 0)
-    np.testing.assert_array_equal(meanfield.binary_quantiles(probs, levels), expected)
+    np.testing.assert_array_equal(auto.binary_quantiles(probs, levels), expected)
 
 
 @both

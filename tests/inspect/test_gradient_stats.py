@@ -14,9 +14,9 @@ import torch
 
 import relaxppl.numpyro
 import relaxppl.pyro
-from relaxppl import diagnosing, enumerating
-from relaxppl.diagnosing import GradientStats, Moments
-from relaxppl.numpyro import diagnostics
+from relaxppl.common import diagnostics, enumerated
+from relaxppl.common.diagnostics import GradientStats, Moments
+from relaxppl.numpyro import diagnostics as ours
 from tests.elbo import numpyro_cases, pyro_cases
 from tests.relax.hosts import both
 
@@ -83,7 +83,7 @@ def exact_loss() -> float:
 
 def test_exact_gradient_with_a_subsample_on_numpyro() -> None:
     case, draws = numpyro_cases.PLATE, 1000
-    found = diagnostics.exact_gradient(case.model, case.guide, case.values(), (), {}, draws)
+    found = ours.exact_gradient(case.model, case.guide, case.values(), (), {}, draws)
     _, truth = case.gradient()
     assert found is not None
     assert found.num_draws == draws
@@ -111,16 +111,16 @@ def test_exact_gradient_on_pyro(name: str) -> None:
 
 def test_too_many_values_have_no_exact_gradient() -> None:
     case = numpyro_cases.COUNTS
-    inspected = diagnostics.Inspected(case.model, case.guide, (), {}, case.values())
+    inspected = ours.Inspected(case.model, case.guide, (), {}, case.values())
     assert inspected.states == np.inf
-    assert diagnostics.exact_gradient(case.model, case.guide, case.values(), (), {}, 2) is None
+    assert ours.exact_gradient(case.model, case.guide, case.values(), (), {}, 2) is None
     two = numpyro_cases.TWO_LEVELS
-    inspected = diagnostics.Inspected(two.model, two.guide, (), {}, two.values())
+    inspected = ours.Inspected(two.model, two.guide, (), {}, two.values())
     # Two bits of a, and two of b, whose plate the observation looks across.
     assert inspected.states == 16
     assert inspected.coupled
     assert inspected.upstream["b"] == {"a"}
-    assert diagnostics.exact_gradient(two.model, two.guide, two.values(), (), {}, 2, 15) is None
+    assert ours.exact_gradient(two.model, two.guide, two.values(), (), {}, 2, 15) is None
 
 
 def test_biased_losses_are_found_and_not_best() -> None:
@@ -239,7 +239,7 @@ def test_moments_in_parts_are_those_of_the_whole() -> None:
         return Moments(len(part), {"x": mean}, {"x": deviation}, loss, deviation[0])
 
     whole = moments(x[:7]).and_more(moments(x[7:30])).and_more(moments(x[30:]))
-    s = diagnosing.summary("s", whole, 1.0, 1.0)
+    s = diagnostics.summary("s", whole, 1.0, 1.0)
     np.testing.assert_allclose(s.mean["x"], x.mean(0))
     np.testing.assert_allclose(s.variance["x"], x.var(0, ddof=1))
     np.testing.assert_allclose(s.loss_variance, x[:, 0].var(ddof=1))
@@ -266,11 +266,11 @@ class Fake:
 def test_turns_times_and_the_limit() -> None:
     clock = [0.0]
     fakes = {"fast": Fake(clock, 0.01), "slow": Fake(clock, 1.0)}
-    found = diagnosing.measure(fakes, 12, clock=lambda: clock[0])
+    found = diagnostics.measure(fakes, 12, clock=lambda: clock[0])
     assert [found[n].num_draws for n in fakes] == [12, 12]
     assert found["fast"].seconds == pytest.approx(0.01)
     assert found["slow"].seconds == pytest.approx(1.0)
-    found = diagnosing.measure(fakes, 1000, seconds=30.0, clock=lambda: clock[0])
+    found = diagnostics.measure(fakes, 1000, seconds=30.0, clock=lambda: clock[0])
     assert found["fast"].num_draws == 1000
     assert found["slow"].num_draws == 15
 
@@ -293,13 +293,13 @@ def test_ranking_bias_and_plot() -> None:
         "exact": stats_of("exact", 0.0, 1.0, 1.0),
     }
     assert stats["far"].worst_bias == pytest.approx(10.0, rel=1e-3)
-    found = diagnosing.ranked(stats, dict.fromkeys(stats, None))
+    found = diagnostics.ranked(stats, dict.fromkeys(stats, None))
     assert list(found.stats) == ["exact", "off", "fast", "slow", "far"]
     assert found.unbiased["far"] is False
     axes = found.plot()
     assert axes.get_xscale() == axes.get_yscale() == "log"
     assert {t.get_text() for t in axes.texts} == {"slow", "fast", "off", "far"}
-    unknown = diagnosing.ranked({"u": stats_of("u", 1.0, 1.0, None)}, {"u": None})
+    unknown = diagnostics.ranked({"u": stats_of("u", 1.0, 1.0, None)}, {"u": None})
     with pytest.raises(ValueError, match="none of the losses is known to be unbiased"):
         _ = unknown.best
 
@@ -307,15 +307,15 @@ def test_ranking_bias_and_plot() -> None:
 def test_assignments_cover_every_joint_value_once() -> None:
     eye = np.eye(3)
     variables = {
-        "z": enumerating.Variable("one-hot", "OneHot", eye, (5, 1), {"rows": -2}, 0),
-        "b": enumerating.Variable("binary", "Bernoulli", np.arange(2), (5, 2), {"rows": -1}, 1),
+        "z": enumerated.Variable("one-hot", "OneHot", eye, (5, 1), {"rows": -2}, 0),
+        "b": enumerated.Variable("binary", "Bernoulli", np.arange(2), (5, 2), {"rows": -1}, 1),
     }
-    assert enumerating.states(variables, by_plate=True) == pytest.approx(12)
-    found = enumerating.assignments(variables, by_plate=True)
+    assert enumerated.states(variables, by_plate=True) == pytest.approx(12)
+    found = enumerated.assignments(variables, by_plate=True)
     assert found["z"].shape == (12, 5, 1, 3)
     assert found["b"].shape == (12, 5, 2)
     assert np.all(found["b"] == found["b"][:, :1])
     rows = {(tuple(z[0, 0]), tuple(b[0])) for z, b in zip(found["z"], found["b"], strict=True)}
     assert len(rows) == 12
-    assert enumerating.states(variables, by_plate=False) == pytest.approx(3.0**5 * 2.0**10)
+    assert enumerated.states(variables, by_plate=False) == pytest.approx(3.0**5 * 2.0**10)
     assert jnp.isfinite(jax.device_get(found["z"]).sum())

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from relaxppl import progress
+from relaxppl.common import fit
 from tests.inspect import arviz_cases as cases
 from tests.inspect.arviz_cases import both
 
@@ -94,7 +94,7 @@ def test_variance_of_the_gradient(name, monkeypatch):
     if name == "pyro":
         host.lib.clear_param_store()
     shown = []
-    monkeypatch.setattr(progress.Bar, "show", recording(shown, progress.Bar.show))
+    monkeypatch.setattr(fit.Bar, "show", recording(shown, fit.Bar.show))
     host.fit(host.svi(*quadratic(host, 3.0)), 600, progress=True)
     steps = np.array([s for s, *_ in shown[1:]])
     variances = np.array([v for _, _, v, _ in shown[1:]])
@@ -113,20 +113,20 @@ def recording(shown, show):
 
 
 def test_no_bar_where_nobody_looks(monkeypatch):
-    assert progress.bar_class(False) is None
-    assert progress.bar_class(None) is None
+    assert fit.bar_class(False) is None
+    assert fit.bar_class(None) is None
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert progress.bar_class(None).__name__ == "tqdm"
+    assert fit.bar_class(None).__name__ == "tqdm"
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    assert progress.bar_class(None) is None
+    assert fit.bar_class(None) is None
     with pytest.raises(ImportError, match=r'pip install "relaxppl\[progress\]"'):
-        progress.bar_class(True)
+        fit.bar_class(True)
 
 
 def test_chunks_follow_the_clock(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
-    bar = progress.Bar(lambda **_: None, 1000)
+    monkeypatch.setattr(fit.time, "perf_counter", lambda: clock[0])
+    bar = fit.Bar(lambda **_: None, 1000)
     clock[0] = 2.0  # a compilation
     assert bar.next_chunk(1) == 1
     clock[0] = 0.001

@@ -9,8 +9,8 @@ import numpy as np
 import pyro
 import pytest
 
-from relaxppl import screening
-from relaxppl.diagnosing import Draws, Moments
+from relaxppl.common import screening
+from relaxppl.common.diagnostics import Draws, Moments
 from tests.relax.hosts import both
 
 

@@ -10,11 +10,11 @@ import arviz as az
 import numpy as np
 import pytest
 
-from relaxppl.arviz import pareto_k
-from relaxppl.arviz.draws import collect
-from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import Labels, Site
-from relaxppl.arviz.tree import build
+from relaxppl.common.arviz import pareto_k
+from relaxppl.common.arviz.draws import collect
+from relaxppl.common.arviz.labels import Dims, Labels
+from relaxppl.common.arviz.request import Request
+from relaxppl.common.arviz.tree import build
 from tests.inspect import arviz_cases as cases
 from tests.inspect.arviz_cases import both
 
@@ -72,7 +72,7 @@ def test_labels_that_fit_nothing(name):
 
 
 def test_labels():
-    sites = {"z": Site(1, {-1: "data"}), "a/b": Site(), "data": Site()}
+    sites = {"z": Dims(1, {-1: "data"}), "a/b": Dims(), "data": Dims()}
     labels = Labels(sites, sites, {"a/b": ["row", "column"]}, {"nowhere": [1]})
     assert labels.of("z", "z", (5, 2)) == ("data_dim", "z_dim_0")
     assert labels.of("a/b", "a/b", (3, 4)) == ("row", "column")
@@ -166,7 +166,7 @@ def test_the_prior_as_often_as_the_guide():
 
 @pytest.mark.parametrize("version", ["0.23.4", "1.3.0"])
 def test_the_version_decides_the_line(version):
-    from relaxppl.arviz.tree import is_inference_data
+    from relaxppl.common.arviz.tree import is_inference_data
 
     assert is_inference_data(SimpleNamespace(__version__=version)) == version.startswith("0")
     kind = type(fitted(np.arange(9.0))).__name__

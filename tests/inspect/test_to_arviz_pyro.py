@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from relaxppl.arviz.request import Request
-from relaxppl.pyro.arviz.drawing import Program
+from relaxppl.common.arviz.request import Request
+from relaxppl.pyro.arviz.sampler import Sampler
 from tests.inspect import arviz_cases as cases
 
 
@@ -25,7 +25,7 @@ def test_draws_run_together_only_where_they_do_not_mix():
 
     for mixes in (False, True):
         programs = (program(True, mixes), program(False, mixes))
-        run = Program(*programs, None, (), {}, Request())
+        run = Sampler(*programs, None, (), {}, Request())
         run.prototype()
         assert run.vectorises() is not mixes
         data = host.to_arviz(*programs, {}, num_draws=40)

@@ -10,14 +10,14 @@ import numpy as np
 from numpyro.infer import SVI
 from numpyro.infer.svi import SVIRunResult, SVIState
 
-from relaxppl.arviz.attributes import attributes
-from relaxppl.arviz.constants import constant_data as constants_of
-from relaxppl.arviz.draws import batch_size as size_of_batch
-from relaxppl.arviz.draws import collect
-from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import Labels
-from relaxppl.arviz.tree import build, require
-from relaxppl.numpyro.arviz.drawing import Program
+from relaxppl.common.arviz.attributes import attributes
+from relaxppl.common.arviz.constants import constant_data as constants_of
+from relaxppl.common.arviz.draws import batch_size as size_of_batch
+from relaxppl.common.arviz.draws import collect
+from relaxppl.common.arviz.labels import Labels
+from relaxppl.common.arviz.request import Request
+from relaxppl.common.arviz.tree import build, require
+from relaxppl.numpyro.arviz.sampler import Sampler
 
 
 def to_arviz(
@@ -89,7 +89,7 @@ def to_arviz(
     )
     model, guide, params, args, loss, static = _read(program)
     kwargs = {**static, **kwargs}
-    run = Program(model, guide, params, args, kwargs, request)
+    run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype(rng_key)
     labels = Labels(first.sites, first.variables, request.dims, request.coords)
     draw_key, prior_key = jax.random.split(rng_key)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
-from relaxppl.arviz.traced import is_auxiliary
+from relaxppl.common.arviz.trace import is_auxiliary
 
 
 class WholePlates(Messenger):

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
+from relaxppl.common.naming import TEMPERATURE
 from relaxppl.estimators.base import Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared, wanted
 from relaxppl.estimators.elbo import EstimatorELBO
-from relaxppl.naming import TEMPERATURE
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Structure, analyse

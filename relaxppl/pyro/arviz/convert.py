@@ -11,15 +11,15 @@ import torch
 from pyro.infer import SVI
 from pyro.poutine.messenger import unwrap
 
-from relaxppl.arviz.attributes import attributes
-from relaxppl.arviz.constants import constant_data as constants_of
-from relaxppl.arviz.draws import Batch, collect
-from relaxppl.arviz.draws import batch_size as size_of_batch
-from relaxppl.arviz.request import Request
-from relaxppl.arviz.sites import Labels
-from relaxppl.arviz.tree import build, require
+from relaxppl.common.arviz.attributes import attributes
+from relaxppl.common.arviz.constants import constant_data as constants_of
+from relaxppl.common.arviz.draws import Batch, collect
+from relaxppl.common.arviz.draws import batch_size as size_of_batch
+from relaxppl.common.arviz.labels import Labels
+from relaxppl.common.arviz.request import Request
+from relaxppl.common.arviz.tree import build, require
 from relaxppl.ops import as_numpy
-from relaxppl.pyro.arviz.drawing import Program
+from relaxppl.pyro.arviz.sampler import Sampler
 
 
 def to_arviz(
@@ -89,7 +89,7 @@ def to_arviz(
         constant_data,
     )
     model, guide, params, args, loss = _read(program)
-    run = Program(model, guide, params, args, kwargs, request)
+    run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype()
     labels = Labels(first.sites, first.variables, request.dims, request.coords)
     if parallel is None:
@@ -142,7 +142,7 @@ def _params(result: Any) -> dict[str, Any] | None:
 
 
 def _draws(
-    run: Program, one: Callable[[], Batch], num_draws: int, asked: int | None, parallel: bool
+    run: Sampler, one: Callable[[], Batch], num_draws: int, asked: int | None, parallel: bool
 ) -> dict[str, dict[str, np.ndarray]]:
     if not parallel:
 

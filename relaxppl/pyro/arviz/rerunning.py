@@ -12,7 +12,7 @@ from pyro.params import user_param_name
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.subsample_messenger import SubsampleMessenger
 
-from relaxppl.arviz.traced import is_auxiliary
+from relaxppl.common.arviz.trace import is_auxiliary
 
 
 class Params(Messenger):

@@ -10,8 +10,8 @@ import pyro
 import torch
 from pyro.distributions import constraints
 
+from relaxppl.common.naming import TEMPERATURE
 from relaxppl.estimators import network, score
-from relaxppl.naming import TEMPERATURE
 
 
 class Learned:

@@ -1,0 +1,51 @@
+"""The Pareto k-hat of a fit: how well the guide's draws could stand for the posterior's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from relaxppl.common.arviz.tree import is_inference_data, require
+
+
+def pareto_k(data: Any) -> float:
+    """Returns the shape k-hat of the generalised Pareto tail of the importance weights p/q.
+
+    Below 0.5 the draws are as good as the posterior's once weighted, above 0.7 they are not to be
+    trusted, weighted or not.
+
+    :param data: what ``to_arviz`` returned.
+    :returns: k-hat; negative infinity where the largest weight is so common that it fills the tail,
+        as with an exact guide; infinity where too few draws lie in the tail to fit it.
+    :raises ImportError: if ArviZ is not installed.
+    :raises ValueError: if the weights are absent; the message says why.
+
+    Yao et al., 2018 (arXiv:1802.02538); Vehtari et al., 2024 (arXiv:1507.02646).
+    """
+    arviz, _ = require()
+    stats = data["sample_stats"]
+    if "log_weight" not in stats:
+        reason = stats.attrs.get("no_log_weight", "it was not made by to_arviz")
+        raise ValueError(f"pareto_k: sample_stats has no log_weight: {reason}")
+    weights = stats["log_weight"].astype(np.float64)
+    if _largest_is_common(weights.values.reshape(-1)):
+        return float("-inf")
+    if is_inference_data(arviz):
+        return float(arviz.psislw(weights.values.reshape(-1))[1])
+    # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods. Where too
+    # few draws lie in the tail it says NaN.
+    found = float((-weights).azstats.psislw()[1])
+    return float("inf") if np.isnan(found) and np.isfinite(weights).all() else found
+
+
+def _largest_is_common(log_weights: np.ndarray) -> bool:
+    """Returns whether the largest weight fills the whole tail that is to be fitted.
+
+    Few values of a discrete guide have few weights; then the tail has no spread, and ArviZ says
+    infinity where in truth the weights are bounded by one that is often drawn.
+    """
+    count = len(log_weights)
+    tail = int(np.ceil(min(0.2 * count, 3.0 * count**0.5)))
+    cutoff = np.sort(log_weights)[max(0, count - tail - 1)]
+    return bool(log_weights.max() - cutoff < 1e-4)

@@ -1,0 +1,177 @@
+"""A model and its trained guide, run to draw from: what both hosts do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from relaxppl.common.arviz.labels import Dims, deterministic_site
+from relaxppl.common.arviz.prototype import Prototype, check_covered, inexact
+from relaxppl.common.arviz.request import Request
+from relaxppl.common.arviz.trace import (
+    is_auxiliary,
+    is_discrete,
+    is_latent,
+    latents,
+    posterior,
+    written_relaxed,
+)
+from relaxppl.common.relax.host import Host
+from relaxppl.common.relax.watching import Watched
+from relaxppl.ops import as_numpy
+
+Trace = dict[str, dict[str, Any]]
+Draws = dict[str, dict[str, Any]]
+"""By group and variable."""
+
+
+@dataclass
+class Sampler:
+    """A model and its trained guide.
+
+    A host's class defines the hooks at the end. Where they take a key, it is the host's PRNG key,
+    or None where the host keeps the state of its random numbers itself.
+
+    :param model: as SVI takes it.
+    :param guide: as SVI takes it.
+    :param params: constrained values by name, or None for those that the host holds.
+    :param args: of model and guide.
+    :param kwargs: of model and guide.
+    :param request: what to draw.
+    """
+
+    model: Callable[..., Any]
+    guide: Callable[..., Any]
+    params: dict[str, Any] | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    request: Request
+    hardened: bool = True
+    whole: bool = True
+    weighted: bool = True
+
+    host: ClassVar[Host]
+    read: ClassVar[Any]
+    """The host's module of what a site of a trace is."""
+
+    def prototype(self, key: Any = None) -> Prototype:
+        """Runs both programs once and returns what there is; settles how the draws are made.
+
+        :raises ValueError: if the parameters do not fit, or the guide lacks a site.
+        """
+        self._check_params(key)
+        relaxed, guide, model = self._settled(key)
+        latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
+        check_covered(latent, [n for n, s in model.items() if is_latent(s)])
+        observed = self._observed(model)
+        sites = {}
+        for name, site in (latent | observed).items():
+            plates = {frame.dim: frame.name for frame in self.read.frames(site)}
+            sites[name] = Dims(len(site["fn"].batch_shape), plates)
+        for name, site in model.items():
+            if self.read.is_deterministic(site):
+                sized = {f.dim: (f.name, f.size) for f in self.read.frames(site)}
+                shape = tuple(self.read.array(site["value"]).shape)
+                sites[name] = deterministic_site(shape, sized)
+        written = {n: written_relaxed(self.host, s, relaxed) for n, s in latent.items()}
+        reason = inexact(relaxed, self.hardened)
+        self.weighted = reason is None
+        return Prototype(
+            sites=sites,
+            observed={n: as_numpy(s["value"]) for n, s in observed.items()},
+            relaxed=relaxed,
+            written={n: fn for n, fn in written.items() if fn is not None},
+            discrete=[
+                n for n, s in latent.items() if n not in relaxed and is_discrete(self.host, s)
+            ],
+            hardened=self.hardened,
+            reason=reason,
+        )
+
+    def draw(self, key: Any = None) -> Draws:
+        """Returns one draw, or as many as run at once, of every group that is drawn."""
+        guide_key, model_key, predict_key = self._split(key)
+        relaxed, guide = self._run_guide(guide_key)
+        values = latents(guide, relaxed, self.hardened)
+        model = self._run_model(values, model_key)
+        log_p = self._log_prob_sum(model)
+        read = self.read
+        drawn = {
+            "posterior": posterior(self.host, guide, relaxed, read.array, read.whole)
+            | self._deterministic_values(model),
+            "sample_stats": {"log_p": log_p},
+        }
+        if self.weighted:
+            log_q = self._log_prob_sum(guide)
+            drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
+        observed = self._observed(model)
+        if self.request.log_likelihood:
+            likelihoods = {n: read.log_likelihood(s) for n, s in observed.items()}
+            drawn["log_likelihood"] = {n: read.array(x) for n, x in likelihoods.items()}
+        if self.request.posterior_predictive and observed:
+            again = self._run_model(values, predict_key, unobserve=True)
+            drawn["posterior_predictive"] = {n: read.value_of(again[n]) for n in observed}
+        return drawn
+
+    def draw_prior(self, key: Any = None) -> Draws:
+        """Returns one draw, or as many as run at once, of the model alone."""
+        trace = self._run_model({}, key, unobserve=True)
+        made: Draws = {"prior": self._deterministic_values(trace), "prior_predictive": {}}
+        for name, site in trace.items():
+            if site["type"] != "sample" or is_auxiliary(site):
+                continue
+            if not self.read.is_deterministic(site):
+                was_observed = site["infer"].get("was_observed", False)
+                group = "prior_predictive" if was_observed else "prior"
+                made[group][name] = self.read.value_of(site)
+        return made
+
+    def _observed(self, trace: Trace) -> Trace:
+        return {n: s for n, s in trace.items() if self.read.is_observed(s)}
+
+    def _deterministic_values(self, trace: Trace) -> dict[str, Any]:
+        fixed = {n: s for n, s in trace.items() if self.read.is_deterministic(s)}
+        return {n: self.read.array(s["value"]) for n, s in fixed.items()}
+
+    def _settled(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
+        try:
+            relaxed, guide, model = self._both(key)
+        except (ValueError, TypeError, RuntimeError, IndexError):
+            # A program may take its subsample as an argument and run on nothing else.
+            self.whole = False
+            relaxed, guide, model = self._both(key)
+        relaxed_anyway = any(
+            is_latent(s) and written_relaxed(self.host, s, relaxed) is not None
+            for s in (*guide.values(), *model.values())
+        )
+        if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
+            self.hardened = False
+            relaxed, guide, model = self._both(key)
+        return relaxed, guide, model
+
+    def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
+        relaxed, guide = self._run_guide(key)
+        return relaxed, guide, self._run_model(latents(guide, relaxed, self.hardened), key)
+
+    # The hooks of a host.
+
+    def _split(self, key: Any) -> Any:
+        """Returns three keys."""
+        return key, key, key
+
+    def _check_params(self, key: Any) -> None:
+        """Checks that the parameters are those of the programs."""
+        raise NotImplementedError
+
+    def _run_guide(self, key: Any = None) -> tuple[dict[str, Watched], Trace]:
+        """Runs the guide; returns the sites that are relaxed, and the trace."""
+        raise NotImplementedError
+
+    def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
+        """Runs the model at values of its latent sites, with the data drawn if it is asked."""
+        raise NotImplementedError
+
+    def _log_prob_sum(self, trace: Trace) -> Any:
+        """Returns the sum of the log densities over all sites."""
+        raise NotImplementedError

@@ -1,0 +1,310 @@
+"""What the mean-field guides of both hosts share: sites, initial logits, quantiles, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from relaxppl import ops
+from relaxppl.common.relax.host import is_discrete
+from relaxppl.common.shell import Shell
+from relaxppl.common.sites import Sites
+from relaxppl.ops import Array
+
+IMPOSSIBLE = -1e4
+"""The logit of a value that a law never takes: its probability is exactly zero."""
+
+_LEAST = -10.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A discrete site and the law that the guide has for it.
+
+    :param kind: binary, one-hot, integer or count.
+    :param frames: of its plates.
+    :param event_dim: of the values.
+    :param event: the rightmost part of the logits' shape that belongs to one value.
+    :param init: the first logits, over the plates' full sizes.
+    :param cls: the class of the law.
+    """
+
+    kind: str
+    frames: tuple[Any, ...]
+    event_dim: int
+    event: tuple[int, ...]
+    init: np.ndarray
+    cls: Callable[..., Any]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the values have an order."""
+        return self.kind in ("binary", "count")
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The batch of the logits, over the plates' full sizes."""
+        return self.init.shape[: self.init.ndim - len(self.event)]
+
+    def law(self, logits: Array) -> Any:
+        """Returns the site's distribution."""
+        fn = self.cls(logits=logits)
+        return fn.to_event(self.event_dim - fn.event_dim)
+
+
+class MeanField:
+    """The part of ``AutoDiscrete`` that knows no host: a mixin beside the host's ``AutoGuide``.
+
+    A host's class sets the class attributes and defines the hooks at the end.
+    """
+
+    _variables: ClassVar[Sites]
+    """Says of what kind a discrete site is."""
+    _runtime: ClassVar[Any]
+    """The host itself, for its statements."""
+    _laws: ClassVar[Mapping[str, Callable[..., Any]]]
+    """The classes of the guide's laws, by kind."""
+    _amortize: Callable[..., Mapping[str, Any]] | None
+    _sites: dict[str, Site]
+    _sizes: dict[str, int]
+    _tail: float
+    _init_scale: float
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many values each count keeps, by site; known after the first call."""
+        return {n: s.event[-1] for n, s in self._sites.items() if s.kind == "count"}
+
+    def _discrete(self, latents: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those of the latent sites that are discrete."""
+        discrete = {n: s for n, s in latents.items() if is_discrete(s["fn"])}
+        if not discrete:
+            bases = {n: self._variables.base_of(s["fn"]) for n, s in latents.items()}
+            raise no_discrete_site(latents, [n for n, fn in bases.items() if isinstance(fn, Shell)])
+        unknown = self._sizes.keys() - discrete.keys()
+        if unknown:
+            raise unknown_names("sizes", unknown, discrete)
+        return discrete
+
+    def _site(self, name: str, message: Any, full_sizes: Mapping[str, int], seed: int) -> Site:
+        """Returns what the guide has for a site of the model.
+
+        :param message: the site in the model's trace.
+        :param full_sizes: of its plates, by name.
+        :param seed: of the noise on the first logits.
+        """
+        fn = message["fn"]
+        kind, class_name = self._variables.kind_of(fn), type(self._variables.base_of(fn)).__name__
+        if kind == "other":
+            raise unknown_law(name, class_name)
+        event, prior = tuple(fn.event_shape), None
+        if kind == "integer":
+            event = (*event, self._variables.classes_of(fn))
+        elif kind == "count":
+            size = self._sizes.get(name) or self._variables.count_size(fn, self._tail)
+            if size is None:
+                raise unknown_size(name, class_name)
+            event = (*event, size)
+            prior = ops.known(self._variables.count_log_probs(fn, size))
+            prior = None if prior is None else prior.astype(float)
+        batch, frames = list(fn.batch_shape), tuple(message["cond_indep_stack"])
+        for frame in frames:
+            full = full_sizes[frame.name]
+            if full != frame.size:
+                batch[frame.dim] = full
+                if prior is not None:
+                    # The rows not in the first subsample start from what it has on average.
+                    prior = prior.mean(axis=frame.dim - len(event), keepdims=True)
+        init = start((*batch, *event), self._init_scale, seed, prior)
+        return Site(kind, frames, fn.event_dim, event, init, self._laws[kind])
+
+    def _amortized(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
+        given = {} if self._amortize is None else self._amortize(*args, **kwargs)
+        unknown = given.keys() - self._sites.keys()
+        if unknown:
+            raise unknown_names("amortize", unknown, self._sites)
+        return given
+
+    def _draw(self, plates: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Array]:
+        """Draws every discrete site, at amortised logits where they are given."""
+        result = {}
+        for name, site in self._sites.items():
+            with ExitStack() as stack:
+                for frame in site.frames:
+                    stack.enter_context(plates[frame.name])
+                if name in given:
+                    logits = self._rows(name, site, self._array(given[name]), plates)
+                else:
+                    logits = self._own_logits(name, site)
+                result[name] = self._runtime.sample(name, site.law(logits))
+        return result
+
+    def _rows(self, name: str, site: Site, logits: Array, plates: Mapping[str, Any]) -> Array:
+        """Returns amortised logits, those of the subsample if all were given."""
+        batch = list(site.batch)
+        for frame in site.frames:
+            batch[frame.dim] = plates[frame.name].subsample_size
+        try:
+            rows = self._runtime.subsample(logits, event_dim=len(site.event))
+            return ops.broadcast_to(rows, (*batch, *site.event))
+        except (RuntimeError, ValueError):
+            shape = tuple(logits.shape)
+            raise wrong_logits(name, shape, tuple(batch), site.event) from None
+
+    def _probs(self, logits: Mapping[str, Array]) -> dict[str, Array]:
+        return {
+            n: ops.sigmoid(x) if self._sites[n].kind == "binary" else ops.softmax(x, axis=-1)
+            for n, x in logits.items()
+        }
+
+    def _medians(self, probs: Mapping[str, Array]) -> dict[str, Array]:
+        result = {n: x[0] for n, x in self._quantiles(probs, np.array([0.5])).items()}
+        for name, p in probs.items():
+            if not self._sites[name].ordered:
+                best = ops.argmax(p, axis=-1)
+                one_hot = self._sites[name].kind == "one-hot"
+                result[name] = ops.one_hot(best, p.shape[-1], p) if one_hot else best
+        return result
+
+    def _quantiles(self, probs: Mapping[str, Array], levels: np.ndarray) -> dict[str, Array]:
+        found = {}
+        for name, p in probs.items():
+            if self._sites[name].ordered:
+                binary = self._sites[name].kind == "binary"
+                of_levels = binary_quantiles if binary else count_quantiles
+                found[name] = self._values(of_levels(ops.as_numpy(p).astype(float), levels), p)
+        return found
+
+    # The hooks of a host.
+
+    def _array(self, logits: Any) -> Array:
+        """Returns amortised logits as an array."""
+        return logits
+
+    def _own_logits(self, name: str, site: Site) -> Array:
+        """Returns the logits that the guide learns."""
+        raise NotImplementedError
+
+    def _values(self, counts: np.ndarray, like: Array) -> Array:
+        """Returns integers as values of a site whose probabilities are given."""
+        raise NotImplementedError
+
+
+def start(
+    shape: tuple[int, ...], scale: float, seed: int, prior: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns a guide's first logits.
+
+    Without a prior they are zero. Those of a count start from its prior, no value's further than
+    e^-10 below the likeliest one's, so that each can still be reached. Noise breaks symmetries.
+
+    :param shape: of the logits.
+    :param scale: the noise's standard deviation.
+    :param seed: of the noise.
+    :param prior: log probabilities that broadcast with the shape.
+    :returns: float64, of the shape.
+    """
+    noise = scale * np.random.default_rng(seed).standard_normal(shape)
+    if prior is None:
+        return noise
+    prior = np.broadcast_to(prior, shape)
+    highest = prior.max(axis=-1, keepdims=True)
+    return np.where(np.isneginf(prior), IMPOSSIBLE, np.maximum(prior - highest, _LEAST) + noise)
+
+
+def count_quantiles(probs: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Returns the least k with P(count <= k) >= q for each level q.
+
+    :param probs: (*batch, n).
+    :param levels: (Q,), between 0 and 1.
+    :returns: integers, (Q, *batch).
+    """
+    cdf = np.cumsum(probs, axis=-1)
+    # Rounding must not put the last value's cdf below a level of one.
+    cdf = cdf / cdf[..., -1:]
+    below = cdf[None] < levels.reshape((-1,) + (1,) * probs.ndim)
+    return np.minimum(below.sum(axis=-1), probs.shape[-1] - 1)
+
+
+def binary_quantiles(probs: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Returns the least b in {0, 1} with P(value <= b) >= q for each level q.
+
+    :param probs: of one, (*batch,).
+    :param levels: (Q,).
+    :returns: integers, (Q, *batch).
+    """
+    return (levels.reshape((-1,) + (1,) * probs.ndim) > 1.0 - probs[None]).astype(int)
+
+
+def checked_levels(levels: Any) -> np.ndarray:
+    """Returns quantile levels as a vector.
+
+    :raises ValueError: for one outside [0, 1].
+    """
+    array = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    if array.ndim != 1 or not np.all((array >= 0.0) & (array <= 1.0)):
+        raise ValueError(f"quantiles must be numbers between 0 and 1, got {levels!r}")
+    return array
+
+
+def no_discrete_site(latents: Iterable[str], relaxed: Iterable[str]) -> ValueError:
+    """Returns the refusal of a model without discrete latent sites."""
+    sites, relaxed = list(latents), list(relaxed)
+    found = f"its latent sites are {', '.join(map(repr, sites))}" if sites else "it has none at all"
+    if relaxed:
+        return ValueError(
+            f"AutoDiscrete: {', '.join(map(repr, relaxed))} of the model is relaxed already. Give "
+            "AutoDiscrete the discrete model and relax the guide: relax(AutoDiscrete(model), ...)"
+        )
+    return ValueError(
+        f"AutoDiscrete: the model has no discrete latent site ({found}); use the host's AutoNormal"
+    )
+
+
+def unknown_law(name: str, law: str) -> ValueError:
+    """Returns the refusal of a site for which there is no mean-field law here."""
+    return ValueError(
+        f"AutoDiscrete: the site {name!r} is a {law}, for which it has no guide. It has one for "
+        "Bernoulli, Categorical, OneHotCategorical and for scalar counts from zero. Write this "
+        f"site's guide and put both in the host's AutoGuideList, hiding {name!r} from "
+        "AutoDiscrete's model with the handler block"
+    )
+
+
+def unknown_size(name: str, law: str) -> ValueError:
+    """Returns the refusal of a count whose number of values is not known."""
+    return ValueError(
+        f"AutoDiscrete: the site {name!r} is a {law} and the number of values to keep cannot be "
+        f"found from its parameters here; give it, sizes={{{name!r}: n}} for the counts "
+        "0, ..., n - 1"
+    )
+
+
+def unknown_names(argument: str, names: Iterable[str], sites: Iterable[str]) -> ValueError:
+    """Returns the refusal of an argument that names a site which is not there."""
+    return ValueError(
+        f"AutoDiscrete: {argument} names {', '.join(map(repr, sorted(names)))}, but the discrete "
+        f"latent sites of the model are {', '.join(map(repr, sites))}"
+    )
+
+
+def wrong_logits(
+    name: str, found: tuple[int, ...], batch: tuple[int, ...], event: tuple[int, ...]
+) -> ValueError:
+    """Returns the refusal of amortised logits of the wrong shape."""
+    return ValueError(
+        f"AutoDiscrete: amortize gave logits of shape {found} for the site {name!r}, which needs "
+        f"{(*batch, *event)}: its batch {batch}, then {event}"
+    )
+
+
+def uncovered(names: Iterable[str]) -> ValueError:
+    """Returns the refusal of a continuous guide that leaves latent sites out."""
+    return ValueError(
+        f"AutoDiscrete: the continuous guide has no {', '.join(map(repr, sorted(names)))}; give "
+        "continuous= a class or a function of the model, which then sees every continuous site"
+    )

@@ -1,0 +1,1 @@
+"""Moments, entropies and divergences of laws, as closed forms or by quadrature."""

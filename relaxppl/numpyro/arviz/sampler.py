@@ -1,0 +1,66 @@
+"""One draw of a guide, with what the model says of it: a function that JAX can vectorise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from numpyro import handlers
+
+from relaxppl.common import relax
+from relaxppl.common.arviz import sampler as common
+from relaxppl.common.arviz.prototype import check_params
+from relaxppl.common.arviz.sampler import Trace
+from relaxppl.common.relax.watching import Watched, watched
+from relaxppl.numpyro.arviz import trace as read
+from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
+from relaxppl.numpyro.registry import HOST
+
+
+class Sampler(common.Sampler):
+    """A model and its trained guide, whose every run takes a PRNG key."""
+
+    host: ClassVar[Any] = HOST
+    read: ClassVar[Any] = read
+    params: dict[str, Any]
+
+    def _split(self, key: jax.Array) -> jax.Array:
+        return jax.random.split(key, 3)
+
+    def _check_params(self, key: jax.Array) -> None:
+        guide = handlers.trace(handlers.seed(self.guide, key))
+        guide_trace = guide.get_trace(*self.args, **self.kwargs)
+        seeded = handlers.seed(handlers.replay(self.model, guide_trace), key)
+        model_trace = handlers.trace(seeded).get_trace(*self.args, **self.kwargs)
+        sites = [*model_trace.values(), *guide_trace.values()]
+        declared = {s["name"]: s["value"] for s in sites if s["type"] == "param"}
+        check_params(declared, self.params, _shapes, "the result of svi.run")
+
+    def _run_guide(self, key: Any = None) -> tuple[dict[str, Watched], Trace]:
+        with watched(self.hardened) as relaxed:
+            trace = self._trace(self.guide, self.params, key)
+        return relaxed, trace
+
+    def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
+        with relax.left_discrete() if self.hardened else nullcontext():
+            return self._trace(self.model, {**self.params, **values}, key, unobserve)
+
+    def _trace(
+        self, fn: Callable[..., Any], data: dict[str, Any], key: jax.Array, unobserve: bool = False
+    ) -> Trace:
+        fn = handlers.seed(handlers.substitute(fn, data=data), key)
+        if self.whole:
+            fn = WholePlates(fn)
+        if unobserve:
+            fn = Unobserve(fn)
+        return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
+
+    def _log_prob_sum(self, trace: Trace) -> Any:
+        return sum(jnp.sum(read.log_prob(s)) for s in trace.values() if s["type"] == "sample")
+
+
+def _shapes(value: Any) -> Any:
+    return jax.tree.map(jnp.shape, value)

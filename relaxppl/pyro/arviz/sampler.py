@@ -1,0 +1,160 @@
+"""Draws of a guide, with what the model says of them, one at a time or in one vectorised run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer.inspect import site_is_deterministic
+from pyro.poutine.util import site_is_subsample
+
+from relaxppl.common import relax
+from relaxppl.common.arviz import sampler as common
+from relaxppl.common.arviz.prototype import check_params
+from relaxppl.common.arviz.sampler import Trace
+from relaxppl.common.arviz.trace import is_latent, latents
+from relaxppl.common.relax.watching import Watched, watched
+from relaxppl.ops import as_numpy
+from relaxppl.pyro.arviz import trace as read
+from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
+from relaxppl.pyro.registry import HOST
+from relaxppl.pyro.substitute import Substitute
+
+DRAWS = "relaxppl_draws"
+"""The name of the plate of a vectorised run."""
+
+
+@dataclass
+class Sampler(common.Sampler):
+    """A model and its trained guide; None for the parameters takes those of the store.
+
+    :param draws: how many draws a vectorised run makes; None for one run a draw.
+    :param nesting: how many dimensions the sites have inside the plate of draws.
+    """
+
+    draws: int | None = None
+    nesting: int = 0
+
+    host: ClassVar[Any] = HOST
+    read: ClassVar[Any] = read
+
+    def _check_params(self, key: Any) -> None:
+        with pyro.get_param_store().scope(), poutine.block(), torch.no_grad():
+            guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
+            replayed = poutine.replay(self.model, trace=guide)
+            model = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
+        sites = [s for t in (model, guide) for s in t.nodes.values() if s["type"] == "param"]
+        declared = {s["name"]: s["value"] for s in sites}
+        given = pyro.get_param_store() if self.params is None else self.params
+        known = {name: given[name] for name in given.keys()}  # noqa: SIM118, it is no dict
+        if self.params is None and any(
+            isinstance(program, torch.nn.Module) for program in (self.model, self.guide)
+        ):
+            known = declared | known
+        # A module's parameters are where they are used: the store only knows of them.
+        held = {s["name"]: s["value"] for s in sites if read.is_held_by_module(s)}
+        way = "what the training left in the parameter store, or a dict,"
+        check_params(declared, held | known, lambda value: tuple(value.shape), way)
+        if self.params is not None:
+            self.params = {n: torch.as_tensor(v) for n, v in self.params.items() if n in declared}
+
+    def vectorises(self, draws: int = 3) -> bool:
+        """Returns whether a vectorised run does to each draw what a run of its own does.
+
+        A program that was not written for it may fail there, or mix the draws up. So a few draws of
+        a vectorised run are scored again one at a time.
+
+        :param draws: how many.
+        """
+        state = torch.get_rng_state()
+        _, alone, _ = self._both()
+        try:
+            self.draws = draws
+            relaxed, guide = self._run_guide()
+            model = self._run_model(latents(guide, relaxed, self.hardened))
+            together = self._log_prob_sum(guide), self._log_prob_sum(model)
+            values = {
+                name: site["value"].reshape(draws, *alone[name]["value"].shape)
+                for name, site in guide.items()
+                if is_latent(site)
+            }
+            self.draws = None
+            for i in range(draws):
+                relaxed, guide = self._run_guide(values={name: v[i] for name, v in values.items()})
+                model = self._run_model(latents(guide, relaxed, self.hardened))
+                each = self._log_prob_sum(guide), self._log_prob_sum(model)
+                if not np.allclose(each, [sums[i] for sums in together], rtol=1e-4, atol=1e-4):
+                    return False
+        except (ValueError, RuntimeError, IndexError, AssertionError):
+            return False
+        finally:
+            self.draws = None
+            torch.set_rng_state(state)
+        return True
+
+    def trained(self) -> dict[str, Any]:
+        """Returns the parameters by name, wherever they are."""
+        if self.params is not None:
+            return self.params
+        return dict(pyro.get_param_store().items())
+
+    def _settled(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
+        relaxed, guide, model = super()._settled(key)
+        both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
+        ranks = (len(s["fn"].batch_shape) for s in both if not site_is_deterministic(s))
+        self.nesting = max(ranks, default=0)
+        return relaxed, guide, model
+
+    def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
+        state = torch.get_rng_state()
+        try:
+            return super()._both(key)
+        except Exception:
+            torch.set_rng_state(state)
+            raise
+
+    def _run_guide(
+        self, key: Any = None, values: dict[str, torch.Tensor] | None = None
+    ) -> tuple[dict[str, Watched], Trace]:
+        guide = Substitute(values)(self.guide) if values else self.guide
+        with watched(self.hardened) as relaxed:
+            nodes = self._trace(guide)
+        return relaxed, nodes
+
+    def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
+        model = Substitute(values)(self.model)
+        if unobserve:
+            model = Unobserve()(model)
+        with relax.left_discrete() if self.hardened else nullcontext():
+            return self._trace(model)
+
+    def _trace(self, fn: Callable[..., Any]) -> Trace:
+        if self.params is not None:
+            fn = Params(self.params)(fn)
+        if self.draws is not None:
+            fn = pyro.plate(DRAWS, self.draws, dim=-1 - self.nesting)(fn)
+        with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
+            trace = poutine.trace(fn).get_trace(*self.args, **self.kwargs)
+        return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
+
+    def _log_prob_sum(self, trace: Trace) -> np.ndarray:
+        """Returns the sum over sites, a scalar or (draws,)."""
+        total: Any = 0.0
+        for site in trace.values():
+            if site["type"] != "sample" or site_is_deterministic(site):
+                continue
+            log_prob = read.log_prob(site)
+            if self.draws is None:
+                total = total + log_prob.sum()
+                continue
+            # Every site lies in the plate of draws, which is outermost.
+            shape = (self.draws,) + (1,) * self.nesting
+            log_prob = log_prob.expand(torch.broadcast_shapes(log_prob.shape, shape))
+            total = total + log_prob.reshape(self.draws, -1).sum(1)
+        return as_numpy(torch.as_tensor(total))

@@ -1,0 +1,58 @@
+"""Imports point downward only, and what needs no host imports none."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import relaxppl
+
+PACKAGE = Path(relaxppl.__file__).parent
+# From the bottom up; one host never imports the other.
+LAYERS = ("ops", "schedules", "moments", "relaxations", "estimators", "common", "numpyro", "pyro")
+HOSTS = ("numpyro", "pyro")
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(module: tuple[str, ...]) -> str:
+    """Returns the part of the package that a module of it belongs to."""
+    return module[0] if module else "relaxppl"
+
+
+def imports(path: Path) -> set[tuple[str, ...]]:
+    """Returns the modules that a file imports, at its head or anywhere in it, as their parts."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import of {node.module}"
+            parts = tuple(node.module.split("."))
+            found |= {(*parts, alias.name) for alias in node.names}
+    return found
+
+
+def test_every_part_of_the_package_has_its_place() -> None:
+    parts = {layer(p.relative_to(PACKAGE).with_suffix("").parts) for p in FILES}
+    assert parts == {*LAYERS, "__init__"}
+
+
+@pytest.mark.parametrize("part", LAYERS)
+def test_imports_point_downward(part: str) -> None:
+    allowed = {*LAYERS[: LAYERS.index(part) + 1], "__version__"} - ({*HOSTS} - {part})
+    own = [p for p in FILES if layer(p.relative_to(PACKAGE).with_suffix("").parts) == part]
+    assert own
+    for path in own:
+        inside = {m[1] for m in imports(path) if m[0] == "relaxppl" and len(m) > 1}
+        assert inside <= allowed, f"{path}: {part} imports {inside - allowed}"
+
+
+@pytest.mark.parametrize("part", LAYERS[:-2])
+def test_what_needs_no_host_imports_none(part: str) -> None:
+    for path in FILES:
+        if layer(path.relative_to(PACKAGE).with_suffix("").parts) == part:
+            roots = {m[0] for m in imports(path)}
+            backend = {"_jax.py": {"jax"}, "_torch.py": {"torch"}}.get(path.name, set())
+            assert roots & {"jax", "torch", "pyro", "numpyro"} <= backend, path
