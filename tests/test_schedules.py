@@ -138,7 +138,6 @@ def test_numpyro_update_compiles_once_in_a_hundred_steps(particles):
     update = jax.jit(svi.update)
     for _ in range(100):
         state, _ = update(state, 0.7)
-    assert update._cache_size() == 1
     assert len(runs) == 1
     params = svi.get_params(state)
     assert params["relaxppl_step"] == 100.0
@@ -224,8 +223,14 @@ def test_a_step_as_an_argument():
         logits = numpyro.param("logits", 0.0)
         numpyro.sample("z", numpyro.distributions.Bernoulli(logits=logits))
 
+    runs = []
+
     def annealed(program):
-        return lambda step: rn.relax(program, temperature=DESCENT(step))(step)
+        def at_step(step):
+            runs.append(program)
+            return rn.relax(program, temperature=DESCENT(step))(step)
+
+        return at_step
 
     svi = numpyro.infer.SVI(
         annealed(model),
@@ -236,10 +241,12 @@ def test_a_step_as_an_argument():
     state = svi.init(jax.random.key(0), 0)
     update = jax.jit(svi.update)
     losses = []
+    runs.clear()
     for step in range(20):
         state, loss = update(state, step)
         losses.append(float(loss))
-    assert update._cache_size() == 1
+    # Compiled once: the guide and the model ran as Python once each.
+    assert len(runs) == 2
     # The exact KL, which has no variance, falls from step to step.
     assert np.all(np.diff(losses) < 0)
 
