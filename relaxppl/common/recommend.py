@@ -11,6 +11,7 @@ from relaxppl.common.diagnostics import Comparison, GradientStats, ranked
 from relaxppl.common.enumerated import Variable, states
 from relaxppl.common.screening import OUT_OF_TIME, Budget, Screened, refine
 from relaxppl.estimators.choice import choose
+from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.program import Candidate
 
 ENUMERATION = "TraceEnum_ELBO"
@@ -253,7 +254,7 @@ def conclude(
         if name in no:
             continue
         loss, model, guide = entries[name]
-        if hasattr(loss, "prepare"):
+        if isinstance(loss, EstimatorELBO):
             guide = loss.prepare(guide)
         why = failures.get(name, "")
         if name in stats:

@@ -37,6 +37,10 @@ class EstimatorELBO:
         cls.__signature__ = signature  # type: ignore[attr-defined]
         cls.__doc__ = _documented(cls.__mro__[1], estimator)
 
+    def prepare(self, guide: Any) -> Any:
+        """Returns the guide to hand to SVI, which also declares what the estimator learns."""
+        raise NotImplementedError
+
     @classmethod
     def estimator_of(
         cls, num_particles: int | None, options: dict[str, Any]

@@ -1,21 +1,29 @@
-"""Local gradients of any cost of discrete variables, without a probabilistic program."""
+"""Local gradients of any cost of discrete variables: the estimators on a program of one site."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from relaxppl import ops
-from relaxppl.estimators import disarm, rebar
-from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical
-from relaxppl.estimators.relax import network_control
-from relaxppl.estimators.rloo import leave_one_out
+from relaxppl.estimators.base import FREE, Arrays, Draws, Estimator, Step, draws_of
+from relaxppl.estimators.choice import ESTIMATORS
+from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
+from relaxppl.estimators.program import Candidate, Frame, Names, Site, SoftValue, Term
+from relaxppl.estimators.rebar import REBAR, Pullback
+from relaxppl.estimators.relax import RELAX, network_control
 from relaxppl.ops import Array
 
 LAWS: dict[str, type[Law]] = {
     law.__name__: law for law in (Bernoulli, Categorical, OneHotCategorical)
 }
-ESTIMATORS = ("score", "rloo", "disarm", "rebar", "relax")
+SITE = "x"
+Cost = Callable[[Array], Array]
+Noise = Callable[[str, str, tuple[int, ...]], Array]
+"""From a name, a law and a shape to standard noise."""
 
 
 class LocalGradient(NamedTuple):
@@ -33,35 +41,39 @@ class LocalGradient(NamedTuple):
 
 
 def noise_shapes(
-    estimator: str, logits: Array, law: str = "Bernoulli", draws: int = 2
+    estimator: str | Estimator, logits: Array, law: str = "Bernoulli", draws: int = 2
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Returns what noise :func:`local_gradient` takes: by name, its law and its shape.
 
-    :param estimator: one of score, rloo, disarm, rebar, relax.
+    :param estimator: its name, or an estimator.
     :param logits: (..., D) log odds, or (..., K) log probabilities.
     :param law: Bernoulli, OneHotCategorical or Categorical.
-    :param draws: how many draws rloo compares.
-    :raises ValueError: for an unknown estimator or law.
+    :param draws: how many draws an estimator compares that compares them, as rloo does.
+    :raises ValueError: for an unknown estimator or law, or where the one does not take the other.
     """
-    made = _law(law)(logits)
-    _check(estimator)
+    made = _law(law)(logits).stopped()
+    chosen = _chosen(estimator, made, lambda x: x)
     shape = tuple(logits.shape)
-    if estimator == "rloo":
-        return {"draw": (made.noise, (draws, *shape))}
-    needs = {"draw": (made.noise, shape)}
-    if estimator == "disarm":
-        needs["conditional"] = ("logistic", disarm.noise_shape(made))
-    elif estimator != "score":
-        needs["conditional"] = (made.noise, shape)
-    return needs
+    found = {"draw": (made.noise, (draws, *shape) if chosen.compares else shape)}
+    if chosen.sees_all_draws:
+        return found
+
+    # What else the estimator asks for it says when it runs: here, on a cost of zero.
+    def asked(name: str, kind: str, shape: tuple[int, ...]) -> Array:
+        found[name] = (kind, shape)
+        return ops.broadcast_to(ops.like(logits, 0.0), shape)
+
+    zeros = ops.zeros_like(logits)
+    _alone(_Program(lambda x: 0.0 * total(ops.cast(x, logits)), made, zeros, asked), chosen, 0.5)
+    return found
 
 
 def local_gradient(
-    cost: Callable[[Array], Array],
+    cost: Cost,
     logits: Array,
     noise: Mapping[str, Array],
     *,
-    estimator: str = "rebar",
+    estimator: str | Estimator = "rebar",
     law: str = "Bernoulli",
     temperature: float | Array = 0.5,
     eta: float | Array = 1.0,
@@ -79,65 +91,159 @@ def local_gradient(
         depends on. For rebar it also takes relaxed values and is differentiable in them.
     :param logits: (..., D) log odds, or (..., K) log probabilities.
     :param noise: as :func:`noise_shapes` says; standard logistic or Gumbel.
-    :param estimator: score, rloo, disarm, rebar or relax.
+    :param estimator: its name (as in ``infer={"estimator": name}``), or an estimator.
     :param law: Bernoulli, OneHotCategorical or Categorical.
     :param temperature: of rebar's relaxed value; positive.
     :param eta: the factor of rebar's control variate.
     :param baseline: subtracted from the cost by score; must not depend on the values.
     :param control_variate: of relax: from relaxed values at temperature one, of the logits' shape,
         to what broadcasts against the logits.
-    :raises ValueError: for an unknown estimator or law, or where rebar or relax cannot run.
+    :raises ValueError: for an unknown estimator or law, or where the estimator cannot run.
 
-    Sources: see :mod:`relaxppl.estimators.rebar` and :mod:`relaxppl.estimators.disarm`.
+    Sources: see the estimators' modules, such as :mod:`relaxppl.estimators.rebar`.
     """
-    _check(estimator)
     made = _law(law)(logits).stopped()
+    chosen = _chosen(estimator, made, control_variate)
     drawn = ops.stop_gradient(made.hard(made.latent(noise["draw"])))
     value = made.decode(drawn)
+    if chosen.sees_all_draws:
+        several = len(drawn.shape) > len(logits.shape)
+        each = [drawn[k] for k in range(drawn.shape[0])] if several else [drawn]
+        chosen.check(_candidate(made), len(each))
+        costs = [cost(made.decode(x)) for x in each]
+        h = _together(costs, each, made, chosen)
+        scores = sum((made.score(x) for x in each[1:]), made.score(each[0])) / float(len(each))
+        gradient = ops.stop_gradient(h - baseline * scores)
+        return LocalGradient(sum(costs[1:], costs[0]) / float(len(each)), gradient, value, None)
+    program = _Program(cost, made, drawn, lambda name, kind, shape: noise[name])
+    h, rest = _alone(program, chosen, temperature)
+    if rest is None:
+        return LocalGradient(program.cost, h, value, None)
+    # h is linear in eta, and was computed at 1; eta does not reach a control of the caller's own.
+    factor = eta if chosen.relaxes(type(made)) else 1.0
+    gradient = ops.stop_gradient(rest + factor * (h - rest))
+    return LocalGradient(program.cost, gradient, value, h - rest)
 
-    def aligned(costs: Array, like: Array = logits) -> Array:
-        return costs.reshape(tuple(costs.shape) + (1,) * (len(like.shape) - len(costs.shape)))
 
-    if estimator == "rloo":
-        each = [cost(value[k]) for k in range(value.shape[0])]
-        costs = ops.stack(each, axis=0)
-        advantage = aligned(costs - leave_one_out(costs), drawn)
-        gradient = ops.sum(advantage * made.score(drawn), axis=0) / drawn.shape[0]
-        return LocalGradient(
-            ops.sum(costs, axis=0) / len(each), ops.stop_gradient(gradient), value, None
-        )
+def _alone(
+    program: _Program, estimator: Any, temperature: float | Array
+) -> tuple[Array, Array | None]:
+    """Returns h, and what of it is not the control variate, for an estimator that has one."""
+    learned = _Given(temperature)
+    step = Step(program, {SITE: estimator}, learned, lambda name: True, {estimator.every: False})
+    h = ops.stop_gradient(estimator.family.local(step, [SITE])[SITE])
+    if not isinstance(estimator, REBAR):
+        return h, None
+    return h, ops.stop_gradient(REBAR.without_program(estimator, step, SITE)[0])
 
-    costs = cost(value)
-    reward = aligned(costs)
-    if estimator == "score":
-        gradient = (reward - baseline) * made.score(drawn)
-        return LocalGradient(costs, ops.stop_gradient(gradient), value, None)
-    if estimator == "disarm":
-        pair = disarm.Antithetic(made, drawn, noise["conditional"])
-        mirrored = aligned(cost(made.decode(pair.value)))
-        gradient = ops.stop_gradient(pair.local_gradient(reward, mirrored))
-        return LocalGradient(costs, gradient, value, None)
 
-    draw = Draw(made, drawn, noise["conditional"])
-    if estimator == "relax":
-        if control_variate is None:
-            raise ValueError("relax needs control_variate, a function of the relaxed value")
-        controls = network_control(draw, control_variate)
-        gradient = ops.stop_gradient(reward * draw.score() + controls)
-        return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
-    if not made.relaxable:
-        raise ValueError(
-            f"rebar evaluates the cost at relaxed values, and {law} has integer values; "
-            "use OneHotCategorical, or relax with a control variate of its own"
-        )
+def _together(costs: list[Array], drawn: list[Array], law: Law, estimator: Estimator) -> Array:
+    """Returns the mean of h over draws that the estimator sees together."""
 
-    def relaxed(x: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        soft = cost(x["x"])
-        return ops.sum(soft, axis=tuple(range(len(soft.shape)))), {"x": aligned(soft)}
+    def surrogate(logits: Array) -> tuple[Array, tuple[()]]:
+        free, each = type(law)(logits), []
+        for known, hard in zip(costs, drawn, strict=True):
+            program = _Program(functools.partial(_constant, known), free, hard, None)
+            each.append(draws_of(program, program.sites[SITE]))
+        log_q, cost = (ops.stack([d[i] for d in each], axis=0) for i in range(2))
+        draws = Draws(log_q, cost, None, each[0].scale)
+        return estimator.compare(SITE, draws, _Given(), 0), ()
 
-    controls = rebar.control({"x": draw}, relaxed, {"x": ops.like(drawn, 0.0) + temperature})["x"]
-    gradient = ops.stop_gradient(reward * draw.score() + eta * controls)
-    return LocalGradient(costs, gradient, value, ops.stop_gradient(controls))
+    return ops.value_and_grad(surrogate, law.logits)[1] / float(len(drawn))
+
+
+@dataclass(frozen=True)
+class _OwnControl(RELAX):
+    """RELAX with a control variate that the caller gives in place of its network."""
+
+    function: Callable[[Array], Array] = lambda x: x
+
+    def relaxes(self, law: type[Law] | None) -> bool:
+        return False
+
+    def without_program(self, step: Step, name: str) -> tuple[Array, Pullback]:
+        h, pullback = REBAR.without_program(self, step, name)
+        return h + network_control(step.draw(name), self.function), pullback
+
+
+class _Program:
+    """A cost as a program of one site: see :class:`relaxppl.estimators.program.Program`.
+
+    :param function: the cost.
+    :param law: of the values.
+    :param hard: the encoded values drawn.
+    :param noise: gives further noise, where the estimator asks for any.
+    """
+
+    def __init__(self, function: Cost, law: Law, hard: Array, noise: Noise | None) -> None:
+        self.function, self.given = function, noise
+        value = law.decode(hard)
+        self.cost = function(value)
+        self.rank = len(law.logits.shape) - law.rank
+        frames = frozenset(Frame(str(d), d) for d in range(-self.rank, 0))
+        none: Names = frozenset()
+        scale = ops.like(law.logits, 1.0)
+        self.sites = {
+            SITE: Site(
+                SITE, None, _candidate(law), law, value, frames, self.rank, none, scale, None, scale
+            )
+        }
+        self.terms = [Term("cost", self._aligned(self.cost), frames, frozenset({SITE}))]
+
+    def _aligned(self, costs: Array) -> Array:
+        return costs.reshape(tuple(costs.shape) + (1,) * (self.rank - len(costs.shape)))
+
+    def downstream(self, names: Names) -> Names:
+        return frozenset()
+
+    def evaluate(
+        self,
+        at: Mapping[str, Array],
+        soft_value: SoftValue | None = None,
+        keep: Callable[[Term], bool] = lambda term: True,
+    ) -> list[Term]:
+        term = replace(self.terms[0], value=self._aligned(self.function(at[SITE])))
+        return [term] if keep(term) else []
+
+    def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
+        assert self.given is not None
+        return self.given("free" if use == FREE else "conditional", kind, shape)
+
+    def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+class _Given:
+    """What an estimator would learn, as the caller gives it: as ``program.Learned``."""
+
+    def __init__(self, temperature: float | Array = 0.5) -> None:
+        self.temperature = temperature
+
+    def read(self, name: str, initial: float, like: Array, positive: bool = False) -> Array:
+        return ops.like(like, 0.0) + (self.temperature if positive else 1.0)
+
+    def constant(self, value: float, like: Array) -> Array:
+        return ops.like(like, value)
+
+    def network(self, prefix: str, features: int, hidden: int, like: Array) -> Arrays:
+        raise ValueError("a network learns in a program only; give control_variate or baseline")
+
+    def average(self, name: str, cost: Array, decay: float) -> Array:
+        raise ValueError("an average goes on in a program only; give baseline")
+
+    def learn(self, name: str, gradient: Array) -> None:
+        pass
+
+    def cond(self, wanted: Any, full: Callable[[], Any], cheap: Callable[[], Any]) -> Any:
+        return full() if wanted else cheap()
+
+
+def _constant(cost: Array, value: Array) -> Array:
+    return cost
+
+
+def _candidate(law: Law) -> Candidate:
+    return Candidate(SITE, law.name, type(law), None)
 
 
 def _law(name: str) -> type[Law]:
@@ -146,6 +252,20 @@ def _law(name: str) -> type[Law]:
     return LAWS[name]
 
 
-def _check(estimator: str) -> None:
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
+def _chosen(
+    estimator: str | Estimator, law: Law, control_variate: Callable[[Array], Array] | None
+) -> Any:
+    if isinstance(estimator, str):
+        if estimator not in ESTIMATORS:
+            raise ValueError(f"unknown estimator {estimator!r}; known: {', '.join(ESTIMATORS)}")
+        estimator = ESTIMATORS[estimator]()
+    if isinstance(estimator, RELAX):
+        if control_variate is None:
+            raise ValueError("relax needs control_variate, a function of the relaxed value")
+        return _OwnControl(function=control_variate)
+    if not estimator.takes(_candidate(law)):
+        able = [name for name, kind in ESTIMATORS.items() if kind().takes(_candidate(law))]
+        raise ValueError(
+            f"{estimator.name} does not take {law.name}; those that do: {', '.join(able)}"
+        )
+    return estimator

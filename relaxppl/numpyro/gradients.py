@@ -17,6 +17,7 @@ from numpyro.distributions.transforms import biject_to
 
 from relaxppl.common.diagnostics import Moments, check_params
 from relaxppl.common.naming import is_own
+from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 
 Tree = dict[str, Any]
@@ -150,7 +151,7 @@ class GradientSampler:
         if isinstance(guide, PreparedGuide):
             guide = guide.guide
         self.elbo, self.model = elbo, model
-        self.guide = elbo.prepare(guide) if hasattr(elbo, "prepare") else guide
+        self.guide = elbo.prepare(guide) if isinstance(elbo, EstimatorELBO) else guide
         self.args, self.kwargs, self.rate = args, kwargs, rate
         init_key, self._key = jax.random.split(rng_key)
         self.declared = Declared(model, self.guide, params, args, kwargs, init_key)

@@ -7,6 +7,7 @@ from numpyro import distributions as host
 from relaxppl.common import relax as common
 from relaxppl.common.relax import factory_of_class
 from relaxppl.numpyro import distributions as ours
+from relaxppl.numpyro.constraints import CONSTRAINTS
 from relaxppl.numpyro.hardened import Coupled, Hardened
 from relaxppl.numpyro.truncate import truncate
 
@@ -19,6 +20,7 @@ HOST = common.Host(
     masked=host.MaskedDistribution,
     categorical=(host.CategoricalProbs, host.CategoricalLogits),
     distribution=host.Distribution,
+    flags=(host.constraints.boolean, *(CONSTRAINTS[name] for name in common.FLAGS)),
     hardened=Hardened,
     coupled=Coupled,
     sample="numpyro.sample",

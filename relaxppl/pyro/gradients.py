@@ -15,6 +15,7 @@ from torch.distributions import transform_to
 
 from relaxppl.common.diagnostics import Moments, check_params
 from relaxppl.common.naming import is_own
+from relaxppl.estimators.elbo import EstimatorELBO
 
 Leaves = dict[str, torch.Tensor]
 
@@ -121,7 +122,7 @@ class GradientSampler:
         rate: float = 0.02,
     ) -> None:
         self.elbo = copy.copy(elbo)
-        if hasattr(elbo, "prepare"):
+        if isinstance(elbo, EstimatorELBO):
             self.elbo.prepare(guide)
         self.model, self.guide = _Counted(model), guide
         self.args, self.kwargs, self.rate = args, kwargs, rate

@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import ExpandedDistribution
 from relaxppl.common import relax as common
 from relaxppl.common.relax import factory_of_class
 from relaxppl.pyro import distributions as ours
+from relaxppl.pyro.constraints import CONSTRAINTS
 from relaxppl.pyro.hardened import Coupled, Hardened
 from relaxppl.pyro.truncate import truncate
 
@@ -21,6 +22,7 @@ HOST = common.Host(
     masked=host.MaskedDistribution,
     categorical=(torch.distributions.Categorical,),
     distribution=host.Distribution,
+    flags=(host.constraints.boolean, *(CONSTRAINTS[name] for name in common.FLAGS)),
     hardened=Hardened,
     coupled=Coupled,
     sample="pyro.sample",

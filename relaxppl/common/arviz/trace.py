@@ -7,7 +7,7 @@ from typing import Any
 
 from relaxppl.common import relax as common
 from relaxppl.common.arviz.prototype import HARD
-from relaxppl.common.relax.host import Host
+from relaxppl.common.relax.host import Host, holds_flags
 from relaxppl.common.relax.watching import Watched
 from relaxppl.common.shell import Shell, hardens, is_exact, is_of_weights
 
@@ -51,8 +51,8 @@ def value_of(host: Host, site: Site, value: Any, whole: Callable[[Any, bool], An
     :param whole: from whole numbers, and whether they are zeros and ones, to integers.
     """
     fn = site["fn"]
-    if is_discrete(host, site) and (_holds_flags(host, fn) or common.is_discrete(fn)):
-        return whole(value, _holds_flags(host, fn))
+    if is_discrete(host, site) and (holds_flags(host, fn) or common.is_discrete(fn)):
+        return whole(value, holds_flags(host, fn))
     return value
 
 
@@ -101,8 +101,3 @@ def posterior(
             hard = array(fn.harden(site["value"]))
             made[name + HARD] = whole(hard, True) if not is_of_weights(fn) else hard
     return made
-
-
-def _holds_flags(host: Host, fn: Any) -> bool:
-    name = type(common.unwrap(host, fn)[0].support).__name__.lower()
-    return "boolean" in name or "onehot" in name

@@ -9,6 +9,9 @@ from typing import Any
 from relaxppl.common.relax.registry import Registry
 from relaxppl.common.shell import Shell, is_exact
 
+FLAGS = ("boolean", "one_hot", "discrete_one_hot")
+"""The constraints of this package whose values are zeros and ones."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -20,6 +23,7 @@ class Host:
     :param masked: its class of masked distributions.
     :param categorical: its classes of integer categorical laws.
     :param distribution: its class of distributions.
+    :param flags: the supports whose values are zeros and ones.
     :param hardened: makes a distribution of (relaxed, discrete) that draws hardened values.
     :param coupled: makes a distribution of (relaxed, discrete, harden) that draws relaxed values
         and scores the hardened ones.
@@ -32,6 +36,7 @@ class Host:
     masked: Any
     categorical: tuple[Any, ...]
     distribution: Any
+    flags: tuple[Any, ...]
     hardened: Callable[[Any, Any], Any]
     coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
@@ -115,6 +120,11 @@ def one_hot_hint(host: Host, name: str, base: Any) -> str:
         f"    row = {name} @ table    # in place of table[{name}]\n"
         f"or leave it discrete with config={{{name!r}: None}}"
     )
+
+
+def holds_flags(host: Host, fn: Any) -> bool:
+    """Returns whether a distribution's values are zeros and ones."""
+    return type(unwrap(host, fn)[0].support) in {type(support) for support in host.flags}
 
 
 def check_discrete(host: Host, name: str, fn: Any) -> None:
