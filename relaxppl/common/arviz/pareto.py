@@ -23,20 +23,41 @@ def pareto_k(data: Any) -> float:
 
     Yao et al., 2018 (arXiv:1802.02538); Vehtari et al., 2024 (arXiv:1507.02646).
     """
-    arviz, _ = require()
     stats = data["sample_stats"]
     if "log_weight" not in stats:
         reason = stats.attrs.get("no_log_weight", "it was not made by to_arviz")
         raise ValueError(f"pareto_k: sample_stats has no log_weight: {reason}")
-    weights = stats["log_weight"].astype(np.float64)
-    if _largest_is_common(weights.values.reshape(-1)):
-        return float("-inf")
+    weights = stats["log_weight"].values.astype(np.float64)
+    return float(smoothed(weights.reshape(-1, 1))[1][0])
+
+
+def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns log weights whose largest are those of a Pareto tail, and its shape k-hat.
+
+    :param log_weights: (draws, columns); each column is smoothed by itself.
+    :returns: log weights of the same shape, known up to a constant for each column, and k-hat,
+        (columns,); a column with k-hat negative infinity is left as it is.
+    :raises ImportError: if ArviZ is not installed.
+    """
+    arviz, xarray = require()
+    k = np.full(log_weights.shape[1], -np.inf)
+    made = log_weights.copy()
+    rest = [i for i, column in enumerate(log_weights.T) if not _largest_is_common(column)]
+    if not rest:
+        return made, k
+    columns = log_weights[:, rest]
     if is_inference_data(arviz):
-        return float(arviz.psislw(weights.values.reshape(-1))[1])
+        found, k[rest] = arviz.psislw(columns.T)
+        made[:, rest] = found.T
+        return made, k
     # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods. Where too
     # few draws lie in the tail it says NaN.
-    found = float((-weights).azstats.psislw()[1])
-    return float("inf") if np.isnan(found) and np.isfinite(weights).all() else found
+    array = xarray.DataArray(-columns[None], dims=("chain", "draw", "column"))
+    found, shape = array.azstats.psislw()
+    made[:, rest] = found.transpose("chain", "draw", "column").values[0]
+    k[rest] = shape.values
+    finite = np.isfinite(log_weights).all(axis=0)
+    return made, np.where(np.isnan(k) & finite, np.inf, k)
 
 
 def _largest_is_common(log_weights: np.ndarray) -> bool:

@@ -45,6 +45,11 @@ class Prototype:
         return {name + HARD: name for name in hard}
 
     @property
+    def dims(self) -> dict[str, Dims]:
+        """Where each variable gets its dimensions from."""
+        return {**self.sites, **{n: self.sites[source] for n, source in self.sources.items()}}
+
+    @property
     def variables(self) -> list[str]:
         """The names of all variables of sites.
 

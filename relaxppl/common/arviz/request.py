@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
+from relaxppl.common.arviz.correct import KINDS, proposals
+
 
 @dataclass(frozen=True)
 class Request:
     """What to draw and how to label it.
 
-    :param num_draws: draws of the guide.
+    :param num_draws: draws of the guide, or of what corrects it.
     :param batch_size: how many draws are made at a time; None decides by their size.
     :param posterior_predictive: whether observed sites are drawn anew.
     :param log_likelihood: whether the log density of each observation is kept.
     :param prior: whether to draw from the model alone, or how often; True is as often as the guide.
+    :param correct: None, "psis" or "mh": how draws of the guide are made draws of the posterior.
     :param coords: labels of dimensions, by dimension.
     :param dims: names of the dimensions of a variable that no plate names, by variable.
     :param constant_data: arrays by name; None takes the arrays among the model's arguments.
     :raises TypeError: for a count that is no whole number.
-    :raises ValueError: for a count below 1.
+    :raises ValueError: for a count below 1, or a correction that there is not.
     """
 
     num_draws: int = 1000
@@ -29,6 +32,7 @@ class Request:
     posterior_predictive: bool = True
     log_likelihood: bool = True
     prior: bool | int = False
+    correct: str | None = None
     coords: Mapping[str, Any] = field(default_factory=dict)
     dims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     constant_data: Mapping[str, Any] | None = None
@@ -37,8 +41,16 @@ class Request:
         _check_count("num_draws", self.num_draws)
         if self.batch_size is not None:
             _check_count("batch_size", self.batch_size)
+        if self.correct is not None and self.correct not in KINDS:
+            allowed = ", ".join(map(repr, KINDS))
+            raise ValueError(f"to_arviz: correct must be None, {allowed}, got {self.correct!r}")
         if not isinstance(self.prior, bool):
             _check_count("prior", self.prior)
+
+    @property
+    def guide_draws(self) -> int:
+        """How many draws of the guide are made."""
+        return proposals(self.correct, self.num_draws)
 
     @property
     def prior_draws(self) -> int:

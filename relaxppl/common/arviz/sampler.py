@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.labels import Dims, deterministic_site
 from relaxppl.common.arviz.prototype import Prototype, check_covered, inexact
 from relaxppl.common.arviz.request import Request
@@ -19,6 +20,7 @@ from relaxppl.common.arviz.trace import (
 )
 from relaxppl.common.relax.host import Host
 from relaxppl.common.relax.watching import Watched
+from relaxppl.estimators.program import Frame, Frames, Term, reduce_to
 from relaxppl.ops import as_numpy
 
 Trace = dict[str, dict[str, Any]]
@@ -50,6 +52,7 @@ class Sampler:
     hardened: bool = True
     whole: bool = True
     weighted: bool = True
+    rows: Rows = field(default_factory=lambda: Rows({}))
 
     host: ClassVar[Host]
     read: ClassVar[Any]
@@ -77,6 +80,9 @@ class Sampler:
         written = {n: written_relaxed(self.host, s, relaxed) for n, s in latent.items()}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
+        if self.request.correct:
+            self._check_correctable(reason)
+            self.rows = Rows(self._common_plates([*guide.values(), *model.values()]))
         return Prototype(
             sites=sites,
             observed={n: as_numpy(s["value"]) for n, s in observed.items()},
@@ -102,6 +108,9 @@ class Sampler:
             | self._deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
+        if self.request.correct:
+            each = {"log_p": model, "log_q": guide}
+            drawn["rows"] = {n: self._summed(t, self.rows) for n, t in each.items()}
         if self.weighted:
             log_q = self._log_prob_sum(guide)
             drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
@@ -126,6 +135,39 @@ class Sampler:
                 group = "prior_predictive" if was_observed else "prior"
                 made[group][name] = self.read.value_of(site)
         return made
+
+    def _check_correctable(self, reason: str | None) -> None:
+        if not self.whole:
+            reason = "the programs run on a subsample alone; give them the whole data"
+        if reason is not None:
+            raise ValueError(
+                f"to_arviz: correct={self.request.correct!r} needs the weights of the draws: "
+                f"{reason}"
+            )
+
+    def _common_plates(self, sites: list[dict[str, Any]]) -> dict[int, tuple[str, int]]:
+        """Returns the plates that every site with a density lies in, by dimension."""
+        scored = [s for s in sites if self._is_scored(s)]
+        each = [{f.dim: (f.name, f.size) for f in self.read.frames(s)}.items() for s in scored]
+        return dict(set.intersection(*map(set, each))) if each else {}
+
+    def _is_scored(self, site: dict[str, Any]) -> bool:
+        return site["type"] == "sample" and not self.read.is_deterministic(site)
+
+    def _log_prob_sum(self, trace: Trace) -> Any:
+        return self._summed(trace, Rows({}))
+
+    def _summed(self, trace: Trace, rows: Rows) -> Any:
+        """Returns the sum of the log densities over all sites, for each element of some plates."""
+        terms = []
+        for name, site in trace.items():
+            if self._is_scored(site):
+                frames = frozenset(Frame(f.name, f.dim) for f in self.read.frames(site))
+                terms.append(Term(name, self.read.log_prob(site), frames, frozenset()))
+        if not terms:
+            return self.read.array(0.0)
+        kept = frozenset(Frame(name, dim) for dim, (name, _) in rows.plates.items())
+        return self._spread(lambda more: reduce_to(terms, kept | more, terms[0].value), rows.shape)
 
     def _observed(self, trace: Trace) -> Trace:
         return {n: s for n, s in trace.items() if self.read.is_observed(s)}
@@ -172,6 +214,9 @@ class Sampler:
         """Runs the model at values of its latent sites, with the data drawn if it is asked."""
         raise NotImplementedError
 
-    def _log_prob_sum(self, trace: Trace) -> Any:
-        """Returns the sum of the log densities over all sites."""
+    def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> Any:
+        """Returns sums as an array of a shape, for each draw of a vectorised run.
+
+        :param summed: from the plates that a run adds to those that are kept to the sums.
+        """
         raise NotImplementedError

@@ -12,6 +12,7 @@ from numpyro.infer.svi import SVIRunResult, SVIState
 
 from relaxppl.common.arviz.attributes import attributes
 from relaxppl.common.arviz.constants import constant_data as constants_of
+from relaxppl.common.arviz.correct import corrected, note_mixing
 from relaxppl.common.arviz.draws import batch_size as size_of_batch
 from relaxppl.common.arviz.draws import collect
 from relaxppl.common.arviz.labels import Labels
@@ -27,6 +28,7 @@ def to_arviz(
     posterior_predictive: bool = True,
     log_likelihood: bool = True,
     prior: bool | int = False,
+    correct: str | None = None,
     coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, Sequence[str]] | None = None,
     constant_data: Mapping[str, Any] | None = None,
@@ -62,6 +64,11 @@ def to_arviz(
     :param posterior_predictive: whether observed sites are drawn anew for every draw.
     :param log_likelihood: whether to keep the log density of every observation, unscaled.
     :param prior: whether to draw from the model alone; a number for another number of draws.
+    :param correct: None for draws of the guide as they are; "psis" for draws of the posterior,
+        picked among ten times as many of the guide's by their Pareto smoothed weights; "mh" for
+        four Markov chains over as many, with their ``acceptance_rate`` in ``sample_stats``. Where
+        every site of both programs lies in the same plates, the elements of these are corrected
+        one by one.
     :param coords: labels of dimensions, by dimension.
     :param dims: names of the dimensions of a site that are no plate's (or of all), by site.
     :param constant_data: arrays by name, in place of those among the arguments.
@@ -73,8 +80,9 @@ def to_arviz(
     :raises ImportError: naming the extra, if ArviZ is not installed.
     :raises TypeError: if the program is given in neither form, or a number of draws is none.
     :raises ValueError: if a number of draws is below 1, a parameter of the programs is not among
-        those given or has another shape, a latent site of the model is none of the guide's, or
-        dims or coords fit no variable.
+        those given or has another shape, a latent site of the model is none of the guide's, dims or
+        coords fit no variable, or the draws cannot be corrected: they have no weights, or the
+        Pareto k-hat of these is above 0.7.
     """
     require()
     request = Request(
@@ -83,6 +91,7 @@ def to_arviz(
         posterior_predictive,
         log_likelihood,
         prior,
+        correct,
         coords or {},
         dims or {},
         constant_data,
@@ -93,7 +102,16 @@ def to_arviz(
     first = run.prototype(rng_key)
     labels = Labels(first.sites, first.variables, request.dims, request.coords)
     draw_key, prior_key = jax.random.split(rng_key)
-    groups = _draws(run.draw, draw_key, request.num_draws, request.batch_size, parallel)
+    groups = _draws(run.draw, draw_key, request.guide_draws, request.batch_size, parallel)
+    notes = first.notes
+    if request.correct:
+        rng = np.random.default_rng(
+            np.asarray(jax.random.bits(jax.random.fold_in(rng_key, 2), (4,)))
+        )
+        groups, more = corrected(
+            groups, request.correct, request.num_draws, run.rows, first.dims, rng
+        )
+        notes |= more
     if request.prior_draws:
         groups |= _draws(run.draw_prior, prior_key, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)
@@ -112,7 +130,10 @@ def to_arviz(
         first.written,
         first.discrete,
     )
-    return build(groups, first.sources, labels, attrs | first.notes)
+    data = build(groups, first.sources, labels, attrs | notes)
+    if request.correct == "mh":
+        note_mixing(data)
+    return data
 
 
 def _read(program: tuple[Any, ...]) -> tuple[Any, Any, dict[str, Any], tuple[Any, ...], Any, Any]:

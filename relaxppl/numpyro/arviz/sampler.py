@@ -15,6 +15,7 @@ from relaxppl.common.arviz import sampler as common
 from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.relax.watching import Watched, watched
+from relaxppl.estimators.program import Frames
 from relaxppl.numpyro.arviz import trace as read
 from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
 from relaxppl.numpyro.registry import HOST
@@ -58,8 +59,8 @@ class Sampler(common.Sampler):
             fn = Unobserve(fn)
         return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
 
-    def _log_prob_sum(self, trace: Trace) -> Any:
-        return sum(jnp.sum(read.log_prob(s)) for s in trace.values() if s["type"] == "sample")
+    def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> Any:
+        return jnp.broadcast_to(summed(frozenset()), shape)
 
 
 def _shapes(value: Any) -> Any:

@@ -20,6 +20,7 @@ from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.arviz.trace import is_latent, latents
 from relaxppl.common.relax.watching import Watched, watched
+from relaxppl.estimators.program import Frame, Frames
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
@@ -143,18 +144,11 @@ class Sampler(common.Sampler):
             trace = poutine.trace(fn).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
 
-    def _log_prob_sum(self, trace: Trace) -> np.ndarray:
-        """Returns the sum over sites, a scalar or (draws,)."""
-        total: Any = 0.0
-        for site in trace.values():
-            if site["type"] != "sample" or site_is_deterministic(site):
-                continue
-            log_prob = read.log_prob(site)
-            if self.draws is None:
-                total = total + log_prob.sum()
-                continue
-            # Every site lies in the plate of draws, which is outermost.
-            shape = (self.draws,) + (1,) * self.nesting
-            log_prob = log_prob.expand(torch.broadcast_shapes(log_prob.shape, shape))
-            total = total + log_prob.reshape(self.draws, -1).sum(1)
-        return as_numpy(torch.as_tensor(total))
+    def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> np.ndarray:
+        if self.draws is None:
+            return as_numpy(torch.broadcast_to(summed(frozenset()), shape))
+        # Every site lies in the plate of draws, which is outermost.
+        value = summed(frozenset({Frame(DRAWS, -1 - self.nesting)}))
+        inner = (1,) * (self.nesting - len(shape)) + shape
+        value = torch.broadcast_to(value, (self.draws, *inner))
+        return as_numpy(value.reshape(self.draws, *shape))
