@@ -39,6 +39,7 @@ from relaxppl.numpyro.elbo import (
     DisARM_ELBO,
     ScoreFunction_ELBO,
 )
+from relaxppl.numpyro.evidence import log_evidence
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.fit import fit
 from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
@@ -97,6 +98,7 @@ __all__ = [
     "kl_divergence",
     "laplace_bridge",
     "laplace_bridge_inverse",
+    "log_evidence",
     "pareto_k",
     "recommend",
     "register_relaxation",

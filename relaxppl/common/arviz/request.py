@@ -23,6 +23,7 @@ class Request:
     :param coords: labels of dimensions, by dimension.
     :param dims: names of the dimensions of a variable that no plate names, by variable.
     :param constant_data: arrays by name; None takes the arrays among the model's arguments.
+    :param weighs: what needs the weights of the draws, for the message where they have none.
     :raises TypeError: for a count that is no whole number.
     :raises ValueError: for a count below 1, or a correction that there is not.
     """
@@ -36,6 +37,7 @@ class Request:
     coords: Mapping[str, Any] = field(default_factory=dict)
     dims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     constant_data: Mapping[str, Any] | None = None
+    weighs: str | None = None
 
     def __post_init__(self) -> None:
         _check_count("num_draws", self.num_draws)
@@ -46,6 +48,11 @@ class Request:
             raise ValueError(f"to_arviz: correct must be None, {allowed}, got {self.correct!r}")
         if not isinstance(self.prior, bool):
             _check_count("prior", self.prior)
+
+    @property
+    def needs_weights(self) -> str | None:
+        """What needs the weights of the draws, or None."""
+        return f"to_arviz: correct={self.correct!r}" if self.correct else self.weighs
 
     @property
     def guide_draws(self) -> int:

@@ -80,8 +80,8 @@ class Sampler:
         written = {n: written_relaxed(self.host, s, relaxed) for n, s in latent.items()}
         reason = inexact(relaxed, self.hardened)
         self.weighted = reason is None
-        if self.request.correct:
-            self._check_correctable(reason)
+        if self.request.needs_weights:
+            self._check_weighted(reason)
             self.rows = Rows(self._common_plates([*guide.values(), *model.values()]))
         return Prototype(
             sites=sites,
@@ -109,8 +109,7 @@ class Sampler:
             "sample_stats": {"log_p": log_p},
         }
         if self.request.correct:
-            each = {"log_p": model, "log_q": guide}
-            drawn["rows"] = {n: self._summed(t, self.rows) for n, t in each.items()}
+            drawn |= self._weights(guide, model)
         if self.weighted:
             log_q = self._log_prob_sum(guide)
             drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
@@ -122,6 +121,18 @@ class Sampler:
             again = self._run_model(values, predict_key, unobserve=True)
             drawn["posterior_predictive"] = {n: read.value_of(again[n]) for n in observed}
         return drawn
+
+    def draw_weights(self, key: Any = None) -> Draws:
+        """Returns the log densities alone of one draw, or of as many as run at once."""
+        guide_key, model_key, _ = self._split(key)
+        relaxed, guide = self._run_guide(guide_key)
+        return self._weights(
+            guide, self._run_model(latents(guide, relaxed, self.hardened), model_key)
+        )
+
+    def _weights(self, guide: Trace, model: Trace) -> Draws:
+        each = {"log_p": model, "log_q": guide}
+        return {"rows": {name: self._summed(trace, self.rows) for name, trace in each.items()}}
 
     def draw_prior(self, key: Any = None) -> Draws:
         """Returns one draw, or as many as run at once, of the model alone."""
@@ -136,13 +147,12 @@ class Sampler:
                 made[group][name] = self.read.value_of(site)
         return made
 
-    def _check_correctable(self, reason: str | None) -> None:
+    def _check_weighted(self, reason: str | None) -> None:
         if not self.whole:
             reason = "the programs run on a subsample alone; give them the whole data"
         if reason is not None:
             raise ValueError(
-                f"to_arviz: correct={self.request.correct!r} needs the weights of the draws: "
-                f"{reason}"
+                f"{self.request.needs_weights} needs the weights of the draws: {reason}"
             )
 
     def _common_plates(self, sites: list[dict[str, Any]]) -> dict[int, tuple[str, int]]:

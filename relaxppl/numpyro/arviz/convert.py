@@ -96,13 +96,13 @@ def to_arviz(
         dims or {},
         constant_data,
     )
-    model, guide, params, args, loss, static = _read(program)
+    model, guide, params, args, loss, static = read_program("to_arviz", program)
     kwargs = {**static, **kwargs}
     run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype(rng_key)
     labels = Labels(first.sites, first.variables, request.dims, request.coords)
     draw_key, prior_key = jax.random.split(rng_key)
-    groups = _draws(run.draw, draw_key, request.guide_draws, request.batch_size, parallel)
+    groups = draw_all(run.draw, draw_key, request.guide_draws, request.batch_size, parallel)
     notes = first.notes
     if request.correct:
         rng = np.random.default_rng(
@@ -113,7 +113,7 @@ def to_arviz(
         )
         notes |= more
     if request.prior_draws:
-        groups |= _draws(run.draw_prior, prior_key, request.prior_draws, batch_size, parallel)
+        groups |= draw_all(run.draw_prior, prior_key, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
         groups["constant_data"] = constants_of(
@@ -136,40 +136,55 @@ def to_arviz(
     return data
 
 
-def _read(program: tuple[Any, ...]) -> tuple[Any, Any, dict[str, Any], tuple[Any, ...], Any, Any]:
+def read_program(
+    what: str, program: tuple[Any, ...]
+) -> tuple[Any, Any, dict[str, Any], tuple[Any, ...], Any, Any]:
+    """Returns model, guide, parameters, arguments, and what else the program says.
+
+    :param what: who takes it, for the messages.
+    :raises TypeError: if it is given in none of its forms.
+    """
     if len(program) >= 2 and isinstance(program[0], SVI):
         svi, result, *args = program
-        return svi.model, svi.guide, _params(svi, result), tuple(args), svi.loss, svi.static_kwargs
+        return (
+            svi.model,
+            svi.guide,
+            _params(what, svi, result),
+            tuple(args),
+            svi.loss,
+            svi.static_kwargs,
+        )
     if len(program) >= 3 and callable(program[0]) and callable(program[1]):
         model, guide, params, *args = program
-        return model, guide, _params(None, params), tuple(args), None, {}
+        return model, guide, _params(what, None, params), tuple(args), None, {}
     given = ", ".join(type(each).__name__ for each in program) or "nothing"
     raise TypeError(
-        "to_arviz takes (svi, result, *args) or (model, guide, params, *args), then keyword "
+        f"{what} takes (svi, result, *args) or (model, guide, params, *args), then keyword "
         f"arguments; got {given}"
     )
 
 
-def _params(svi: SVI | None, result: Any) -> dict[str, Any]:
+def _params(what: str, svi: SVI | None, result: Any) -> dict[str, Any]:
     if isinstance(result, SVIRunResult):
         return {**result.params, **(getattr(result.state, "mutable_state", None) or {})}
     if isinstance(result, SVIState) and svi is not None:
-        return {**svi.get_params(result), **(result.mutable_state or {})}
+        return {**svi.get_params(what, result), **(result.mutable_state or {})}
     if isinstance(result, Mapping):
         return dict(result)
     raise TypeError(
-        "to_arviz: the parameters must be what svi.run returned, an SVIState, or a dict from names "
+        f"{what}: the parameters must be what svi.run returned, an SVIState, or a dict from names "
         f"to arrays, got {type(result).__name__}"
     )
 
 
-def _draws(
+def draw_all(
     one: Callable[[jax.Array], Any],
     rng_key: jax.Array,
     num_draws: int,
     asked: int | None,
     parallel: bool,
 ) -> dict[str, dict[str, np.ndarray]]:
+    """Returns as many draws as are wanted, batch by batch, by group and variable."""
     keys = jax.random.split(rng_key, num_draws)
     shapes = jax.tree.leaves(jax.eval_shape(one, rng_key))
     size = size_of_batch(num_draws, sum(s.size * s.dtype.itemsize for s in shapes), asked)

@@ -97,13 +97,13 @@ def to_arviz(
         dims or {},
         constant_data,
     )
-    model, guide, params, args, loss = _read(program)
+    model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype()
     labels = Labels(first.sites, first.variables, request.dims, request.coords)
     if parallel is None:
         parallel = run.vectorises()
-    groups = _draws(run, run.draw, request.guide_draws, batch_size, parallel)
+    groups = draw_all(run, run.draw, request.guide_draws, batch_size, parallel)
     notes = first.notes
     if request.correct:
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
@@ -112,7 +112,7 @@ def to_arviz(
         )
         notes |= more
     if request.prior_draws:
-        groups |= _draws(run, run.draw_prior, request.prior_draws, batch_size, parallel)
+        groups |= draw_all(run, run.draw_prior, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
         groups["constant_data"] = constants_of(unwrap(model), args, kwargs, first.observed, _array)
@@ -134,35 +134,43 @@ def to_arviz(
     return data
 
 
-def _read(program: tuple[Any, ...]) -> tuple[Any, Any, dict[str, Any] | None, tuple, Any]:
+def read_program(
+    what: str, program: tuple[Any, ...]
+) -> tuple[Any, Any, dict[str, Any] | None, tuple, Any]:
+    """Returns model, guide, parameters, arguments, and what else the program says.
+
+    :param what: who takes it, for the messages.
+    :raises TypeError: if it is given in none of its forms.
+    """
     if len(program) >= 2 and isinstance(program[0], SVI):
         svi, result, *args = program
         # The host keeps the bound method of the ELBO, not the ELBO.
         loss = getattr(svi.loss, "__self__", svi.loss)
-        return svi.model, svi.guide, _params(result), tuple(args), loss
+        return svi.model, svi.guide, _params(what, result), tuple(args), loss
     if len(program) >= 3 and callable(program[0]) and callable(program[1]):
         model, guide, params, *args = program
-        return model, guide, _params(params), tuple(args), None
+        return model, guide, _params(what, params), tuple(args), None
     given = ", ".join(type(each).__name__ for each in program) or "nothing"
     raise TypeError(
-        "to_arviz takes (svi, result, *args) or (model, guide, params, *args), where the result or "
+        f"{what} takes (svi, result, *args) or (model, guide, params, *args), where the result or "
         f"the parameters may be None for the parameter store; got {given}"
     )
 
 
-def _params(result: Any) -> dict[str, Any] | None:
+def _params(what: str, result: Any) -> dict[str, Any] | None:
     params = getattr(result, "params", result)
     if params is None or isinstance(params, Mapping):
         return None if params is None else dict(params)
     raise TypeError(
-        "to_arviz: the parameters must be what fit returned, a dict from names to tensors, or None "
+        f"{what}: the parameters must be what fit returned, a dict from names to tensors, or None "
         f"for the parameter store, got {type(result).__name__}"
     )
 
 
-def _draws(
+def draw_all(
     run: Sampler, one: Callable[[], Batch], num_draws: int, asked: int | None, parallel: bool
 ) -> dict[str, dict[str, np.ndarray]]:
+    """Returns as many draws as are wanted, batch by batch, by group and variable."""
     if not parallel:
 
         def single(start: int) -> Batch:

@@ -1,0 +1,99 @@
+"""Bounds of the log evidence at growing numbers of draws, from the weights of a guide's draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from relaxppl.common.arviz.correct import Rows
+from relaxppl.common.diagnostics.text import table
+
+NAME = "log_evidence"
+
+
+@dataclass(frozen=True)
+class LogEvidence:
+    """What :func:`log_evidence` returns: E log (1/K sum_k p / q), a lower bound for every K.
+
+    It grows with K to the log evidence; where it has stopped growing, within its errors, it is the
+    log evidence. Burda et al., 2016 (arXiv:1509.00519).
+    """
+
+    importance_samples: tuple[int, ...]
+    """K."""
+    bound: np.ndarray
+    """For each K."""
+    error: np.ndarray
+    """The standard error of each bound over the draws."""
+    plates: tuple[str, ...]
+    """The plates that every site lies in: their elements have bounds of their own, added up."""
+    by_row: np.ndarray
+    """The bound at the largest K of each element of these plates; () where there are none."""
+
+    @property
+    def value(self) -> float:
+        """The bound at the largest K."""
+        return float(self.bound[-1])
+
+    def __str__(self) -> str:
+        rows = [
+            [str(k), f"{bound:.3f}", f"{error:.2g}"]
+            for k, bound, error in zip(self.importance_samples, self.bound, self.error, strict=True)
+        ]
+        each = f", summed over {' and '.join(self.plates)}" if self.plates else ""
+        head = f"log evidence, bounds from below by K draws{each}"
+        return "\n".join([head, *table(["K", "bound", "standard error"], rows)])
+
+
+def check(num_draws: int, importance_samples: Sequence[int]) -> tuple[int, ...]:
+    """Returns the numbers of draws of each bound, in order.
+
+    :raises ValueError: if there is none, one is no whole number of at least 1, or there are too few
+        draws for two values of the largest bound.
+    """
+    found = sorted(set(importance_samples))
+    if not found or not all(isinstance(k, Integral) and k >= 1 for k in found):
+        raise ValueError(
+            f"{NAME}: importance_samples must be whole numbers of at least 1, got "
+            f"{tuple(importance_samples)}"
+        )
+    if num_draws < 2 * found[-1]:
+        raise ValueError(
+            f"{NAME}: a standard error needs two values of the bound at {found[-1]} draws: "
+            f"num_draws must be at least {2 * found[-1]}, got {num_draws}"
+        )
+    return tuple(found)
+
+
+def evidence(
+    log_p: np.ndarray, log_q: np.ndarray, importance_samples: tuple[int, ...], rows: Rows
+) -> LogEvidence:
+    """Returns the bounds.
+
+    :param log_p: of each draw, (draws, *rows.shape).
+    :param log_q: the same of the guide.
+    :param importance_samples: K, in increasing order.
+    :param rows: the plates whose elements have bounds of their own.
+    """
+    log_w = (log_p.astype(np.float64) - log_q).reshape(len(log_p), -1)
+    bounds, errors = [], []
+    for k in importance_samples:
+        count = len(log_w) // k
+        groups = log_w[: count * k].reshape(count, k, -1)
+        largest = np.max(groups, axis=1, keepdims=True)
+        largest = np.where(np.isfinite(largest), largest, 0.0)
+        with np.errstate(divide="ignore"):
+            each = np.log(np.exp(groups - largest).mean(1)) + largest[:, 0]
+        bounds.append(each.mean(0))
+        errors.append(np.sqrt(np.sum(each.var(0, ddof=1)) / count))
+    plates = tuple(name for name, _ in rows.plates.values())
+    return LogEvidence(
+        importance_samples,
+        np.array([bound.sum() for bound in bounds]),
+        np.array(errors),
+        plates,
+        bounds[-1].reshape(rows.shape),
+    )
