@@ -130,6 +130,31 @@ def draw_surrogate(axes: Any, temperature: float) -> None:
     draw_simplex(axes, soft, colours)
 
 
+def draw_averaged(axes: Any, temperature: float) -> None:
+    """Draws the mean of ten softmaxes given the class, coloured by the class."""
+    law = rx.GumbelRaoOneHotCategorical(temperature, logits=LOGITS).law
+    noise = jax.random.gumbel(jax.random.key(0), (4000, 11, 3))
+    plain = rx.RelaxedOneHotCategorical(temperature, logits=LOGITS).law
+    hard = np.asarray(plain.hard_of(law.log_probs + noise[:, :1]))
+    latent = plain.latent_given_hard(hard, noise[:, 1:])
+    soft = np.asarray(jax.nn.softmax(latent / temperature, axis=-1)).mean(1)
+    colours = np.array(["#3b6ea5", "#d98032", "#5b8f4e"])[hard[:, 0].argmax(-1)]
+    draw_simplex(axes, soft, colours)
+
+
+def draw_slope(axes: Any, temperature: float) -> None:
+    """Draws the slope of a bit in its log odds against its probability, for both values."""
+    probs = np.linspace(0.005, 0.995, 199)
+    for noise, colour in ((1.0, "#3b6ea5"), (0.0, "#d98032")):
+
+        def value(logits: Any, noise: float = noise) -> Any:
+            law = rx.ReinMaxBernoulli(temperature, logits=logits)
+            return law.from_noise(np.full(len(probs), noise)).sum()
+
+        axes.plot(probs, jax.grad(value)(np.log(probs / (1 - probs))), color=colour)
+    axes.plot(probs, probs * (1 - probs), color="0.4", linestyle="--", linewidth=1)
+
+
 def draw_correlated(axes: Any, value: float) -> None:
     """Draws two relaxed bits of correlation 0.9 against each other."""
     correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -173,6 +198,8 @@ def main() -> None:
         "RelaxedBernoulliStraightThrough": ("temperature", draw_binary_surrogate),
         "RelaxedOneHotCategoricalStraightThrough": ("temperature", draw_surrogate),
         "DecoupledStraightThroughGumbelSoftmax": ("temperature_backward", draw_surrogate),
+        "GumbelRaoOneHotCategorical": ("temperature", draw_averaged),
+        "ReinMaxBernoulli": ("temperature", draw_slope),
     }
     for name, (parameter, draw) in further.items():
         figure(name, parameter, (0.1, 0.5, 1.0, 3.0), draw, out)

@@ -18,9 +18,11 @@ from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.categorical import OneHotCategorical
 from relaxppl.relaxations.decoupled_straight_through import DecoupledStraightThroughGumbelSoftmax
 from relaxppl.relaxations.generalized_gumbel_softmax import GeneralizedGumbelSoftmax
+from relaxppl.relaxations.gumbel_rao import GumbelRaoBernoulli, GumbelRaoOneHotCategorical
 from relaxppl.relaxations.invertible_gaussian import InvertibleGaussian
 from relaxppl.relaxations.logistic_normal import LogisticNormalSoftmax
 from relaxppl.relaxations.rebar_relaxation import RebarRelaxation
+from relaxppl.relaxations.reinmax import ReinMaxBernoulli, ReinMaxOneHotCategorical
 from relaxppl.relaxations.relaxed_bernoulli import (
     LogitRelaxedBernoulli,
     RelaxedBernoulli,
@@ -124,7 +126,12 @@ def _differ(values: Array) -> bool:
 
 
 BERNOULLI = Rule(
-    (StraightThroughBernoulli, RelaxedBernoulliStraightThrough),
+    (
+        StraightThroughBernoulli,
+        RelaxedBernoulliStraightThrough,
+        ReinMaxBernoulli,
+        GumbelRaoBernoulli,
+    ),
     lambda p, q: kl.bernoulli(p.logits, q.logits),
 )
 ONE_HOT = Rule(
@@ -132,6 +139,8 @@ ONE_HOT = Rule(
         OneHotCategorical,
         RelaxedOneHotCategoricalStraightThrough,
         DecoupledStraightThroughGumbelSoftmax,
+        ReinMaxOneHotCategorical,
+        GumbelRaoOneHotCategorical,
     ),
     _one_hot,
 )

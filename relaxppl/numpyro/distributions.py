@@ -10,11 +10,13 @@ from relaxppl.relaxations import (
     decoupled_straight_through,
     gaussian_relaxed_bernoulli,
     generalized_gumbel_softmax,
+    gumbel_rao,
     gumbel_softmax_top_k,
     hard_concrete,
     invertible_gaussian,
     logistic_normal,
     rebar_relaxation,
+    reinmax,
     relaxed_bernoulli,
     relaxed_one_hot,
     stochastic_times_smooth,
@@ -56,6 +58,22 @@ class OneHotCategorical(RelaxedDistribution):
 
 class DecoupledStraightThroughGumbelSoftmax(RelaxedDistribution):
     relaxation = decoupled_straight_through.DecoupledStraightThroughGumbelSoftmax
+
+
+class ReinMaxOneHotCategorical(RelaxedDistribution):
+    relaxation = reinmax.ReinMaxOneHotCategorical
+
+
+class ReinMaxBernoulli(RelaxedDistribution):
+    relaxation = reinmax.ReinMaxBernoulli
+
+
+class GumbelRaoOneHotCategorical(RelaxedDistribution):
+    relaxation = gumbel_rao.GumbelRaoOneHotCategorical
+
+
+class GumbelRaoBernoulli(RelaxedDistribution):
+    relaxation = gumbel_rao.GumbelRaoBernoulli
 
 
 class InvertibleGaussian(RelaxedDistribution):

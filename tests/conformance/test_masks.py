@@ -68,7 +68,7 @@ def test_masks_around_events_and_expansions(host: Host, case: Case):
         np.testing.assert_allclose(host.numpy(found), wanted[what], rtol=1e-8, err_msg=what)
 
 
-WITH_RULE = {pair.p for pair in PAIRS} | {"FiniteCount"}
+WITH_RULE = {name for pair in PAIRS for name in (pair.p, pair.q)} | {"FiniteCount"}
 LOCATION = ("logits", "loc")
 
 

@@ -41,6 +41,7 @@ class Case:
     :param ranks: the event rank of each parameter that has one.
     :param surrogate: of straight-through samples, (noise (n, *noise_event), **element) to the
         value (n, *event) whose gradient the sample carries.
+    :param held: whether the surrogate holds something at the parameters given as its ``centre``.
     :param gives: which of mean, variance, entropy, cdf and icdf it must give; others it may refuse.
     :param extremes: float32 parameters at the ends of what is allowed, each a broadcast batch.
     :param bad: parameters that must be refused.
@@ -54,6 +55,7 @@ class Case:
     law: Callable[..., Law]
     ranks: dict[str, int] = field(default_factory=dict)
     surrogate: Callable | None = None
+    held: bool = False
     gives: frozenset[str] = frozenset({"mean", "variance"})
     extremes: tuple[Params, ...] = ()
     bad: tuple[Bad, ...] = ()

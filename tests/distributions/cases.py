@@ -14,7 +14,7 @@ from tests.distributions.case import Case
 from tests.distributions.facts import ALL, DISCRETE, binary, vector, without_temperature
 from tests.distributions.gate_rows import gaussian_gate, hard_concrete
 from tests.distributions.gaussian_rows import correlated, invertible_gaussian, logistic_normal
-from tests.distributions.gumbel_rows import decoupled, generalized, top_k
+from tests.distributions.gumbel_rows import averaged, decoupled, generalized, top_k
 from tests.distributions.hosts import HOSTS, Host
 
 CASES: list[Case] = [
@@ -47,6 +47,7 @@ CASES: list[Case] = [
     ),
     *binary("RebarRelaxation", ref.rebar, gives=ALL),
     *decoupled(),
+    *averaged(),
     *gaussian_gate(),
     *hard_concrete(),
     *correlated(),

@@ -24,7 +24,9 @@ from tests.distributions.facts import (
     TEMPERATURES,
     VECTOR,
     bad_positive,
+    binary,
     once,
+    vector,
 )
 
 COLUMN = np.array(TEMPERATURES)[:, None]
@@ -133,3 +135,34 @@ def generalized() -> list[Case]:
         bad,
     )
     return [replace(c, gives=ALL) if "hard" in c.params else c for c in cases]
+
+
+def _with_samples(cases: list[Case]) -> list[Case]:
+    bad = tuple(Bad({"num_samples": n}, "num_samples", structural=True) for n in (0, -1, "two"))
+    return [
+        replace(
+            case,
+            params={**case.params, "num_samples": 3},
+            extremes=tuple({**e, "num_samples": 2} for e in case.extremes),
+            bad=case.bad and case.bad + bad,
+        )
+        for case in cases
+    ]
+
+
+def averaged() -> list[Case]:
+    """The classes whose gradient is another than one draw's, of the hard value's law."""
+
+    def one_hot(name: str, surrogate: Any) -> list[Case]:
+        facts: Params = {"gives": DISCRETE, "surrogate": surrogate, "held": True}
+        return vector(name, ref.one_hot, **facts)[:2]
+
+    def bits(name: str, surrogate: Any) -> list[Case]:
+        return binary(name, ref.bernoulli, gives=ALL, surrogate=surrogate, held=True)
+
+    return [
+        *one_hot("ReinMaxOneHotCategorical", surrogates.reinmax),
+        *bits("ReinMaxBernoulli", surrogates.reinmax_binary),
+        *_with_samples(one_hot("GumbelRaoOneHotCategorical", surrogates.gumbel_rao)),
+        *_with_samples(bits("GumbelRaoBernoulli", surrogates.gumbel_rao_binary)),
+    ]

@@ -23,12 +23,12 @@ def log_probs_of(probs=None, logits=None) -> Array:
     return np.log(np.asarray(probs, float)) if logits is None else special.log_softmax(logits)
 
 
-def bernoulli(probs=None, logits=None, temperature=None) -> Law:
+def bernoulli(probs=None, logits=None, **others) -> Law:
     p = special.expit(logit_of(probs, logits))
     return Discrete([0.0, 1.0], [1 - p, p])
 
 
-def one_hot(probs=None, logits=None, **temperatures) -> Law:
+def one_hot(probs=None, logits=None, **others) -> Law:
     p = np.exp(log_probs_of(probs, logits))
     return Discrete(np.eye(len(p)), p)
 

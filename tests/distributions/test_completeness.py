@@ -34,6 +34,10 @@ CATALOGUE = {
     "LogisticNormalSoftmax",
     "GumbelSoftmaxTopK",
     "GeneralizedGumbelSoftmax",
+    "ReinMaxBernoulli",
+    "ReinMaxOneHotCategorical",
+    "GumbelRaoBernoulli",
+    "GumbelRaoOneHotCategorical",
 }
 
 

@@ -185,6 +185,8 @@ PAIRS = [
     Pair(_one, _st1, classes_with((), _t), "support"),
     Pair(_dst, _one, classes_with(_two, ()), "support"),
     Pair(_st1, _dst, classes_with(_t, _two, scale_logits=True), "support"),
+    Pair("ReinMaxBernoulli", "GumbelRaoBernoulli", binary_with("temperature")(), "support"),
+    Pair("GumbelRaoOneHotCategorical", "ReinMaxOneHotCategorical", classes_with(_t, _t), "support"),
     Pair("GeneralizedGumbelSoftmax", "GeneralizedGumbelSoftmax", numbers, "support"),
     Pair("RelaxedBernoulli", "RelaxedBernoulli", equal_temperature, "unit"),
     Pair("RebarRelaxation", "RebarRelaxation", equal_temperature, "unit"),
