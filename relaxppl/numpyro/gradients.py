@@ -114,7 +114,7 @@ def _declared(model: Any, guide: Any, args: tuple[Any, ...], kwargs: Tree) -> Tr
 
 
 def _is_tree(value: Any) -> bool:
-    return isinstance(value, (dict, list, tuple))
+    return not jax.tree_util.treedef_is_leaf(jax.tree.structure(value))
 
 
 def _shapes(params: Tree) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -225,6 +226,38 @@ def test_what_cannot_run_is_listed_with_its_reason() -> None:
     assert list(found.stats) == ["ScoreFunction_ELBO"]
     assert "'k' is a Categorical" in found.failures["REBAR_ELBO"]
     assert "'k' is a Categorical" in str(found)
+
+
+@jax.tree_util.register_dataclass
+@dataclass
+class Affine:
+    """A module that is a class of its own, as Equinox makes them: a pytree, not a dict."""
+
+    weight: Any
+    bias: Any
+
+    def at(self, x: Any) -> Any:
+        return self.weight * x + self.bias
+
+
+def test_a_parameter_may_be_a_module() -> None:
+    rx, dist = relaxppl.numpyro, numpyro.distributions
+    x = np.linspace(-1.0, 1.0, 3)
+
+    def model() -> None:
+        with numpyro.plate("data", 3):
+            z = numpyro.sample("z", dist.Bernoulli(0.3))
+            numpyro.sample("y", dist.Normal(z, 0.5), obs=x)
+
+    def guide() -> None:
+        logits = numpyro.param("net", Affine(jnp.asarray(0.4), jnp.asarray(0.1))).at(x)
+        with numpyro.plate("data", 3):
+            numpyro.sample("z", dist.Bernoulli(logits=logits))
+
+    params = {"net": Affine(0.6, -0.2)}
+    found = rx.gradient_stats(rx.DisARM_ELBO(), model, guide, params, num_draws=500)
+    assert set(found.mean) == {"net.weight", "net.bias"}
+    assert found.biased is False
 
 
 # What both hosts share.

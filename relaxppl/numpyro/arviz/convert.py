@@ -168,7 +168,7 @@ def _params(what: str, svi: SVI | None, result: Any) -> dict[str, Any]:
     if isinstance(result, SVIRunResult):
         return {**result.params, **(getattr(result.state, "mutable_state", None) or {})}
     if isinstance(result, SVIState) and svi is not None:
-        return {**svi.get_params(what, result), **(result.mutable_state or {})}
+        return {**svi.get_params(result), **(result.mutable_state or {})}
     if isinstance(result, Mapping):
         return dict(result)
     raise TypeError(
