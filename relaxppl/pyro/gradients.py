@@ -124,6 +124,7 @@ class GradientSampler:
         self.elbo = copy.copy(elbo)
         if isinstance(elbo, EstimatorELBO):
             self.elbo.prepare(guide)
+            self.elbo.expects_training = False
         self.model, self.guide = _Counted(model), guide
         self.args, self.kwargs, self.rate = args, kwargs, rate
         # The ELBOs' own parameters have the same names: each keeps its own.

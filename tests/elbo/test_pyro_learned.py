@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import warnings
 
 import pyro
 import pyro.distributions as dist
@@ -287,3 +288,28 @@ def test_a_network_takes_a_scale_of_more_dimensions_than_its_plates():
     gradient = gradients(rx.RELAX_ELBO(learn=True), (model, guide))
     assert gradient["q"].shape == (2, 1)
     assert gradient["z.estimator.weight_out"].isfinite().all()
+
+
+def test_a_loop_of_ones_own_trains_what_the_estimator_learns_or_is_told():
+    model, guide = offsets(2)
+
+    def loop(hand_on):
+        pyro.clear_param_store()
+        elbo = rx.REBAR_ELBO()
+        elbo.prepare(guide)
+        elbo.differentiable_loss(model, guide)
+        own = elbo.parameters()
+        assert len(own) == 6
+        leaves = [pyro.param(f"h_{name}").unconstrained() for name in SITES]
+        optimiser = torch.optim.Adam([*leaves, *(own if hand_on else [])], lr=0.05)
+        for _ in range(100):
+            optimiser.zero_grad()
+            elbo.differentiable_loss(model, guide).backward()
+            optimiser.step()
+        return pyro.param("a.estimator.temperature").item()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert loop(True) != 0.5
+    with pytest.warns(UserWarning, match=r"a\.estimator\.temperature.*elbo\.parameters\(\)"):
+        assert loop(False) == 0.5

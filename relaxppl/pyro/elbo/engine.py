@@ -23,6 +23,8 @@ from relaxppl.pyro.elbo.verify import verify
 
 _VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
+_MOVED = 100
+"""By which gradient of an ELBO an optimiser has moved what the estimators learn, if ever."""
 
 
 class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
@@ -39,6 +41,9 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
         registered and exact and the mean-field condition holds; the estimator covers the rest.
     """
+
+    expects_training = True
+    """Whether a hundred gradients that train nothing of its own are worth a warning."""
 
     def __init__(
         self,
@@ -58,6 +63,8 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self.exact_kl = exact_kl
         self._prepared = False
         self._gradients = 0
+        self._own: dict[str, torch.Tensor] = {}
+        """What the estimators learn, by name, as it was at the first gradient."""
         self._told: set[str] = set()
 
     def prepare(self, guide: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,6 +79,17 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         """
         self._prepared = True
         return guide
+
+    def parameters(self) -> list[torch.Tensor]:
+        """Returns what the estimators learn, for an optimiser of one's own.
+
+        SVI finds these parameters by itself. A loop over ``differentiable_loss`` hands them to its
+        optimiser beside those of the model and the guide. They are there after the first gradient.
+
+        :returns: unconstrained leaf tensors, out of Pyro's parameter store.
+        """
+        store = pyro.get_param_store()
+        return [store[name].unconstrained() for name in self._own if name in store]
 
     def _learns(self, estimator: Estimator, site: Site) -> bool:
         """Returns whether the scalars of a site's estimator are learned."""
@@ -168,6 +186,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             step = Step(program, estimators, learned, learns.__getitem__, flags)
             bound = bound + step.surrogate()
         bound = bound + self._compared(programs, chosen, learned)
+        self._warn_unmoved(learned.names)
         surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
 
@@ -176,6 +195,23 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             if text not in self._told:
                 self._told.add(text)
                 warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
+
+    def _warn_unmoved(self, names: list[str]) -> None:
+        """Warns once if nothing trains what the estimators learn."""
+        store = pyro.get_param_store()
+        if self._gradients == 1:
+            self._own = {name: store[name].detach().clone() for name in names}
+        if self._gradients != _MOVED or not self._own or not self.expects_training:
+            return
+        if all(name in store and torch.equal(store[name], x) for name, x in self._own.items()):
+            warnings.warn(
+                f"{type(self).__name__}: after {_MOVED} gradients {', '.join(self._own)} are what "
+                "they were at the first: no optimiser holds these parameters of the estimators, "
+                "which lie in Pyro's parameter store and in no module. SVI finds them by itself; "
+                "in a loop of your own hand elbo.parameters() to the optimiser too, after the "
+                "first gradient, or keep them fixed by learn=False",
+                stacklevel=2,
+            )
 
     def _compared(
         self, programs: list[Program], chosen: list[dict[str, Estimator]], learned: Learned

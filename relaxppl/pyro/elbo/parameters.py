@@ -53,6 +53,11 @@ class Learned:
             self._read[name] = pyro.param(name, start, constraint=constraint)
         return self._read[name].detach().to(like)
 
+    @property
+    def names(self) -> list[str]:
+        """The parameters that are learned in this step."""
+        return list(self._read)
+
     def learn(self, name: str, gradient: torch.Tensor) -> None:
         """Adds to :attr:`surrogate` what gives a parameter this gradient."""
         parameter = self._read[name]
