@@ -1,4 +1,4 @@
-"""Temperatures as functions of the optimisation step, for both hosts.
+"""Numbers that follow the optimisation step, temperatures above all, for both hosts.
 
 A schedule takes a Python number, a (traced) JAX array or a torch tensor and returns the same kind.
 The names on both hosts: ``rx.ExponentialSchedule(1.0, 0.3, 2000)(step)``.
@@ -17,10 +17,13 @@ from relaxppl import ops
 
 
 class Schedule:
-    """A temperature as a function of the step: call it with the number of steps done so far."""
+    """A number as a function of the step: call it with the number of steps done so far.
+
+    Whoever uses it checks its values: a temperature is positive, a weight lies in [0, 1].
+    """
 
     def __call__(self, step: Any) -> Any:
-        """Returns the temperature at a step.
+        """Returns the value at a step.
 
         :param step: how many steps were taken before: a number, or an array of any shape.
         :returns: a float for a number, an array of the step's shape for an array.
@@ -30,8 +33,13 @@ class Schedule:
         return _remembered(self, step)
 
     def at(self, step: Any) -> Any:
-        """Returns the temperature at a float or an array; subclasses define it."""
-        raise NotImplementedError(f"{type(self).__name__} defines no temperature")
+        """Returns the value at a float or an array; subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} defines no value")
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The least and the greatest value over all steps, or None where it is not known."""
+        return None
 
 
 # A KL rule at equal temperatures needs to see that the guide's and the model's are equal, which
@@ -65,16 +73,20 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class ConstantSchedule(Schedule):
-    """The same temperature at every step.
+    """The same value at every step.
 
-    :param value: the temperature, positive.
-    :raises ValueError: if it is not positive.
+    :param value: the value, finite.
+    :raises ValueError: if it is not finite.
     """
 
     value: float
 
     def __post_init__(self) -> None:
-        _check_positive(self, "value", self.value)
+        _check_finite(self, "value", self.value)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return self.value, self.value
 
     def at(self, step: Any) -> Any:
         return self.value + 0.0 * step
@@ -82,32 +94,36 @@ class ConstantSchedule(Schedule):
 
 @dataclass(frozen=True)
 class _Descent(Schedule):
-    """From an initial to a final temperature in a number of steps, then constant."""
+    """From an initial to a final value in a number of steps, then constant."""
 
     initial: float
     final: float
     steps: int
 
     def __post_init__(self) -> None:
-        _check_positive(self, "initial", self.initial)
-        _check_positive(self, "final", self.final)
-        _check_positive(self, "steps", self.steps)
+        _check_finite(self, "initial", self.initial)
+        _check_finite(self, "final", self.final)
+        _check_finite(self, "steps", self.steps, positive=True)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return min(self.initial, self.final), max(self.initial, self.final)
 
     def at(self, step: Any) -> Any:
         return self.between(_clip(step * (1.0 / self.steps), 0.0, 1.0))
 
     def between(self, done: Any) -> Any:
-        """Returns the temperature when a part ``done`` of the steps, in [0, 1], is taken."""
+        """Returns the value when a part ``done`` of the steps, in [0, 1], is taken."""
         raise NotImplementedError
 
 
 class LinearSchedule(_Descent):
-    """T = initial + (final - initial) * step / steps, constant after ``steps``.
+    """initial + (final - initial) * step / steps, constant after ``steps``.
 
-    :param initial: the temperature at step 0, positive.
-    :param final: the temperature from step ``steps`` on, positive.
-    :param steps: the length of the descent, positive.
-    :raises ValueError: if one is not positive.
+    :param initial: the value at step 0.
+    :param final: the value from step ``steps`` on.
+    :param steps: how many steps it takes, positive.
+    :raises ValueError: if one is not finite, or the last not positive.
     """
 
     def between(self, done: Any) -> Any:
@@ -128,18 +144,23 @@ class ExponentialSchedule(_Descent):
     Jang et al., 2017 (arXiv:1611.01144), section 4.
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_finite(self, "initial", self.initial, positive=True)
+        _check_finite(self, "final", self.final, positive=True)
+
     def between(self, done: Any) -> Any:
         # A product of powers is exact at both ends.
         return self.initial ** (1.0 - done) * self.final**done
 
 
 class CosineSchedule(_Descent):
-    """T = final + (initial - final) * (1 + cos(pi * step / steps)) / 2, constant after ``steps``.
+    """final + (initial - final) * (1 + cos(pi * step / steps)) / 2, constant after ``steps``.
 
-    :param initial: the temperature at step 0, positive.
-    :param final: the temperature from step ``steps`` on, positive.
-    :param steps: the length of the descent, positive.
-    :raises ValueError: if one is not positive.
+    :param initial: the value at step 0.
+    :param final: the value from step ``steps`` on.
+    :param steps: how many steps it takes, positive.
+    :raises ValueError: if one is not finite, or the last not positive.
     """
 
     def between(self, done: Any) -> Any:
@@ -153,7 +174,7 @@ class PiecewiseSchedule(Schedule):
     """One schedule after another, each counting its steps from its own start.
 
     :param boundaries: the steps at which the next piece begins, increasing and positive.
-    :param pieces: one more than the boundaries; a number stands for a constant temperature.
+    :param pieces: one more than the boundaries; a number stands for a constant.
     :raises ValueError: if the boundaries do not increase, or the numbers do not fit.
     """
 
@@ -177,6 +198,14 @@ class PiecewiseSchedule(Schedule):
             )
         object.__setattr__(self, "boundaries", boundaries)
         object.__setattr__(self, "pieces", pieces)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        ranges = [piece.range for piece in self.pieces if isinstance(piece, Schedule)]
+        known = [r for r in ranges if r is not None]
+        if len(known) < len(ranges):
+            return None
+        return min(low for low, _ in known), max(high for _, high in known)
 
     def at(self, step: Any) -> Any:
         starts = (0, *self.boundaries)
@@ -203,8 +232,10 @@ def _clip(x: Any, low: float, high: float) -> Any:
     return ops.clip(x, low, high)
 
 
-def _check_positive(schedule: Schedule, name: str, value: Any) -> None:
-    if not (isinstance(value, Real) and 0.0 < float(value) < math.inf):
+def _check_finite(schedule: Schedule, name: str, value: Any, positive: bool = False) -> None:
+    right = isinstance(value, Real) and math.isfinite(float(value))
+    if not right or (positive and not float(value) > 0.0):
+        kind = "positive finite" if positive else "finite"
         raise ValueError(
-            f"{type(schedule).__name__}: {name} must be a positive finite number, got {value!r}"
+            f"{type(schedule).__name__}: {name} must be a {kind} number, got {value!r}"
         )

@@ -61,6 +61,7 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_schema": (torch.ops.aten.add.Tensor,),
     "_set_grad_enabled": (torch._C,),
     "_subsample": (SubsampleMessenger,),
+    "_version": (torch.ones(2),),
     "_vectorized_num_particles": (pyro.infer.Trace_ELBO(),),
 }
 

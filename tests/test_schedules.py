@@ -83,20 +83,29 @@ def test_a_traced_step_gives_one_object_and_leaks_nothing(name):
 
 
 def test_refused_arguments():
+    for arguments, name in (((0, 1, 9), "initial"), ((1, -1, 9), "final")):
+        with pytest.raises(ValueError, match=f"ExponentialSchedule: {name} must be a positive"):
+            rn.ExponentialSchedule(*arguments)
     for kind in (rn.LinearSchedule, rn.ExponentialSchedule, rn.CosineSchedule):
-        for arguments, name in (
-            ((0, 1, 9), "initial"),
-            ((1, -1, 9), "final"),
-            ((1, 1, 0), "steps"),
-        ):
-            with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be a positive"):
-                kind(*arguments)
-    with pytest.raises(ValueError, match="value must be a positive finite number, got inf"):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: steps must be a positive"):
+            kind(1, 1, 0)
+        with pytest.raises(ValueError, match=f"{kind.__name__}: final must be a finite"):
+            kind(1, math.nan, 9)
+    with pytest.raises(ValueError, match="value must be a finite number, got inf"):
         rn.ConstantSchedule(math.inf)
     with pytest.raises(ValueError, match="2 boundaries need 3 pieces, got 1"):
         rn.PiecewiseSchedule((1, 2), (0.5,))
     with pytest.raises(ValueError, match="must be positive and increase"):
         rn.PiecewiseSchedule((5, 2), (0.5, 0.4, 0.3))
+
+
+def test_a_temperature_is_checked_where_it_is_used():
+    zero = rn.LinearSchedule(0.0, 1.0, 9)
+    assert zero.range == (0.0, 1.0)
+    assert rn.PiecewiseSchedule((5, 9), (0.5, zero, 2.0)).range == (0.0, 2.0)
+    for schedule in (zero, rn.CosineSchedule(1.0, -1.0, 9), rn.PiecewiseSchedule((5,), (0.5, 0.0))):
+        with pytest.raises(ValueError, match="relax: temperature must be positive"):
+            rn.relax(lambda: None, temperature=schedule)
 
 
 def test_both_hosts_export_the_same():

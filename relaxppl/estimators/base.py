@@ -39,7 +39,8 @@ class Parameter(NamedTuple):
     name: str
     """Its name, or the prefix of a network's names."""
     kind: str
-    """scalar, positive, network or average."""
+    """scalar, positive, network, average, or count: the optimiser's steps, whose name is the
+    host's."""
     initial: float = 0.0
     hidden: int = 0
     """A network's hidden units. One of ``{site}.baseline`` sees the site's input alone, another the

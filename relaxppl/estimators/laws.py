@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from relaxppl import ops
 from relaxppl.ops import Array
+from relaxppl.relaxations.reinmax import ReinMaxBernoulli, ReinMaxOneHotCategorical
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
 from relaxppl.relaxations.relaxed_one_hot import Concrete
 
@@ -70,6 +71,13 @@ class Law:
         """Returns the relaxed value of the latent, of the logits' shape."""
         return self.concrete(temperature).soft(latent)
 
+    def straight_through(self, hard: Array) -> Array:
+        """Returns the encoded draw as it is, with a derivative in the logits.
+
+        It is ReinMax's: see :mod:`relaxppl.relaxations.reinmax`.
+        """
+        raise NotImplementedError
+
     def slope_given_hard(self, hard: Array, latent: Array) -> Array:
         """Returns d z / d location, each element's own, of z given the encoded draw.
 
@@ -97,6 +105,10 @@ class Bernoulli(Law):
     rank = 0
     noise = "logistic"
 
+    def straight_through(self, hard: Array) -> Array:
+        one = ops.like(self.logits, 1.0)
+        return ReinMaxBernoulli(temperature=one, logits=self.logits).moving(hard)
+
     def concrete(self, temperature: Array | None = None) -> Any:
         return BinaryConcrete(temperature=temperature, logits=self.logits)
 
@@ -122,6 +134,10 @@ class OneHotCategorical(Law):
     name = "OneHotCategorical"
     rank = 1
     noise = "gumbel"
+
+    def straight_through(self, hard: Array) -> Array:
+        one = ops.like(self.logits, 1.0)
+        return ReinMaxOneHotCategorical(temperature=one, logits=self.logits).moving(hard)
 
     def concrete(self, temperature: Array | None = None) -> Any:
         return Concrete(temperature=temperature, logits=self.logits)

@@ -129,11 +129,17 @@ def _alone(
     program: _Program, estimator: Any, temperature: float | Array
 ) -> tuple[Array, Array | None]:
     """Returns h, and what of it is not the control variate, for an estimator that has one."""
-    learned = _Given(temperature)
-    step = Step(program, {SITE: estimator}, learned, lambda name: True, {estimator.every: False})
-    h = ops.stop_gradient(estimator.family.local(step, [SITE])[SITE])
+
+    def at(eta: float) -> tuple[Array, Step]:
+        learned, flags = _Given(temperature, eta), {estimator.every: False}
+        step = Step(program, {SITE: estimator}, learned, lambda name: True, flags)
+        return ops.stop_gradient(estimator.family.local(step, [SITE])[SITE]), step
+
+    h, step = at(1.0)
     if not isinstance(estimator, REBAR):
         return h, None
+    if estimator.debias != 1.0:
+        return h, at(0.0)[0]
     return h, ops.stop_gradient(REBAR.without_program(estimator, step, SITE)[0])
 
 
@@ -216,11 +222,11 @@ class _Program:
 class _Given:
     """What an estimator would learn, as the caller gives it: as ``program.Learned``."""
 
-    def __init__(self, temperature: float | Array = 0.5) -> None:
-        self.temperature = temperature
+    def __init__(self, temperature: float | Array = 0.5, eta: float = 1.0) -> None:
+        self.temperature, self.eta = temperature, eta
 
     def read(self, name: str, initial: float, like: Array, positive: bool = False) -> Array:
-        return ops.like(like, 0.0) + (self.temperature if positive else 1.0)
+        return ops.like(like, 0.0) + (self.temperature if positive else self.eta)
 
     def constant(self, value: float, like: Array) -> Array:
         return ops.like(like, value)
@@ -230,6 +236,9 @@ class _Given:
 
     def average(self, name: str, cost: Array, decay: float) -> Array:
         raise ValueError("an average goes on in a program only; give baseline")
+
+    def steps(self) -> Any:
+        raise ValueError("a schedule follows an optimiser's steps; give debias as a number")
 
     def learn(self, name: str, gradient: Array) -> None:
         pass

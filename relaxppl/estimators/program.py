@@ -194,6 +194,12 @@ class Learned(Protocol):
     def average(self, name: str, cost: Array, decay: float) -> Array:
         """Returns the decaying average of a cost before this step, and adds this step's to it."""
 
+    def steps(self) -> Any:
+        """Returns how many steps the optimiser has taken, a number or an array.
+
+        :raises ValueError: if nothing counts them.
+        """
+
     def learn(self, name: str, gradient: Array) -> None:
         """Adds to the gradient of a parameter."""
 

@@ -11,15 +11,20 @@ z = z~ in value (their derivatives still differ) one relaxed evaluation of the p
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from numbers import Real
+from typing import Any, ClassVar
 
 from relaxppl import ops
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
 from relaxppl.estimators.laws import Bernoulli, Draw, Law, OneHotCategorical, total
 from relaxppl.estimators.program import Candidate, Term, levels, zero
+from relaxppl.estimators.straight_through import straight_through
 from relaxppl.ops import Array
+from relaxppl.schedules import Schedule
 
 Pullback = Callable[[Array], Arrays]
 
@@ -33,6 +38,10 @@ class REBAR(Estimator):
     :param learn: whether temperature and factor are learned for each site, to minimise the
         gradient's variance. None: learned if the guide was prepared by ``prepare``; True: always
         (on NumPyro an error if it was not prepared); False: never.
+    :param debias: the weight w in [0, 1] of the unbiased gradient, a number or a schedule of the
+        optimiser's steps: the gradient is straight-through plus w times what REBAR has beyond it,
+        biased wherever w < 1. A schedule needs ``count_steps`` around SVI's optimiser, and on
+        NumPyro ``prepare``.
     :param coupled: whether the two latents of the control variate share their value. Then one
         relaxed evaluation of the model serves both, at about the same variance; else two.
     :param variance_every: the temperature's gradient is computed every so many steps, on average,
@@ -47,14 +56,26 @@ class REBAR(Estimator):
     temperature: float = 0.5
     eta: float = 1.0
     learn: bool | None = None
+    debias: float | Schedule = 1.0
     coupled: bool = True
     variance_every: int = 1
 
     def checks(self) -> dict[str, tuple[bool, str]]:
         return {
             "temperature": (self.temperature > 0, "positive"),
+            "debias": (self._weighs, "a number or a schedule in [0, 1]"),
             "variance_every": (self.variance_every >= 1, "a positive integer"),
         }
+
+    @property
+    def _weighs(self) -> bool:
+        if isinstance(self.debias, Schedule):
+            low, high = self.debias.range or (0.0, 1.0)
+        elif isinstance(self.debias, Real):
+            low = high = float(self.debias)
+        else:
+            return False
+        return low >= 0.0 and high <= 1.0
 
     @property
     def learning(self) -> bool | None:
@@ -73,10 +94,14 @@ class REBAR(Estimator):
         return True
 
     def parameters(self, site: Candidate) -> list[Parameter]:
-        if self.learn is False or not self.relaxes(site.law):
+        if not self.relaxes(site.law):
             return []
+        count = [Parameter("step", "count")] if isinstance(self.debias, Schedule) else []
+        if self.learn is False:
+            return count
         prefix, needed = f"{site.name}.estimator", bool(self.learn)
         return [
+            *count,
             Parameter(f"{prefix}.temperature", "positive", self.temperature, needed=needed),
             Parameter(f"{prefix}.eta", "scalar", self.eta, needed=needed),
         ]
@@ -132,6 +157,12 @@ def _eta(step: Step, name: str) -> Array:
     return step.learned.read(f"{name}.estimator.eta", initial, like)
 
 
+def _weight(step: Step, name: str) -> Any:
+    """Returns the weight of a site's unbiased gradient, a float or an array."""
+    debias = step.chosen[name].debias
+    return debias(step.learned.steps()) if isinstance(debias, Schedule) else float(debias)
+
+
 def _level(step: Step, level: tuple[str, ...]) -> Arrays:
     program = step.program
     draws = {name: step.draw(name) for name in level}
@@ -182,6 +213,8 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
         return controls_at({}), {n: ops.zeros_like(t) for n, t in learned.items()}
 
     every = step.chosen[level[0]].every
+    weights = {name: _weight(step, name) for name in level}
+    biased = functools.reduce(operator.or_, (w < 1.0 for w in weights.values()))
     with program.explained(level):
         if learned and step.flags[every] is not False:
             controls, in_temperature = step.learned.cond(step.flags[every], full, cheap)
@@ -195,7 +228,16 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
         if name in learned:
             step.teach(name, {"eta": gradient})
         step.teach(name, pullbacks[name](2.0 * found[name]))
-    return found
+    if biased is False:
+        return found
+
+    def mixed() -> Arrays:
+        with program.explained(level):
+            start = straight_through(step, level, below, smooth)
+        # In this form w = 1 gives REBAR's gradient itself.
+        return {n: weights[n] * found[n] + (1.0 - weights[n]) * start[n] for n in level}
+
+    return step.learned.cond(biased, mixed, lambda: found)
 
 
 def _relaxable(step: Step, name: str) -> bool:

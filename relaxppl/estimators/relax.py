@@ -30,6 +30,8 @@ class RELAX(REBAR):
     :param temperature: as of :class:`REBAR`.
     :param eta: as of :class:`REBAR`.
     :param learn: as of :class:`REBAR`, for temperature and factor; the network always learns.
+    :param debias: as of :class:`REBAR`; it needs the model at relaxed values, so that a site of the
+        network alone stays unbiased, and ``control_variate="network"`` refuses it.
     :param coupled: as of :class:`REBAR`.
     :param variance_every: as of :class:`REBAR`.
 
@@ -45,7 +47,18 @@ class RELAX(REBAR):
     def checks(self) -> dict[str, tuple[bool, str]]:
         kinds = ("both", "rebar", "network")
         right = self.control_variate in kinds
-        return {**super().checks(), "control_variate": (right, "'both', 'rebar' or 'network'")}
+        blind = self.control_variate == "network" and self.debias != 1.0
+        return {
+            **super().checks(),
+            "control_variate": (right, "'both', 'rebar' or 'network'"),
+            "debias": (
+                self._weighs and not blind,
+                "1 where the network is the only control variate, since straight-through needs the "
+                "model at relaxed values"
+                if blind
+                else "a number or a schedule in [0, 1]",
+            ),
+        }
 
     def check(self, site: Candidate, num_particles: int) -> None:
         if has_integer_values(site) and self.control_variate == "rebar":

@@ -16,6 +16,7 @@ from numpyro.optim import _NumPyroOptim
 from relaxppl.common import fit as common
 from relaxppl.common.naming import STEP, is_own
 from relaxppl.common.relax.watching import watched
+from relaxppl.numpyro.step import counted
 
 
 def fit(
@@ -89,7 +90,8 @@ def fit(
             if watcher is not None:
                 variance, optim_state = watcher.read(state.optim_state)
                 state = state._replace(optim_state=optim_state)
-            shown = common.temperatures(sites, params, svi.loss, params.get(STEP))
+            step = 0.0 if STEP in params and counted(params) is None else counted(params)
+            shown = common.temperatures(sites, params, svi.loss, step)
             chunk = size
             size = bar.next_chunk(chunk)
             bar.show(chunk, bound, variance, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +17,15 @@ def current_step() -> Any:
 
     It is the parameter "relaxppl_step", which an optimiser wrapped in :func:`count_steps` advances.
     """
-    return numpyro.param(STEP, jnp.zeros(()))
+    # Empty until an optimiser counts, which alone makes a scalar of it: a trace can tell that.
+    count = numpyro.param(STEP, jnp.zeros((0,)))
+    return jnp.zeros(()) if jnp.ndim(count) else count
+
+
+def counted(params: Mapping[str, Any]) -> Any:
+    """Returns the count of steps among parameters, or None where no optimiser counts."""
+    count = params.get(STEP)
+    return None if count is None or jnp.ndim(count) else count
 
 
 class count_steps(_NumPyroOptim):
@@ -41,7 +50,8 @@ class count_steps(_NumPyroOptim):
     def init(self, params: Any) -> Any:
         rest = {name: value for name, value in params.items() if name != STEP}
         iteration, state = self.optim.init(rest)
-        return iteration, (state, params.get(STEP))
+        count = params.get(STEP)
+        return iteration, (state, count if counted(params) is count else jnp.zeros(()))
 
     def update(self, g: Any, state: Any, value: Any = None) -> Any:
         iteration, (inner, count) = state

@@ -38,7 +38,10 @@ class ReinMaxOneHotCategorical(OneHotLaw):
     noise = "gumbel"
 
     def sample(self, noise: Array) -> Array:
-        hard = ops.stop_gradient(self.harden(self.logits + noise))
+        return self.moving(ops.stop_gradient(self.harden(self.logits + noise)))
+
+    def moving(self, hard: Array) -> Array:
+        """Returns a hard value as it is, with the derivative in the logits."""
         probs = ops.stop_gradient(self.probs)
         tempered = ops.softmax(ops.stop_gradient(self.logits / self.temperature[..., None]), -1)
         both = self._along(0.5 * (tempered + hard)), self._along(probs)
@@ -70,7 +73,11 @@ class ReinMaxBernoulli(BernoulliLaw):
 
     def sample(self, noise: Array) -> Array:
         probs = ops.stop_gradient(self.probs)
-        hard = ops.cast(noise < probs, probs)
+        return self.moving(ops.cast(noise < probs, probs))
+
+    def moving(self, hard: Array) -> Array:
+        """Returns a hard value as it is, with the derivative in the logits."""
+        probs = ops.stop_gradient(self.probs)
         tempered = ops.sigmoid(ops.stop_gradient(self.logits / self.temperature))
         middle = 0.5 * (tempered + hard)
         slope = 2.0 * middle * (1.0 - middle) - 0.5 * probs * (1.0 - probs)

@@ -24,7 +24,8 @@ def kinds() -> list[type[Estimator]]:
     found, todo = [], [Estimator]
     while todo:
         below = todo.pop().__subclasses__()
-        found += [kind for kind in below if kind.__module__.startswith("relaxppl.")]
+        own = [kind for kind in below if kind.__module__.startswith("relaxppl.")]
+        found += [kind for kind in own if not kind.__name__.startswith("_")]
         todo += below
     return found
 

@@ -37,7 +37,7 @@ class Plan:
     :param hard: whether sites take discrete values.
     :param current_step: the host's count of steps, for a temperature that is a function.
     :raises TypeError: if an argument is of the wrong kind.
-    :raises ValueError: if the temperature is a number that is not positive.
+    :raises ValueError: if the temperature is not positive, or a schedule that ends so.
     """
 
     def __init__(
@@ -137,7 +137,9 @@ def _check_temperature(temperature: Any) -> None:
             f"relax: temperature must be a positive number, an array or a schedule, got "
             f"{temperature!r}"
         )
-    if isinstance(temperature, Real) and not float(temperature) > 0.0:
+    span = temperature.range if isinstance(temperature, Schedule) else None
+    least = temperature if isinstance(temperature, Real) else span and span[0]
+    if least is not None and not float(least) > 0.0:
         raise ValueError(f"relax: temperature must be positive (> 0), got {temperature!r}")
 
 

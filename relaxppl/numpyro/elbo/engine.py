@@ -138,6 +138,8 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         prepared = set(chosen)
         for name, estimator in chosen.items():
             for parameter in estimator.parameters(structure.discrete[name]):
+                if parameter.kind == "count":  # It says so itself where it is read.
+                    continue
                 key = parameter.name
                 if parameter.kind == "network":
                     key += ".weight_in"

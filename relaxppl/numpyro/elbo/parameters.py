@@ -13,12 +13,14 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.primitives import mutable
 
+from relaxppl.common.naming import STEP
 from relaxppl.estimators import network, score
 from relaxppl.estimators.base import Parameter
 from relaxppl.estimators.program import Candidate, Site
 from relaxppl.estimators.score import no_input
 from relaxppl.numpyro.elbo.program import site_of
 from relaxppl.numpyro.elbo.structure import candidate_of
+from relaxppl.numpyro.step import counted, current_step
 
 
 class Learned:
@@ -52,6 +54,21 @@ class Learned:
         average = stop_gradient(self._params[name])
         self.averages[name] = score.decay(average, cost, decay)
         return average
+
+    def steps(self) -> jax.Array:
+        """Returns how many steps the optimiser has taken, ().
+
+        :raises ValueError: if nothing counts them.
+        """
+        count = counted(self._params)
+        if count is None:
+            raise ValueError(
+                "debias is a schedule of the optimiser's steps, and nothing counts them: hand "
+                "elbo.prepare(guide) to SVI and wrap its optimiser, SVI(model, "
+                "elbo.prepare(guide), count_steps(optim), elbo). At parameters of your own, give "
+                f"{STEP!r} among them, or debias as a number"
+            )
+        return stop_gradient(count)
 
     def learn(self, name: str, gradient: jax.Array) -> None:
         """Adds to the gradient of a parameter."""
@@ -92,7 +109,9 @@ class PreparedGuide:
 
 def _declare(parameter: Parameter, site: Site) -> None:
     name, kind = parameter.name, parameter.kind
-    if kind == "average":
+    if kind == "count":
+        current_step()
+    elif kind == "average":
         mutable(name, jnp.zeros(()))
     elif kind != "network":
         constraint = constraints.positive if kind == "positive" else constraints.real

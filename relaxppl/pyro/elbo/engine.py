@@ -17,7 +17,7 @@ from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.program import Site
-from relaxppl.pyro.elbo.parameters import Learned
+from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.verify import verify
 
@@ -66,6 +66,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self._own: dict[str, torch.Tensor] = {}
         """What the estimators learn, by name, as it was at the first gradient."""
         self._told: set[str] = set()
+        self._counter = Counter()
 
     def prepare(self, guide: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the guide to hand to SVI, and turns on what the estimator learns by default.
@@ -176,7 +177,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             every: every == 1 or float(torch.rand(())) * every < 1.0
             for every in sorted({e.every for one in chosen for e in one.values()})
         }
-        learned = Learned(flags)
+        learned = Learned(flags, self._counter)
         bound: Any = 0.0
         for program, estimators in zip(programs, chosen, strict=True):
             for term in program.terms:

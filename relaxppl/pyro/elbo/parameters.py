@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,39 @@ import pyro
 import torch
 from pyro.distributions import constraints
 
-from relaxppl.common.naming import TEMPERATURE
+from relaxppl.common.naming import STEP, TEMPERATURE
 from relaxppl.estimators import network, score
+from relaxppl.pyro.step import current_step
+
+
+class Counter:
+    """Reads the count of the optimiser's steps, and warns where nobody counts."""
+
+    def __init__(self) -> None:
+        self._count: float | None = None
+        self._versions: dict[str, tuple[int, int]] = {}
+        self._warned = False
+
+    def read(self) -> float:
+        """Returns how many steps the optimiser has taken."""
+        count, before = float(current_step()), self._versions
+        named = pyro.get_param_store().named_parameters()
+        # An optimiser writes in place, which torch numbers.
+        self._versions = {n: (id(p), p._version) for n, p in named if n != STEP}
+        moved = any(
+            n in before and before[n][0] == one and before[n][1] < version
+            for n, (one, version) in self._versions.items()
+        )
+        if moved and count == self._count and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "debias is a schedule of the optimiser's steps, and the parameters move while "
+                f"{STEP!r} stays at {count:g}: wrap the optimiser, SVI(model, guide, "
+                "count_steps(optim), elbo), or give debias as a number",
+                stacklevel=2,
+            )
+        self._count = count
+        return count
 
 
 class Learned:
@@ -22,9 +54,11 @@ class Learned:
 
     :param flags: by how rarely temperatures learn, whether they learn in this step. If not, SVI
         does not get to see them: an optimiser with momentum would move them all the same.
+    :param counter: reads the count of steps.
     """
 
-    def __init__(self, flags: Mapping[int, bool]) -> None:
+    def __init__(self, flags: Mapping[int, bool], counter: Counter) -> None:
+        self._counter = counter
         self._tangents = all(flags.values())
         self.surrogate: torch.Tensor | float = 0.0
         self._read: dict[str, torch.Tensor] = {}
@@ -57,6 +91,10 @@ class Learned:
     def names(self) -> list[str]:
         """The parameters that are learned in this step."""
         return list(self._read)
+
+    def steps(self) -> float:
+        """Returns how many steps the optimiser has taken."""
+        return self._counter.read()
 
     def learn(self, name: str, gradient: torch.Tensor) -> None:
         """Adds to :attr:`surrogate` what gives a parameter this gradient."""

@@ -1,0 +1,149 @@
+"""Gradients that start biased and end unbiased, and the three forms of the KL, over seeds.
+
+The linear sigmoid belief network 784-200-784 of ``models.sigmoid_belief_network`` on NumPyro, 5,000
+images, batch 100, Adam at 0.001, from that program's first weights. Every bound is that of the
+discrete model under the discrete guide, in nats per training image, by ten draws.
+
+    python -m tests.benchmarks.bench_debias kl
+    python -m tests.benchmarks.bench_debias ramp --steps 30000
+
+``--keep FILE`` holds the runs that are done, so that a table can be made in several sittings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+
+import relaxppl.numpyro as rx
+from models.sigmoid_belief_network.result import Settings, initial_weights
+from tests.benchmarks import bench_elbo_numpyro, table
+from tests.benchmarks import reference_sbn_jax as reference
+
+BATCH, CHUNK, RAMP = 100, 500, 20_000
+CHECKPOINTS = (500, 2_000, 8_000, 16_000, 30_000)
+HOST = "straight-through"
+REBAR = partial(rx.REBAR_ELBO, temperature=0.1)
+ELBOS: dict[str, Callable[..., Any]] = {
+    HOST: rx.ScoreFunction_ELBO,
+    "REBAR": REBAR,
+    "REBAR, w = 0": partial(REBAR, debias=0.0),
+    f"REBAR, w = step / {RAMP:,}": partial(REBAR, debias=rx.LinearSchedule(0.0, 1.0, RAMP)),
+    "DisARM": rx.DisARM_ELBO,
+}
+KL: dict[str, Any] = {"sampled": False, "exact": True}
+ROWS = {
+    "kl": [(elbo, kl) for elbo in ("REBAR", "DisARM") for kl in KL],
+    "ramp": [(elbo, "exact" if elbo == HOST else "sampled") for elbo in ELBOS if elbo != "DisARM"],
+}
+T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+"""The quantile of Student's t for a mean of so many seeds."""
+
+
+def relaxed(program: Any) -> Any:
+    """The program with straight-through codes."""
+    config = {"b": rx.RelaxedBernoulliStraightThrough}
+    return rx.relax(program, temperature=0.5, config=config)
+
+
+def initial(seed: int, images: np.ndarray) -> dict[str, Any]:
+    """The first weights of the program in models, by the names of the benchmarks."""
+    weights = initial_weights(seed, images, Settings())
+    infer, generate = weights["infer1"], weights["generate1"]
+    found = {"W": infer["w1"], "w": infer["b1"], "V": generate["w1"], "v": generate["b1"]}
+    return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
+
+
+def train(row: str, kl: str, seed: int, images: np.ndarray, steps: int) -> dict[str, float]:
+    """The bound at each checkpoint."""
+    elbo = ELBOS[row](exact_kl=KL[kl])
+    model, guide = bench_elbo_numpyro.model, bench_elbo_numpyro.guide
+    if row == HOST:
+        model, guide = relaxed(model), relaxed(guide)
+    optimiser = rx.count_steps(numpyro.optim.Adam(1e-3))
+    svi = numpyro.infer.SVI(model, elbo.prepare(guide), optimiser, elbo)
+    data = jnp.asarray(images)
+    state = svi.init(jax.random.key(seed), data[:BATCH], init_params=initial(seed, images))
+
+    def step(state: Any, key: Any) -> Any:
+        rows = jax.random.choice(key, len(data), (BATCH,), replace=False)
+        return svi.update(state, data[rows])
+
+    chunk = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))
+    # A longer run begins as a shorter one does.
+    draw = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed + 1)))
+    found = {}
+    for done in range(CHUNK, steps + 1, CHUNK):
+        state, _ = chunk(state, draw(jnp.arange(done - CHUNK, done)))
+        if done in CHECKPOINTS:
+            params = svi.get_params(state)
+            found[str(done)] = reference.full_bound(params, data, jax.random.key(99))
+    return found
+
+
+def cell(bounds: list[float]) -> str:
+    """The mean over seeds and the half width of its 95 % interval."""
+    if len(bounds) < 2:
+        return f"{bounds[0]:.2f}"
+    half = T95[len(bounds)] * np.std(bounds, ddof=1) / np.sqrt(len(bounds))
+    return f"{np.mean(bounds):.2f} ± {half:.2f}"
+
+
+def measure(rows: list[tuple[str, str]], steps: int, seeds: int, keep: Path | None) -> str:
+    """The table of some rows; runs that are kept are not run again."""
+    images = reference.load_images()
+    kept = json.loads(keep.read_text()) if keep and keep.exists() else {}
+    wanted = [str(c) for c in CHECKPOINTS if c <= steps]
+    for seed in range(seeds):
+        for row, kl in rows:
+            run = f"{row} | {kl} | {seed}"
+            if set(wanted) <= kept.get(run, {}).keys():
+                continue
+            begin = time.perf_counter()
+            kept[run] = train(row, kl, seed, images, steps)
+            print(run, kept[run], f"{time.perf_counter() - begin:.0f} s", flush=True)
+            if keep:
+                keep.write_text(json.dumps(kept))
+    lines = []
+    for row, kl in rows:
+        runs = [kept[f"{row} | {kl} | {seed}"] for seed in range(seeds)]
+        each = [f"{run[wanted[-1]]:.2f}" for run in runs]
+        lines.append([row, kl, *(cell([run[c] for run in runs]) for c in wanted), ", ".join(each)])
+    header = ["gradient", "KL", *(f"{int(c):,} steps" for c in wanted), "the last by seed"]
+    return table.markdown(header, lines)
+
+
+def main() -> None:
+    """Train what is asked for and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=list(ROWS))
+    parser.add_argument("--steps", type=int, choices=CHECKPOINTS, default=2_000)
+    parser.add_argument("--seeds", type=int, choices=range(1, 6), default=3)
+    parser.add_argument("--keep", type=Path, help="a file of the runs that are done")
+    parser.add_argument("--write", action="store_true", help="keep the table")
+    options = parser.parse_args()
+    text = measure(ROWS[options.what], options.steps, options.seeds, options.keep)
+    print(text)
+    if options.write:
+        table.write(f"debias_{options.what}_{options.steps}", text)
+
+
+if __name__ == "__main__":
+    main()
