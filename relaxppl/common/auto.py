@@ -270,7 +270,7 @@ def unknown_law(name: str, law: str) -> ValueError:
     return ValueError(
         f"AutoDiscrete: the site {name!r} is a {law}, for which it has no guide. It has one for "
         "Bernoulli, Categorical, OneHotCategorical and for scalar counts from zero. Write this "
-        f"site's guide and put both in the host's AutoGuideList, hiding {name!r} from "
+        f"site's guide and put both in rx.AutoGuideList, hiding {name!r} from "
         "AutoDiscrete's model with the handler block"
     )
 

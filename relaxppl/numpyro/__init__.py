@@ -46,6 +46,7 @@ from relaxppl.numpyro.elbo import (
 from relaxppl.numpyro.evidence import log_evidence
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.fit import fit
+from relaxppl.numpyro.guide_list import AutoGuideList
 from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
 from relaxppl.numpyro.recommend import recommend
 from relaxppl.numpyro.registry import register_relaxation, relaxation_of
@@ -66,6 +67,7 @@ __all__ = [
     "RELAX_ELBO",
     "RLOO_ELBO",
     "AutoDiscrete",
+    "AutoGuideList",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",

@@ -5,6 +5,8 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.pyro needs Pyro: pip install "relaxppl[pyro]"') from error
 
+from pyro.infer.autoguide import AutoGuideList
+
 from relaxppl.common.arviz import pareto_k
 from relaxppl.pyro.arviz import to_arviz
 from relaxppl.pyro.auto import AutoDiscrete
@@ -66,6 +68,7 @@ __all__ = [
     "RELAX_ELBO",
     "RLOO_ELBO",
     "AutoDiscrete",
+    "AutoGuideList",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",

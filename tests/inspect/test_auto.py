@@ -313,3 +313,38 @@ def test_numpyro_before_the_first_call_and_with_other_parameters() -> None:
     numpyro.handlers.seed(guide, 0)()
     with pytest.raises(ValueError, match=r"no 'b_auto_logits'.*It has: c"):
         guide.median({"c": jnp.zeros(())})
+
+
+@both
+def test_a_list_of_guides_with_an_automatic_part_and_one_by_hand(host: Any) -> None:
+    y = host.array([0.0, 1.0, 1.0, 0.2])
+    block = host.handlers.block
+
+    def model() -> None:
+        w = host.sample("w", host.dist.Normal(host.array(0.0), 1.0))
+        k = host.sample("k", host.dist.Bernoulli(host.array(0.5)))
+        with host.plate("data", 4):
+            z = host.sample("z", host.dist.Bernoulli(host.array(0.4)))
+            host.sample("y", host.dist.Normal(z * 1.5 + w * k, 0.7), obs=y)
+
+    def by_hand() -> None:
+        logit = host.lib.param("by_hand", host.array(0.7))
+        host.sample("k", host.dist.Bernoulli(logits=logit))
+
+    normal = host.lib.infer.autoguide.AutoNormal
+    guide = host.rx.AutoGuideList(model)
+    guide.append(normal(block(model, hide=["z", "k"])))
+    guide.append(host.rx.AutoDiscrete(block(model, hide=["w", "k"])))
+    guide.append(by_hand)
+    elbo = host.rx.DisARM_ELBO()
+    pyro.clear_param_store()
+    if host.name == "numpyro":
+        svi = host.lib.infer.SVI(model, guide, host.lib.optim.Adam(0.05), elbo)
+        trained = svi.run(jax.random.key(0), 5, progress_bar=False).params
+    else:
+        svi = host.lib.infer.SVI(model, guide, host.lib.optim.Adam({"lr": 0.05}), elbo)
+        assert np.isfinite([svi.step() for _ in range(5)]).all()
+        trained = {n: x.detach() for n, x in pyro.get_param_store().items()}
+    assert {"w", "k", "z"} <= run(host, guide).keys()
+    assert host.numpy(trained["by_hand"]) != 0.7
+    assert any("z" in name and "logits" in name for name in trained)
