@@ -65,13 +65,6 @@ CASES: list[Case] = [
 ]
 
 
-def _exists(case: Case) -> bool:
-    return all(hasattr(host.module, case.name) for host in HOSTS.values())
-
-
-LANDED = [case for case in CASES if _exists(case)]
-
-
 def both(cases: list[Case]) -> list[tuple[Host, Case]]:
     """Every case on every host."""
     return [(host, case) for case in cases for host in HOSTS.values()]

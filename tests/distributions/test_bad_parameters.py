@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.distributions.case import Bad, Case, element
-from tests.distributions.cases import LANDED, both, name_of
+from tests.distributions.cases import CASES, both, name_of
 from tests.distributions.hosts import HOSTS, Host, is_static
 
-BAD = [(host, case, bad) for host, case in both(LANDED) for bad in case.bad]
+BAD = [(host, case, bad) for host, case in both(CASES) for bad in case.bad]
 
 
 def change(case: Case, bad: Bad) -> dict:
@@ -60,7 +60,7 @@ def test_without_validation_no_value_is_checked(host: Host, case: Case, bad: Bad
     assert host.make(case.name, change(case, bad), validate=False) is not None
 
 
-@pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), both(CASES), ids=name_of)
 def test_values_outside_the_support_are_refused(host: Host, case: Case):
     dist = host.make(case.name, case.params, validate=True)
     if host.name == "pyro" and case.density:

@@ -9,17 +9,17 @@ import pytest
 from scipy import stats
 
 from tests.distributions.case import Case, Params, batch_shape, reference_samples
-from tests.distributions.cases import LANDED, both, first_of_each, name_of
+from tests.distributions.cases import CASES, both, first_of_each, name_of
 from tests.distributions.hosts import HOSTS, Host, is_static
 
 HALF = ("float16", "bfloat16")
 EXTREME = [
-    (host, case, i, "float32") for host, case in both(LANDED) for i in range(len(case.extremes))
+    (host, case, i, "float32") for host, case in both(CASES) for i in range(len(case.extremes))
 ]
 # Half precision is one path through the shells: a row of each class of ours.
 IN_HALF = [
     (host, case, dtype)
-    for host, case in both(first_of_each(LANDED))
+    for host, case in both(first_of_each(CASES))
     if (host.name, case.name) != ("pyro", "OneHotCategorical")
     for dtype in HALF
 ]

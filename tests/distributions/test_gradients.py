@@ -13,14 +13,14 @@ from tests.distributions.case import (
     reference_log_prob,
     reference_samples,
 )
-from tests.distributions.cases import LANDED, both, name_of
+from tests.distributions.cases import CASES, both, name_of
 from tests.distributions.differences import compare
 from tests.distributions.hosts import HOSTS, Host
 
-REPARAMETERIZED = [case for case in LANDED if case.reparameterized]
+REPARAMETERIZED = [case for case in CASES if case.reparameterized]
 STRAIGHT_THROUGH = [case for case in REPARAMETERIZED if case.surrogate is not None]
 PATHWISE = [case for case in REPARAMETERIZED if case.surrogate is None]
-DENSITY = [case for case in LANDED if case.density]
+DENSITY = [case for case in CASES if case.density]
 
 
 def common_noise(host: Host, case: Case, n: int = 3) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_log_prob_gradients_in_the_value(host: Host, case: Case):
 
 AGREEING = [
     c
-    for c in LANDED
+    for c in CASES
     if all(hasattr(getattr(h.module, c.name), "from_noise") for h in HOSTS.values())
 ]
 

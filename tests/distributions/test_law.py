@@ -7,13 +7,13 @@ import pytest
 from scipy import stats
 
 from tests.distributions.case import Case, elements, reference_log_prob, reference_samples
-from tests.distributions.cases import LANDED, both, name_of
+from tests.distributions.cases import CASES, both, name_of
 from tests.distributions.hosts import Host
 from tests.distributions.laws import Continuous, Law
 
 DRAWS = 100_000
-WITH_DENSITY = [case for case in LANDED if case.density]
-WITHOUT_DENSITY = [case for case in LANDED if not case.density]
+WITH_DENSITY = [case for case in CASES if case.density]
+WITHOUT_DENSITY = [case for case in CASES if not case.density]
 
 
 def high_dimensional(case: Case) -> bool:
@@ -115,7 +115,7 @@ def test_log_prob_without_a_density_is_refused_with_the_way_out(host: Host, case
         dist.log_prob(host.draw(dist, 0))
 
 
-@pytest.mark.parametrize(("host", "case"), both([c for c in LANDED if c.discrete]), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), both([c for c in CASES if c.discrete]), ids=name_of)
 def test_atoms_carry_their_mass_and_nothing_else_does(host: Host, case: Case):
     for index, law in elements(case):
         dist = host.make(case.name, one(case, index), validate=False)

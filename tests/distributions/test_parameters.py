@@ -11,14 +11,14 @@ import torch
 
 import relaxppl.pyro as rp
 from tests.distributions.case import Case, reference_samples
-from tests.distributions.cases import LANDED, both, first_of_each, name_of
+from tests.distributions.cases import CASES, both, first_of_each, name_of
 from tests.distributions.hosts import HOSTS, Host, is_static
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
     pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:DeprecationWarning"),
 ]
-OURS = [case for case in LANDED if case.name != "OneHotCategorical"]
+OURS = [case for case in CASES if case.name != "OneHotCategorical"]
 
 
 @pytest.mark.parametrize(("host", "case"), both(OURS), ids=name_of)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.distributions.case import Case, Params
-from tests.distributions.cases import LANDED, first_of_each
+from tests.distributions.cases import CASES, first_of_each
 from tests.distributions.hosts import HOSTS, is_static
 
 NUMPYRO, PYRO = HOSTS["numpyro"], HOSTS["pyro"]
-OURS = [c for c in first_of_each(LANDED) if c.name != "OneHotCategorical"]
+OURS = [c for c in first_of_each(CASES) if c.name != "OneHotCategorical"]
 RANGES = {
     "logits": (-8.0, 8.0),
     "loc": (-4.0, 4.0),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.distributions.case import Case, element, reference_log_prob, reference_samples
-from tests.distributions.cases import LANDED, both, first_of_each, name_of
+from tests.distributions.cases import CASES, both, first_of_each, name_of
 from tests.distributions.hosts import Host, called, is_static
 from tests.distributions.laws import Continuous
 
-FIRST = first_of_each(LANDED)
+FIRST = first_of_each(CASES)
 ONE_ROW = [case for case in FIRST if "temperature" in case.params]
 
 
@@ -53,7 +53,7 @@ def expect_shapes(host: Host, dist, batch: tuple[int, ...], case: Case, sample_s
         assert log_prob.shape == (*sample_shape, *batch)
 
 
-@pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), both(CASES), ids=name_of)
 def test_sample_shapes(host: Host, case: Case):
     dist = host.make(case.name, case.params)
     expect_samples(host, dist, case.batch_shape, case)
@@ -136,7 +136,7 @@ def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
         np.testing.assert_allclose(host.log_prob(dist, values), expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize(("host", "case"), both(LANDED), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), both(CASES), ids=name_of)
 def test_elements_of_a_batch_are_independent(host: Host, case: Case):
     dist = host.make(case.name, first_element(case)).expand((3,))
     draws = host.sample(dist, 5, (20_000,))
