@@ -71,12 +71,18 @@ class Prototype:
         return made if self.reason is None else made | {"no_log_weight": self.reason}
 
 
-def inexact(relaxed: Mapping[str, Watched], hardened: bool) -> str | None:
+def inexact(relaxed: Mapping[str, Watched], hardened: bool, summed: list[str]) -> str | None:
     """Returns why draws of the discrete program have no weights, or None if they have.
 
     :param relaxed: the sites that ``relax`` relaxed, with concrete parameters.
     :param hardened: whether the program runs on hardened values.
+    :param summed: the sites that are drawn given all others.
     """
+    if summed:
+        return (
+            f"the guide leaves {', '.join(map(repr, summed))} to be summed out; drawn given all "
+            "others, they have a log q that is not known"
+        )
     for name, site in relaxed.items():
         if hardened and not site.has_discrete_law():
             return (
@@ -124,6 +130,6 @@ def check_covered(guide: Iterable[str], model: Iterable[str]) -> None:
     if left:
         raise ValueError(
             f"to_arviz: the guide has no site {', '.join(map(repr, left))}, which the model does "
-            "not observe. A site that TraceEnum_ELBO summed out has no draws in the guide: draw it "
-            "with the host's infer_discrete, or train a guide that has it"
+            "not observe. Train a guide that has it; or, if it was summed out, mark it in the model "
+            "by infer={'enumerate': 'parallel'}: it is then drawn given the others"
         )

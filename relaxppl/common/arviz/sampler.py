@@ -41,6 +41,8 @@ class Sampler:
     :param args: of model and guide.
     :param kwargs: of model and guide.
     :param request: what to draw.
+    :param summed: the sites that the guide leaves to be summed out of the model.
+    :param nesting: how many dimensions the sites have.
     """
 
     model: Callable[..., Any]
@@ -52,6 +54,8 @@ class Sampler:
     hardened: bool = True
     whole: bool = True
     weighted: bool = True
+    summed: list[str] = field(default_factory=list)
+    nesting: int = 0
     rows: Rows = field(default_factory=lambda: Rows({}))
 
     host: ClassVar[Host]
@@ -66,10 +70,12 @@ class Sampler:
         self._check_params(key)
         relaxed, guide, model = self._settled(key)
         latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
-        check_covered(latent, [n for n, s in model.items() if is_latent(s)])
+        left = [n for n, s in model.items() if is_latent(s) and n not in latent]
+        self.summed = [n for n in left if model[n]["infer"].get("enumerate")]
+        check_covered([*latent, *self.summed], left)
         observed = self._observed(model)
         sites = {}
-        for name, site in (latent | observed).items():
+        for name, site in (latent | {n: model[n] for n in self.summed} | observed).items():
             plates = {frame.dim: frame.name for frame in self.read.frames(site)}
             sites[name] = Dims(len(site["fn"].batch_shape), plates)
         for name, site in model.items():
@@ -78,7 +84,7 @@ class Sampler:
                 shape = tuple(self.read.array(site["value"]).shape)
                 sites[name] = deterministic_site(shape, sized)
         written = {n: written_relaxed(self.host, s, relaxed) for n, s in latent.items()}
-        reason = inexact(relaxed, self.hardened)
+        reason = inexact(relaxed, self.hardened, self.summed)
         self.weighted = reason is None
         if self.request.needs_weights:
             self._check_weighted(reason)
@@ -99,12 +105,13 @@ class Sampler:
         """Returns one draw, or as many as run at once, of every group that is drawn."""
         guide_key, model_key, predict_key = self._split(key)
         relaxed, guide = self._run_guide(guide_key)
-        values = latents(guide, relaxed, self.hardened)
+        values = self._values(guide, relaxed, model_key)
         model = self._run_model(values, model_key)
         log_p = self._log_prob_sum(model)
         read = self.read
         drawn = {
             "posterior": posterior(self.host, guide, relaxed, read.array, read.whole)
+            | {name: read.value_of(model[name]) for name in self.summed}
             | self._deterministic_values(model),
             "sample_stats": {"log_p": log_p},
         }
@@ -179,6 +186,11 @@ class Sampler:
         kept = frozenset(Frame(name, dim) for dim, (name, _) in rows.plates.items())
         return self._spread(lambda more: reduce_to(terms, kept | more, terms[0].value), rows.shape)
 
+    def _values(self, guide: Trace, relaxed: dict[str, Watched], key: Any) -> dict[str, Any]:
+        """Returns the values at which the model runs, those that were summed out drawn."""
+        values = latents(guide, relaxed, self.hardened)
+        return values | self._infer_discrete(values, key) if self.summed else values
+
     def _observed(self, trace: Trace) -> Trace:
         return {n: s for n, s in trace.items() if self.read.is_observed(s)}
 
@@ -200,6 +212,8 @@ class Sampler:
         if relaxed_anyway or not all(site.hardens for site in relaxed.values()):
             self.hardened = False
             relaxed, guide, model = self._both(key)
+        both = [s for trace in (guide, model) for s in trace.values() if self._is_scored(s)]
+        self.nesting = max((len(s["fn"].batch_shape) for s in both), default=0)
         return relaxed, guide, model
 
     def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
@@ -207,6 +221,10 @@ class Sampler:
         return relaxed, guide, self._run_model(latents(guide, relaxed, self.hardened), key)
 
     # The hooks of a host.
+
+    def _infer_discrete(self, values: dict[str, Any], key: Any) -> dict[str, Any]:
+        """Returns draws of the sites that were summed out, from their law given all others."""
+        raise NotImplementedError
 
     def _split(self, key: Any) -> Any:
         """Returns three keys."""

@@ -49,6 +49,17 @@ class Sampler(common.Sampler):
         with relax.left_discrete() if self.hardened else nullcontext():
             return self._trace(self.model, {**self.params, **values}, key, unobserve)
 
+    def _infer_discrete(self, values: dict[str, Any], key: jax.Array) -> dict[str, Any]:
+        # Imported where it is needed: it sets funsor's backend.
+        from numpyro.contrib.funsor import infer_discrete
+
+        model = handlers.substitute(self.model, data={**self.params, **values})
+        model = handlers.seed(WholePlates(model) if self.whole else model, key)
+        drawn = infer_discrete(model, first_available_dim=-1 - self.nesting, rng_key=key)
+        with relax.left_discrete():
+            trace = handlers.trace(drawn).get_trace(*self.args, **self.kwargs)
+        return {name: trace[name]["value"] for name in self.summed}
+
     def _trace(
         self, fn: Callable[..., Any], data: dict[str, Any], key: jax.Array, unobserve: bool = False
     ) -> Trace:

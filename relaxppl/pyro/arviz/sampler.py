@@ -11,7 +11,7 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
-from pyro.infer.inspect import site_is_deterministic
+from pyro.infer import infer_discrete
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl.common import relax
@@ -36,11 +36,9 @@ class Sampler(common.Sampler):
     """A model and its trained guide; None for the parameters takes those of the store.
 
     :param draws: how many draws a vectorised run makes; None for one run a draw.
-    :param nesting: how many dimensions the sites have inside the plate of draws.
     """
 
     draws: int | None = None
-    nesting: int = 0
 
     host: ClassVar[Any] = HOST
     read: ClassVar[Any] = read
@@ -74,21 +72,24 @@ class Sampler(common.Sampler):
         :param draws: how many.
         """
         state = torch.get_rng_state()
-        _, alone, _ = self._both()
+        _, alone, whole = self._both()
         try:
             self.draws = draws
             relaxed, guide = self._run_guide()
-            model = self._run_model(latents(guide, relaxed, self.hardened))
+            at = self._values(guide, relaxed, None)
+            model = self._run_model(at)
             together = self._log_prob_sum(guide), self._log_prob_sum(model)
             values = {
                 name: site["value"].reshape(draws, *alone[name]["value"].shape)
                 for name, site in guide.items()
                 if is_latent(site)
             }
+            summed = {n: at[n].reshape(draws, *whole[n]["value"].shape) for n in self.summed}
             self.draws = None
             for i in range(draws):
                 relaxed, guide = self._run_guide(values={name: v[i] for name, v in values.items()})
-                model = self._run_model(latents(guide, relaxed, self.hardened))
+                one = {name: v[i] for name, v in summed.items()}
+                model = self._run_model(latents(guide, relaxed, self.hardened) | one)
                 each = self._log_prob_sum(guide), self._log_prob_sum(model)
                 if not np.allclose(each, [sums[i] for sums in together], rtol=1e-4, atol=1e-4):
                     return False
@@ -104,13 +105,6 @@ class Sampler(common.Sampler):
         if self.params is not None:
             return self.params
         return dict(pyro.get_param_store().items())
-
-    def _settled(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
-        relaxed, guide, model = super()._settled(key)
-        both = [s for nodes in (guide, model) for s in nodes.values() if s["type"] == "sample"]
-        ranks = (len(s["fn"].batch_shape) for s in both if not site_is_deterministic(s))
-        self.nesting = max(ranks, default=0)
-        return relaxed, guide, model
 
     def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
         state = torch.get_rng_state()
@@ -135,13 +129,22 @@ class Sampler(common.Sampler):
         with relax.left_discrete() if self.hardened else nullcontext():
             return self._trace(model)
 
-    def _trace(self, fn: Callable[..., Any]) -> Trace:
+    def _infer_discrete(self, values: dict[str, Any], key: Any) -> dict[str, Any]:
+        first = -1 - self.nesting - (self.draws is not None)
+        with relax.left_discrete():
+            drawn = self._trace(
+                Substitute(values)(self.model),
+                lambda model: infer_discrete(model, first_available_dim=first, temperature=1),
+            )
+        return {name: drawn[name]["value"] for name in self.summed}
+
+    def _trace(self, fn: Callable[..., Any], around: Callable[[Any], Any] = lambda fn: fn) -> Trace:
         if self.params is not None:
             fn = Params(self.params)(fn)
         if self.draws is not None:
             fn = pyro.plate(DRAWS, self.draws, dim=-1 - self.nesting)(fn)
         with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
-            trace = poutine.trace(fn).get_trace(*self.args, **self.kwargs)
+            trace = poutine.trace(around(fn)).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
 
     def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> np.ndarray:
