@@ -130,6 +130,6 @@ def check_covered(guide: Iterable[str], model: Iterable[str]) -> None:
     if left:
         raise ValueError(
             f"to_arviz: the guide has no site {', '.join(map(repr, left))}, which the model does "
-            "not observe. Train a guide that has it; or, if it was summed out, mark it in the model "
-            "by infer={'enumerate': 'parallel'}: it is then drawn given the others"
+            "not observe. Train a guide that has it; if it was summed out, mark it in the model by "
+            "infer={'enumerate': 'parallel'}, and it is drawn given the others"
         )
