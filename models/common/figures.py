@@ -20,13 +20,10 @@ def new_figure(width: float, height: float) -> Figure:
 def tile(images: NDArray[np.floating], columns: int, gap: int = 2) -> NDArray[np.floating]:
     """Lay images out on one sheet, row by row, with a lighter gap between them.
 
-    Args:
-        images: shape (n, height, width), values in [0, 1].
-        columns: images in a row.
-        gap: pixels between images.
-
-    Returns:
-        The sheet, shape (rows * (height + gap) + gap, columns * (width + gap) + gap).
+    :param images: shape (n, height, width), values in [0, 1].
+    :param columns: images in a row.
+    :param gap: pixels between images.
+    :returns: the sheet, shape (rows * (height + gap) + gap, columns * (width + gap) + gap).
     """
     count, height, width = images.shape
     rows = -(-count // columns)
@@ -43,11 +40,10 @@ def image_rows(
 ) -> None:
     """Draw labelled strips of images, one above the other.
 
-    Args:
-        path: the PNG to write.
-        rows: label to images, each (n, side * side), values in [0, 1]; the same n throughout.
-        title: stands above.
-        side: height and width of an image.
+    :param path: the PNG to write.
+    :param rows: label to images, each (n, side * side), values in [0, 1]; the same n throughout.
+    :param title: stands above.
+    :param side: height and width of an image.
     """
     columns = max(len(images) for images in rows.values())
     figure = new_figure(1.7 + 0.62 * columns, 0.55 + 0.72 * len(rows))
@@ -89,13 +85,12 @@ def loss_curve(
 ) -> None:
     """Draw losses against steps, smoothed, with labelled horizontal levels.
 
-    Args:
-        path: the PNG to write.
-        losses: shape (steps,).
-        title: stands above.
-        ylabel: names the quantity and its unit.
-        levels: label to height of a dashed line.
-        window: how many steps the smoothed curve averages over.
+    :param path: the PNG to write.
+    :param losses: shape (steps,).
+    :param title: stands above.
+    :param ylabel: names the quantity and its unit.
+    :param levels: label to height of a dashed line.
+    :param window: how many steps the smoothed curve averages over.
     """
     figure = new_figure(7.0, 4.2)
     axis = figure.subplots()

@@ -15,15 +15,13 @@ def two_layer_weights(
 ) -> Weights:
     """Glorot-uniform weights of a network with one hidden layer, hidden biases zero.
 
-    Args:
-        rng: the source of the draws.
-        inputs: width of the input.
-        hidden: width of the hidden layer.
-        outputs: width of the output.
-        output_bias: a number or shape (outputs,).
-
-    Returns:
-        "w1" (inputs, hidden), "b1" (hidden,), "w2" (hidden, outputs), "b2" (outputs,), float32.
+    :param rng: the source of the draws.
+    :param inputs: width of the input.
+    :param hidden: width of the hidden layer.
+    :param outputs: width of the output.
+    :param output_bias: a number or shape (outputs,).
+    :returns: "w1" (inputs, hidden), "b1" (hidden,), "w2" (hidden, outputs), "b2" (outputs,),
+        float32.
     """
 
     def glorot(rows: int, columns: int) -> NDArray[np.float32]:

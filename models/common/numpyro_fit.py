@@ -28,22 +28,17 @@ def fit(
 ) -> tuple[dict[str, Any], NDArray[np.float64], float]:
     """Train with Adam.
 
-    Args:
-        model: without arguments.
-        guide: without arguments.
-        steps: optimiser steps.
-        learning_rate: of Adam.
-        seed: of every draw.
-        elbo: None for Trace_ELBO().
-        chunk: steps between two updates of the bar.
-        description: stands before the bar.
-        show: whether to draw the bar.
-
-    Returns:
-        The parameters, as NumPy arrays by name; the losses (steps,); seconds per step.
-
-    Raises:
-        RunFailedError: a loss is not finite.
+    :param model: without arguments.
+    :param guide: without arguments.
+    :param steps: optimiser steps.
+    :param learning_rate: of Adam.
+    :param seed: of every draw.
+    :param elbo: None for Trace_ELBO().
+    :param chunk: steps between two updates of the bar.
+    :param description: stands before the bar.
+    :param show: whether to draw the bar.
+    :returns: the parameters, as NumPy arrays by name; the losses (steps,); seconds per step.
+    :raises RunFailedError: a loss is not finite.
     """
     svi = SVI(model, guide, Adam(learning_rate), elbo or Trace_ELBO())
     state = svi.init(random.key(seed))

@@ -19,14 +19,9 @@ from models.common.cli import BadArgumentError
 def written_together(out: Path) -> Iterator[Path]:
     """Collect files in a temporary folder and move them to `out` when the block ends well.
 
-    Args:
-        out: the folder that shall hold the files; made if missing, other files in it stay.
-
-    Yields:
-        The folder to write into. If the block raises, it is removed and `out` is as before.
-
-    Raises:
-        BadArgumentError: `--out` cannot be written.
+    :param out: the folder that shall hold the files; made if missing, other files in it stay.
+    :yields: The folder to write into. If the block raises, it is removed and `out` is as before.
+    :raises BadArgumentError: `--out` cannot be written.
     """
     target = out.resolve()
     made: list[Path] = []

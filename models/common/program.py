@@ -24,12 +24,9 @@ PACKAGES = ("numpy", "numpyro", "jax", "pyro-ppl", "torch", "scikit-learn", "arv
 def build_parser(name: str, description: str) -> OneLineParser:
     """A parser with the options that every program has.
 
-    Args:
-        name: the program's, as in models.NAME.
-        description: what it does, for --help.
-
-    Returns:
-        The parser, to which a program adds its own options.
+    :param name: the program's, as in models.NAME.
+    :param description: what it does, for --help.
+    :returns: the parser, to which a program adds its own options.
     """
     parser = OneLineParser(prog=name, description=description)
     add = parser.add_argument
@@ -49,15 +46,12 @@ def start(
 ) -> int:
     """Read the command line and run a program.
 
-    Args:
-        parser: as `build_parser` made it, with the program's own options.
-        argv: the arguments; None for those of the process.
-        body: called with the options, the host's half of relaxppl, and the command that makes this
-            run again.
-        needs: packages that the program needs beside matplotlib and tqdm.
-
-    Returns:
-        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param parser: as `build_parser` made it, with the program's own options.
+    :param argv: the arguments; None for those of the process.
+    :param body: called with the options, the host's half of relaxppl, and the command that makes
+        this run again.
+    :param needs: packages that the program needs beside matplotlib and tqdm.
+    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
 
     def checked(options: Any, given: list[str]) -> None:
@@ -77,15 +71,12 @@ def finish(
 ) -> None:
     """Write a run's pictures and metrics together, and print its last lines.
 
-    Args:
-        options: as `start` passes them.
-        command: as `start` passes it.
-        metrics: the run's numbers.
-        figures: file name to the function that draws it at a path.
-        lines: what to print.
-
-    Raises:
-        BadArgumentError: the folder cannot be written.
+    :param options: as `start` passes them.
+    :param command: as `start` passes it.
+    :param metrics: the run's numbers.
+    :param figures: file name to the function that draws it at a path.
+    :param lines: what to print.
+    :raises BadArgumentError: the folder cannot be written.
     """
     asked = {"command": command, "backend": options.backend, "seed": options.seed}
     with written_together(options.out) as folder:

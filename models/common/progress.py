@@ -21,19 +21,14 @@ def train_with_progress(
 ) -> tuple[NDArray[np.float64], float, float]:
     """Advance a training loop chunk by chunk, with its loss on a progress bar.
 
-    Args:
-        steps: how many steps to take in all.
-        advance: takes a number of steps, makes them, and returns their losses.
-        chunk: how many steps to ask for at a time; the last call may ask for fewer.
-        description: stands before the bar.
-        show: whether to draw the bar.
-
-    Returns:
-        The losses, shape (steps,); the median time of a step in seconds, without the first
+    :param steps: how many steps to take in all.
+    :param advance: takes a number of steps, makes them, and returns their losses.
+    :param chunk: how many steps to ask for at a time; the last call may ask for fewer.
+    :param description: stands before the bar.
+    :param show: whether to draw the bar.
+    :returns: the losses, shape (steps,); the median time of a step in seconds, without the first
         chunk, which compiles (unless it is the only one); and the whole time in seconds.
-
-    Raises:
-        RunFailedError: a loss is not finite.
+    :raises RunFailedError: a loss is not finite.
     """
     losses: list[NDArray[np.floating]] = []
     seconds: list[float] = []
@@ -61,12 +56,9 @@ def train_with_progress(
 def check_finite(losses: NDArray[np.floating], done: int) -> None:
     """Refuse a loss that is not finite.
 
-    Args:
-        losses: of the newest steps, shape (n,).
-        done: how many steps were taken before them.
-
-    Raises:
-        RunFailedError: naming the first step whose loss is not finite.
+    :param losses: of the newest steps, shape (n,).
+    :param done: how many steps were taken before them.
+    :raises RunFailedError: naming the first step whose loss is not finite.
     """
     finite = np.isfinite(losses)
     if not finite.all():

@@ -22,14 +22,11 @@ def tune(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Choose temperatures by the validation loss, and compare the choices on fresh seeds.
 
-    Args:
-        host: the module with `train`.
-        options: the program's.
-        temperatures: of the grid.
-
-    Returns:
-        The validation loss (forward, backward), and for each choice its temperatures and the test
-        loss of each fresh seed.
+    :param host: the module with `train`.
+    :param options: the program's.
+    :param temperatures: of the grid.
+    :returns: the validation loss (forward, backward), and for each choice its temperatures and the
+        test loss of each fresh seed.
     """
     images = load()
     seeds, fresh, steps = (1, 2, 60) if options.quick else (3, 10, 1000)

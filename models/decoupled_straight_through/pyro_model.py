@@ -18,15 +18,13 @@ def draws(
 ) -> tuple[Any, Any, Any]:
     """Values, the soft vectors behind their gradients, and the class probabilities.
 
-    Args:
-        logits: (K,).
-        pair: forward and backward temperature.
-        scaled: whether the forward temperature scales the logits before the noise.
-        count: draws.
-        seed: of the draws.
-
-    Returns:
-        One-hot values (count, K), soft vectors of the same noise (count, K), probabilities (K,).
+    :param logits: (K,).
+    :param pair: forward and backward temperature.
+    :param scaled: whether the forward temperature scales the logits before the noise.
+    :param count: draws.
+    :param seed: of the draws.
+    :returns: One-hot values (count, K), soft vectors of the same noise (count, K), probabilities
+        (K,).
     """
     forward, backward = (torch.tensor(t) for t in pair)
     a = torch.tensor(logits)
@@ -43,9 +41,8 @@ def draws(
 class Autoencoder:
     """Images through a code of LATENTS classes, for many runs side by side.
 
-    Args:
-        runs: temperatures and seeds; each run is an element of one plate.
-        images: (n, PIXELS).
+    :param runs: temperatures and seeds; each run is an element of one plate.
+    :param images: (n, PIXELS).
     """
 
     def __init__(self, runs: Runs, images: NDArray[np.float32]) -> None:
@@ -103,17 +100,14 @@ def train(
 ) -> NDArray[np.float64]:
     """Train every run, and reconstruct images held out from codes drawn as in training.
 
-    Args:
-        runs: temperatures and seeds.
-        images: to train with.
-        held: held out.
-        steps: optimiser steps.
-        rate: of Adam.
-        seed: of every draw.
-        show: whether to draw a progress bar.
-
-    Returns:
-        Nats per held-out image, (pairs, seeds).
+    :param runs: temperatures and seeds.
+    :param images: to train with.
+    :param held: held out.
+    :param steps: optimiser steps.
+    :param rate: of Adam.
+    :param seed: of every draw.
+    :param show: whether to draw a progress bar.
+    :returns: Nats per held-out image, (pairs, seeds).
     """
     # Runs share no parameter and Adam works element by element: each trains as if alone.
     net = Autoencoder(runs, images)

@@ -35,9 +35,8 @@ def load() -> Images:
 class Runs:
     """Trainings side by side: every pair of temperatures with every seed.
 
-    Attributes:
-        pairs: the temperatures.
-        seeds: of the initial weights.
+    :param pairs: the temperatures.
+    :param seeds: of the initial weights.
     """
 
     pairs: list[Pair]

@@ -75,11 +75,8 @@ def build_parser() -> OneLineParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
-    Args:
-        argv: its arguments; None for those of the process.
-
-    Returns:
-        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param argv: its arguments; None for those of the process.
+    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
 
     def body(options: Any, given: list[str]) -> None:

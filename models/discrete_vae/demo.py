@@ -29,11 +29,8 @@ PICTURE = "hosts.png"
 def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """The two runs as a table.
 
-    Args:
-        metrics: host to its metrics file.
-
-    Returns:
-        A header and a line for each host.
+    :param metrics: host to its metrics file.
+    :returns: a header and a line for each host.
     """
     rows = [f"{'host':<9}{'discrete test bound':>21}{'over baseline':>15}{'step':>11}{'train':>10}"]
     for host, found in metrics.items():
@@ -69,11 +66,8 @@ def picture(out: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration.
 
-    Args:
-        argv: its arguments; None for those of the process.
-
-    Returns:
-        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param argv: its arguments; None for those of the process.
+    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
     parser = OneLineParser(prog=PROG, description="Fit the discrete VAE on both hosts.")
     parser.add_argument("--out", type=output_folder, default=Path("out/demo"), help="folder")

@@ -21,11 +21,10 @@ HIDDEN = 200
 class LatentKind:
     """A kind of discrete latent code.
 
-    Attributes:
-        shape: shape of the logits of one image's code; the code has as many numbers.
-        default: the distribution that trains it unless told otherwise.
-        event_dim: how many dimensions of `shape` one draw of the distribution takes.
-        unit: what the decoder divides the code by.
+    :param shape: shape of the logits of one image's code; the code has as many numbers.
+    :param default: the distribution that trains it unless told otherwise.
+    :param event_dim: how many dimensions of `shape` one draw of the distribution takes.
+    :param unit: what the decoder divides the code by.
     """
 
     shape: tuple[int, ...]
@@ -55,19 +54,18 @@ KINDS = {
 class Law:
     """A distribution that can train the model.
 
-    Attributes:
-        kind: the key in `KINDS` of the latent that it stands for.
-        build: makes it from its class, logits and a temperature; where there is a rank, from
-            factors of the correlation too.
-        temperature: the default temperature; None where the law has none.
-        inverse_link: the function that takes its values to the numbers between 0 and 1 that
-            the decoder reads: "sigmoid", "exp", or None where the values are those numbers.
-        hard_logits: from the distribution and its logits to the logits of the law of its hard
-            values; None where they are the same.
-        mixed: whether training takes the exact KL of the laws of the hard values, and relaxed
-            values in the likelihood. Then the training loss is no bound.
-        kl: for a distribution whose values are discrete by themselves, the KL of two of them.
-        rank: of the factors of a correlation that is learned; 0 where there is none.
+    :param kind: the key in `KINDS` of the latent that it stands for.
+    :param build: makes it from its class, logits and a temperature; where there is a rank, from
+        factors of the correlation too.
+    :param temperature: the default temperature; None where the law has none.
+    :param inverse_link: the function that takes its values to the numbers between 0 and 1 that the
+        decoder reads: "sigmoid", "exp", or None where the values are those numbers.
+    :param hard_logits: from the distribution and its logits to the logits of the law of its hard
+        values; None where they are the same.
+    :param mixed: whether training takes the exact KL of the laws of the hard values, and relaxed
+        values in the likelihood. Then the training loss is no bound.
+    :param kl: for a distribution whose values are discrete by themselves, the KL of two of them.
+    :param rank: of the factors of a correlation that is learned; 0 where there is none.
     """
 
     kind: str
@@ -114,11 +112,10 @@ LAWS = {
 class Latents:
     """The latent code of a run: its kind, and the host's distribution that trains it.
 
-    Attributes:
-        kind: shape and event rank of the code.
-        law: how the training distribution is built.
-        training_class: the host's class of that name.
-        temperature: of the training distribution; None where it has none.
+    :param kind: shape and event rank of the code.
+    :param law: how the training distribution is built.
+    :param training_class: the host's class of that name.
+    :param temperature: of the training distribution; None where it has none.
     """
 
     kind: LatentKind
@@ -158,17 +155,12 @@ class Latents:
 def choose(latent: str, distribution: str | None, temperature: float | None) -> tuple[str, Law]:
     """Pick the training distribution and check that it fits the latent.
 
-    Args:
-        latent: a key of `KINDS`.
-        distribution: a key of `LAWS`, or None for the latent's default.
-        temperature: what the user asked for, None for nothing.
-
-    Returns:
-        The distribution's name and its entry.
-
-    Raises:
-        BadArgumentError: the name is unknown, stands for the other latent, or has no temperature
-            though one was given.
+    :param latent: a key of `KINDS`.
+    :param distribution: a key of `LAWS`, or None for the latent's default.
+    :param temperature: what the user asked for, None for nothing.
+    :returns: the distribution's name and its entry.
+    :raises BadArgumentError: the name is unknown, stands for the other latent, or has no
+        temperature though one was given.
     """
     name = distribution or KINDS[latent].default
     fitting = ", ".join(key for key, law in LAWS.items() if law.kind == latent)
@@ -190,14 +182,11 @@ def choose(latent: str, distribution: str | None, temperature: float | None) -> 
 def bind(host: ModuleType, latent: str, name: str, temperature: float | None) -> Latents:
     """Tie a training distribution to a host's class of that name.
 
-    Args:
-        host: relaxppl.numpyro or relaxppl.pyro.
-        latent: a key of `KINDS`.
-        name: a key of `LAWS`.
-        temperature: None for the law's default.
-
-    Returns:
-        The latents of a run.
+    :param host: relaxppl.numpyro or relaxppl.pyro.
+    :param latent: a key of `KINDS`.
+    :param name: a key of `LAWS`.
+    :param temperature: None for the law's default.
+    :returns: the latents of a run.
     """
     law = LAWS[name]
     chosen = law.temperature if temperature is None else temperature

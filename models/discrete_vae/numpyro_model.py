@@ -34,11 +34,10 @@ def two_layers(weights: Weights, x: Any) -> Any:
 class DiscreteVAE:
     """Binary images from a discrete code, and a guide that reads the code off an image.
 
-    Args:
-        latents: the code, and the distribution that stands for it while training.
-        weights: initial weights of "encoder" and "decoder".
-        batch_size: images in a subsample; None takes all.
-        discrete: True for the model proper, whose code is 0 or 1, instead of the trained one.
+    :param latents: the code, and the distribution that stands for it while training.
+    :param weights: initial weights of "encoder" and "decoder".
+    :param batch_size: images in a subsample; None takes all.
+    :param discrete: True for the model proper, whose code is 0 or 1, instead of the trained one.
     """
 
     def __init__(
@@ -121,18 +120,13 @@ def fit_and_evaluate(
 ) -> Result:
     """Train the model on digits and evaluate it with discrete codes on those held out.
 
-    Args:
-        digits: the images.
-        latent: a key of latents.KINDS.
-        distribution: a key of latents.LAWS.
-        temperature: None for the distribution's default.
-        settings: everything else.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        RunFailedError: the loss stopped being finite.
+    :param digits: the images.
+    :param latent: a key of latents.KINDS.
+    :param distribution: a key of latents.LAWS.
+    :param temperature: None for the distribution's default.
+    :param settings: everything else.
+    :returns: what came of it.
+    :raises RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
     weights = initial_weights(settings.seed, digits.train, latents.kind, latents.law.rank)
@@ -183,15 +177,12 @@ def discrete_bounds(
 ) -> NDArray[np.float64]:
     """Estimates of the ELBO per image of a model with discrete codes.
 
-    Args:
-        vae: the model, made with discrete=True.
-        params: trained parameters.
-        images: shape (n, D).
-        key: the source of the draws.
-        count: passes over the images.
-
-    Returns:
-        One estimate per pass, shape (count,).
+    :param vae: the model, made with discrete=True.
+    :param params: trained parameters.
+    :param images: shape (n, D).
+    :param key: the source of the draws.
+    :param count: passes over the images.
+    :returns: one estimate per pass, shape (count,).
     """
     elbo = Trace_ELBO()
     test_images = jnp.asarray(images)

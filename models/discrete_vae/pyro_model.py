@@ -24,8 +24,7 @@ INVERSE_LINKS: dict[str | None, Any] = {"sigmoid": torch.sigmoid, "exp": torch.e
 class TwoLayers(nn.Module):
     """A network with one hidden layer of tanh units.
 
-    Args:
-        weights: where it begins.
+    :param weights: where it begins.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -41,10 +40,9 @@ class TwoLayers(nn.Module):
 class DiscreteVAE(nn.Module):
     """Binary images from a discrete code, and a guide that reads the code off an image.
 
-    Args:
-        latents: the code, and the distribution that stands for it while training.
-        weights: initial weights of "encoder" and "decoder".
-        batch_size: images in a subsample; None takes all.
+    :param latents: the code, and the distribution that stands for it while training.
+    :param weights: initial weights of "encoder" and "decoder".
+    :param batch_size: images in a subsample; None takes all.
     """
 
     def __init__(
@@ -131,18 +129,13 @@ def fit_and_evaluate(
 ) -> Result:
     """Train the model on digits and evaluate it with discrete codes on those held out.
 
-    Args:
-        digits: the images.
-        latent: a key of latents.KINDS.
-        distribution: a key of latents.LAWS.
-        temperature: None for the distribution's default.
-        settings: everything else.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        RunFailedError: the loss stopped being finite.
+    :param digits: the images.
+    :param latent: a key of latents.KINDS.
+    :param distribution: a key of latents.LAWS.
+    :param temperature: None for the distribution's default.
+    :param settings: everything else.
+    :returns: what came of it.
+    :raises RunFailedError: the loss stopped being finite.
     """
     latents = bind(rx, latent, distribution, temperature)
     weights = initial_weights(settings.seed, digits.train, latents.kind, latents.law.rank)
@@ -191,13 +184,10 @@ def discrete_bounds(
 ) -> NDArray[np.float64]:
     """Estimates of the ELBO per image of a model with discrete codes.
 
-    Args:
-        vae: the model, after make_discrete.
-        images: shape (n, D).
-        count: passes over the images.
-
-    Returns:
-        One estimate per pass, shape (count,).
+    :param vae: the model, after make_discrete.
+    :param images: shape (n, D).
+    :param count: passes over the images.
+    :returns: one estimate per pass, shape (count,).
     """
     elbo = Trace_ELBO()
     test_images = torch.tensor(images)

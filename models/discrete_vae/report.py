@@ -20,13 +20,10 @@ SHOWN_COLUMNS = 12
 def summarise(asked: Mapping[str, Any], digits: Digits, result: Result) -> dict[str, Any]:
     """The numbers of a run, for the metrics file and for the printed lines.
 
-    Args:
-        asked: the run's options, by name.
-        digits: the images.
-        result: what came of it.
-
-    Returns:
-        A flat dictionary that JSON can hold; bounds are in nats per image.
+    :param asked: the run's options, by name.
+    :param digits: the images.
+    :param result: what came of it.
+    :returns: a flat dictionary that JSON can hold; bounds are in nats per image.
     """
     baseline = baseline_bound(digits.train, digits.test)
     error = result.test_bound_error
@@ -83,14 +80,11 @@ def lines(metrics: Mapping[str, Any]) -> list[str]:
 def write(out: Path, metrics: Mapping[str, Any], digits: Digits, result: Result) -> None:
     """Write every file of `FILES` into a folder, together.
 
-    Args:
-        out: the folder.
-        metrics: as `summarise` made them.
-        digits: the images.
-        result: what came of the run.
-
-    Raises:
-        BadArgumentError: the folder cannot be written.
+    :param out: the folder.
+    :param metrics: as `summarise` made them.
+    :param digits: the images.
+    :param result: what came of the run.
+    :raises BadArgumentError: the folder cannot be written.
     """
     name = f"{metrics['distribution']}, {metrics['backend']}"
     with written_together(out) as folder:
@@ -123,11 +117,10 @@ def write_posterior(path: Path, metrics: Mapping[str, Any], digits: Digits, resu
     The draws come independently from the guide, so the one chain of the file needs no diagnosis.
     The groups are written with xarray, whose layout both lines of ArviZ read.
 
-    Args:
-        path: the file.
-        metrics: its plain entries become attributes.
-        digits: the images.
-        result: holds the draws.
+    :param path: the file.
+    :param metrics: its plain entries become attributes.
+    :param digits: the images.
+    :param result: holds the draws.
     """
     draws = result.latent_draws
     labels = ("latent", "category")[: draws.ndim - 2]

@@ -15,16 +15,15 @@ from models.discrete_vae.latents import HIDDEN, LatentKind
 class Settings:
     """What a host needs to know to train and to evaluate.
 
-    Attributes:
-        steps: optimiser steps.
-        batch_size: images in a subsample.
-        learning_rate: of Adam.
-        seed: of the initial weights and of every draw.
-        test_samples: draws per held-out image for the discrete bound.
-        shown: held-out images to reconstruct, and to keep the posterior of.
-        prior_samples: images to draw from the trained model.
-        posterior_draws: draws of the discrete code for each of the `shown` images.
-        progress: whether to draw a progress bar.
+    :param steps: optimiser steps.
+    :param batch_size: images in a subsample.
+    :param learning_rate: of Adam.
+    :param seed: of the initial weights and of every draw.
+    :param test_samples: draws per held-out image for the discrete bound.
+    :param shown: held-out images to reconstruct, and to keep the posterior of.
+    :param prior_samples: images to draw from the trained model.
+    :param posterior_draws: draws of the discrete code for each of the `shown` images.
+    :param progress: whether to draw a progress bar.
     """
 
     steps: int
@@ -42,17 +41,16 @@ class Settings:
 class Result:
     """What came of a run; images are flattened, D numbers each.
 
-    Attributes:
-        losses: negative ELBO per training image at each step, shape (steps,), in nats.
-        step_seconds: median time of a step.
-        train_seconds: time of the training, compilation included.
-        test_bounds: one estimate of the discrete ELBO per held-out image for each pass over the
-            held-out images with fresh draws, shape (test_samples,).
-        latent_probs: the guide's probabilities for the shown images, (shown, *kind.shape).
-        latent_draws: discrete codes of the shown images, (posterior_draws, shown, *kind.shape).
-        reconstructions: pixel probabilities averaged over those draws, (shown, D).
-        samples: pixel probabilities of images from the model, (prior_samples, D).
-        weights: the trained networks, "encoder" and "decoder".
+    :param losses: negative ELBO per training image at each step, shape (steps,), in nats.
+    :param step_seconds: median time of a step.
+    :param train_seconds: time of the training, compilation included.
+    :param test_bounds: one estimate of the discrete ELBO per held-out image for each pass over the
+        held-out images with fresh draws, shape (test_samples,).
+    :param latent_probs: the guide's probabilities for the shown images, (shown, *kind.shape).
+    :param latent_draws: discrete codes of the shown images, (posterior_draws, shown, *kind.shape).
+    :param reconstructions: pixel probabilities averaged over those draws, (shown, D).
+    :param samples: pixel probabilities of images from the model, (prior_samples, D).
+    :param weights: the trained networks, "encoder" and "decoder".
     """
 
     losses: NDArray[np.float64]
@@ -73,9 +71,8 @@ class Result:
     def check(self) -> None:
         """Refuse a bound that no model of binary pixels can have.
 
-        Raises:
-            RunFailedError: the training bound is above 0. Then relaxed values have rounded to 0
-                and 1, where a density no longer tells them apart, and the guide has learned that.
+        :raises RunFailedError: the training bound is above 0. Then relaxed values have rounded to 0
+            and 1, where a density no longer tells them apart, and the guide has learned that.
         """
         if self.training_bound > 0:
             raise RunFailedError(
@@ -101,15 +98,12 @@ def initial_weights(
 ) -> dict[str, Weights]:
     """The weights at which both hosts begin.
 
-    Args:
-        seed: of the draws.
-        images: training images (n, D); their mean sets the bias of the pixels.
-        kind: the latent code.
-        rank: of the factors of the code's correlation.
-
-    Returns:
-        The weights of "encoder" and "decoder", as two_layer_weights returns them; with a rank the
-        encoder has "factors" (kind.width, rank) besides.
+    :param seed: of the draws.
+    :param images: training images (n, D); their mean sets the bias of the pixels.
+    :param kind: the latent code.
+    :param rank: of the factors of the code's correlation.
+    :returns: the weights of "encoder" and "decoder", as two_layer_weights returns them; with a rank
+        the encoder has "factors" (kind.width, rank) besides.
     """
     rng = np.random.default_rng(seed)
     pixels = images.shape[1]

@@ -17,11 +17,10 @@ BINS = 10
 class LastLayer:
     """What a trained network's last layer reads, and its weights.
 
-    Attributes:
-        features: of the training images, a constant last, (n, D).
-        labels: (n,).
-        weight: (D, K), the bias last.
-        tests: name to (features, labels) of images held out, clean and corrupted.
+    :param features: of the training images, a constant last, (n, D).
+    :param labels: (n,).
+    :param weight: (D, K), the bias last.
+    :param tests: name to (features, labels) of images held out, clean and corrupted.
     """
 
     features: Array
@@ -33,13 +32,10 @@ class LastLayer:
 def train_network(seed: int, hidden: int, iterations: int) -> LastLayer:
     """Train a network with one hidden layer on half of the digits.
 
-    Args:
-        seed: of the split, the weights and the noise.
-        hidden: its units.
-        iterations: most passes over the data.
-
-    Returns:
-        Its last layer.
+    :param seed: of the split, the weights and the noise.
+    :param hidden: its units.
+    :param iterations: most passes over the data.
+    :returns: its last layer.
     """
     import warnings
 
@@ -75,13 +71,10 @@ def train_network(seed: int, hidden: int, iterations: int) -> LastLayer:
 def logit_gaussian(features: Array, mean: Array, covariance: Array) -> tuple[Array, Array]:
     """The Gaussian over an input's logits under a Gaussian over the last layer's weights.
 
-    Args:
-        features: (n, D).
-        mean: of the weights, (D * K,).
-        covariance: (D * K, D * K).
-
-    Returns:
-        The mean (n, K) and the covariance (n, K, K).
+    :param features: (n, D).
+    :param mean: of the weights, (D * K,).
+    :param covariance: (D * K, D * K).
+    :returns: the mean (n, K) and the covariance (n, K, K).
     """
     size = features.shape[1]
     classes = len(mean) // size
@@ -134,10 +127,9 @@ def timed(ways: Mapping[str, Callable[[], Array]], repeats: int) -> dict[str, tu
 def draw(path: Path, curves: Mapping[str, Any], table: Mapping[str, Any]) -> None:
     """Reliability of some ways on each test set, and error against time.
 
-    Args:
-        path: the PNG.
-        curves: test set to way to (probabilities, labels).
-        table: test set to way to its scores.
+    :param path: the PNG.
+    :param curves: test set to way to (probabilities, labels).
+    :param table: test set to way to its scores.
     """
     from models.common.figures import new_figure
 

@@ -37,15 +37,12 @@ def last_layer_gaussian(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Laplace's approximation to the posterior of a last layer.
 
-    Args:
-        features: what the layer reads, (n, D).
-        labels: (n,).
-        start: its weights to begin at, (D, K).
-        prior_scale: of the weights' normal prior.
-        steps: optimiser steps to the mode.
-
-    Returns:
-        The mean, (D * K,), and the covariance.
+    :param features: what the layer reads, (n, D).
+    :param labels: (n,).
+    :param start: its weights to begin at, (D, K).
+    :param prior_scale: of the weights' normal prior.
+    :param steps: optimiser steps to the mode.
+    :returns: the mean, (D * K,), and the covariance.
     """
     x, y = torch.tensor(features), torch.tensor(labels)
 
@@ -70,14 +67,11 @@ def predictives(
 ) -> dict[str, Callable[[], NDArray[np.floating]]]:
     """Ways to turn a Gaussian over logits into class probabilities.
 
-    Args:
-        mean: of each input's logits, (n, K).
-        covariance: (n, K, K).
-        draws: how many draws for each way by sampling.
-        seed: of the draws.
-
-    Returns:
-        Name to a function that returns probabilities, (n, K).
+    :param mean: of each input's logits, (n, K).
+    :param covariance: (n, K, K).
+    :param draws: how many draws for each way by sampling.
+    :param seed: of the draws.
+    :returns: Name to a function that returns probabilities, (n, K).
     """
     loc, cov = torch.tensor(mean), torch.tensor(covariance)
     ways = {

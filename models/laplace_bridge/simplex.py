@@ -18,9 +18,8 @@ NAMES = ("Dirichlet", "its logistic-normal", "the way back")
 class Grid:
     """A grid in the plane of y_1 - y_3 and y_2 - y_3, where densities are smooth and bounded.
 
-    Attributes:
-        points: softmax(y), (side, side, 3).
-        weight: the area of a cell on the simplex, (side, side).
+    :param points: softmax(y), (side, side, 3).
+    :param weight: the area of a cell on the simplex, (side, side).
     """
 
     points: NDArray[np.float64]
@@ -40,13 +39,10 @@ def grid(half_width: float = 20.0, side: int = 801) -> Grid:
 def distances(densities: Mapping[str, Density], where: Grid) -> dict[str, Any]:
     """Total variation between densities, half the integral of |f - g|.
 
-    Args:
-        densities: the first is the one to compare the others with.
-        where: the grid.
-
-    Returns:
-        "total_variation", name to distance from the first; "mass", each integral of a density,
-        which is 1 where the grid serves.
+    :param densities: the first is the one to compare the others with.
+    :param where: the grid.
+    :returns: "total_variation", name to distance from the first; "mass", each integral of a
+        density, which is 1 where the grid serves.
     """
     values = {name: np.exp(log_density(where.points)) for name, log_density in densities.items()}
     first, *others = values
@@ -62,10 +58,9 @@ def distances(densities: Mapping[str, Density], where: Grid) -> dict[str, Any]:
 def draw(path: Path, rows: Mapping[str, Mapping[str, Density]], found: Mapping[str, Any]) -> None:
     """Draw each row's densities as triangles side by side.
 
-    Args:
-        path: the PNG.
-        rows: label to densities.
-        found: label to what `distances` returned.
+    :param path: the PNG.
+    :param rows: label to densities.
+    :param found: label to what `distances` returned.
     """
     from matplotlib.tri import Triangulation
 

@@ -31,8 +31,7 @@ METHODS = {
 class Mixture:
     """Petal lengths from three components, and a guide.
 
-    Args:
-        y: the lengths, (flowers,).
+    :param y: the lengths, (flowers,).
     """
 
     def __init__(self, y: Array) -> None:

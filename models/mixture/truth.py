@@ -28,11 +28,10 @@ def petal_lengths() -> Array:
 class Answer:
     """What a method says.
 
-    Attributes:
-        loc: draws of the means, (draws, 3).
-        assignment: draws of the components of the flowers, (draws, flowers).
-        probs: the probability of each component for each flower, (flowers, 3).
-        bound: a lower bound on the log evidence, or the log evidence itself.
+    :param loc: draws of the means, (draws, 3).
+    :param assignment: draws of the components of the flowers, (draws, flowers).
+    :param probs: the probability of each component for each flower, (flowers, 3).
+    :param bound: a lower bound on the log evidence, or the log evidence itself.
     """
 
     loc: Array

@@ -75,19 +75,16 @@ def local_gradients(
 ) -> Local:
     """Unbiased estimates of the gradients of the returns in the logits, one for each step.
 
-    Args:
-        logits: of the policy, (n, actions).
-        actions: one-hot, (n, actions).
-        returns: to go, (n,).
-        baseline: what does not depend on the actions, () or (n,).
-        noise: standard Gumbel, independent of all the rest, (n, actions); with `control`.
-        control: from its parameters and relaxed actions (n, actions) to what is to be near the
-            returns less the baseline, (n, 1); None for no control variate.
-        parameters: of the control variate, by name.
-        eta: its factor, which must not depend on these actions.
-
-    Returns:
-        h, what the control variate adds to it at eta = 1, and the slopes.
+    :param logits: of the policy, (n, actions).
+    :param actions: one-hot, (n, actions).
+    :param returns: to go, (n,).
+    :param baseline: what does not depend on the actions, () or (n,).
+    :param noise: standard Gumbel, independent of all the rest, (n, actions); with `control`.
+    :param control: from its parameters and relaxed actions (n, actions) to what is to be near the
+        returns less the baseline, (n, 1); None for no control variate.
+    :param parameters: of the control variate, by name.
+    :param eta: its factor, which must not depend on these actions.
+    :returns: h, what the control variate adds to it at eta = 1, and the slopes.
     """
     law = OneHotCategorical(logits.detach())
     h = (returns - baseline).unsqueeze(-1) * law.score(actions)
@@ -106,10 +103,9 @@ def local_gradients(
 class Agent:
     """A policy, a critic and, for RELAX, a control variate, with their optimisers.
 
-    Args:
-        settings: of the run.
-        features: how many numbers the networks see.
-        actions: how many actions there are.
+    :param settings: of the run.
+    :param features: how many numbers the networks see.
+    :param actions: how many actions there are.
     """
 
     def __init__(self, settings: Settings, features: int, actions: int) -> None:
@@ -161,12 +157,9 @@ class Agent:
     def update(self, segment: Segment, left: float = 1.0) -> dict[str, float]:
         """Take one step of every network.
 
-        Args:
-            segment: played by the present policy.
-            left: the factor of the learning rates.
-
-        Returns:
-            "squares", the mean of |h|^2, and "squares_without", the same with V alone as the
+        :param segment: played by the present policy.
+        :param left: the factor of the learning rates.
+        :returns: "squares", the mean of |h|^2, and "squares_without", the same with V alone as the
             control variate: both have the same mean h, so their difference is one of variances.
         """
         s = self.settings

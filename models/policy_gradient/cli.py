@@ -30,8 +30,7 @@ def seed_list(text: str) -> list[int]:
 def algorithm_list(text: str) -> list[str]:
     """The algorithms that a user's word names.
 
-    Raises:
-        BadArgumentError: `--algorithm` has an unknown name, or one twice.
+    :raises BadArgumentError: `--algorithm` has an unknown name, or one twice.
     """
     names = list(ALGORITHMS) if text == "all" else text.split(",")
     for name in names:
@@ -97,11 +96,8 @@ def build_parser() -> OneLineParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program.
 
-    Args:
-        argv: its arguments; None for those of the process.
-
-    Returns:
-        0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param argv: its arguments; None for those of the process.
+    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
     """
 
     def body(options: Any, given: list[str]) -> None:

@@ -19,14 +19,14 @@ Features = NDArray[np.float32]
 class Environment:
     """What the program knows of an environment of gymnasium.
 
-    Attributes:
-        features: how many numbers a policy sees.
-        actions: how many actions there are.
-        encode: from observations (n, ...) to float32 (n, features).
-        steps: the budget of environment steps when none is given.
-        discount: of the rewards to come.
-        learning_rates: of Adam for the policy, by algorithm.
-        solved: the mean return from which it counts as solved; None where there is no such number.
+    :param features: how many numbers a policy sees.
+    :param actions: how many actions there are.
+    :param encode: from observations (n, ...) to float32 (n, features).
+    :param steps: the budget of environment steps when none is given.
+    :param discount: of the rewards to come.
+    :param learning_rates: of Adam for the policy, by algorithm.
+    :param solved: the mean return from which it counts as solved; None where there is no such
+        number.
     """
 
     features: int
@@ -92,12 +92,9 @@ def make(name: str, count: int) -> SyncVectorEnv:
     gymnasium's default mode the step after an end resets, ignores its action, and must not be
     learned from.
 
-    Args:
-        name: gymnasium's.
-        count: how many copies.
-
-    Returns:
-        The copies, in the autoreset mode SAME_STEP.
+    :param name: gymnasium's.
+    :param count: how many copies.
+    :returns: the copies, in the autoreset mode SAME_STEP.
     """
 
     def one() -> gymnasium.Env[Any, Any]:

@@ -31,13 +31,10 @@ def learning_curve(
 
     Where none ended, the part before it counts (before the first: the first one that has any).
 
-    Args:
-        episodes: (steps played at its end, return) of each, (n, 2).
-        steps: the budget.
-        bins: how many parts.
-
-    Returns:
-        Shape (bins,); NaN where no episode ended at all.
+    :param episodes: (steps played at its end, return) of each, (n, 2).
+    :param steps: the budget.
+    :param bins: how many parts.
+    :returns: Shape (bins,); NaN where no episode ended at all.
     """
     curve = np.full(bins, np.nan)
     which = np.minimum(np.ceil(episodes[:, 0] * bins / steps).astype(int), bins) - 1
@@ -65,14 +62,11 @@ def summarise(
 ) -> dict[str, Any]:
     """The numbers of a run, for the metrics file, the printed table and the figure.
 
-    Args:
-        asked: the run's options, by name.
-        results: what came of it.
-        solved: the mean return from which the environment counts as solved, or None.
-
-    Returns:
-        A dictionary that JSON can hold. "area" is the area under a learning curve divided by the
-        budget: the mean return over the training. "differences" are RELAX's areas less another
+    :param asked: the run's options, by name.
+    :param results: what came of it.
+    :param solved: the mean return from which the environment counts as solved, or None.
+    :returns: a dictionary that JSON can hold. "area" is the area under a learning curve divided by
+        the budget: the mean return over the training. "differences" are RELAX's areas less another
         algorithm's with the same seed.
     """
     steps = asked["steps"]
@@ -172,12 +166,9 @@ def _span(ends: Sequence[float] | None) -> str:
 def write(out: Path, metrics: Mapping[str, Any]) -> None:
     """Write every file of `FILES` into a folder, together.
 
-    Args:
-        out: the folder.
-        metrics: as `summarise` made them.
-
-    Raises:
-        BadArgumentError: the folder cannot be written.
+    :param out: the folder.
+    :param metrics: as `summarise` made them.
+    :raises BadArgumentError: the folder cannot be written.
     """
     with written_together(out) as folder:
         learning_curves(folder / FILES[0], metrics)
@@ -187,9 +178,8 @@ def write(out: Path, metrics: Mapping[str, Any]) -> None:
 def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
     """Draw each algorithm's mean curve over the seeds, in a band from the lowest to the highest.
 
-    Args:
-        path: the PNG to write.
-        metrics: as `summarise` made them.
+    :param path: the PNG to write.
+    :param metrics: as `summarise` made them.
     """
     figure = new_figure(7.4, 4.4)
     axis = figure.subplots()

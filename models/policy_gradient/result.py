@@ -12,22 +12,21 @@ ALGORITHMS = ("reinforce", "reinforce-average", "a2c", "relax")
 class Settings:
     """One training: an algorithm, an environment, a seed.
 
-    Attributes:
-        env: a key of environments.ENVIRONMENTS.
-        algorithm: one of ALGORITHMS.
-        seed: of the environments, the weights and every draw.
-        steps: the budget of environment steps.
-        learning_rate: of the policy, for Adam.
-        discount: of the rewards to come.
-        envs: environments that step together.
-        length: steps of each in a segment, between two updates.
-        hidden: units of each network's hidden layer.
-        critic_rate: of the critic, for Adam.
-        control_rate: of RELAX's control variate, for Adam.
-        decay: of the average return that reinforce-average subtracts, and of the averages that
-            RELAX's factor e comes from.
-        evaluation_episodes: played at the end, with actions drawn and with the likeliest ones.
-        progress: whether to draw a progress bar.
+    :param env: a key of environments.ENVIRONMENTS.
+    :param algorithm: one of ALGORITHMS.
+    :param seed: of the environments, the weights and every draw.
+    :param steps: the budget of environment steps.
+    :param learning_rate: of the policy, for Adam.
+    :param discount: of the rewards to come.
+    :param envs: environments that step together.
+    :param length: steps of each in a segment, between two updates.
+    :param hidden: units of each network's hidden layer.
+    :param critic_rate: of the critic, for Adam.
+    :param control_rate: of RELAX's control variate, for Adam.
+    :param decay: of the average return that reinforce-average subtracts, and of the averages that
+        RELAX's factor e comes from.
+    :param evaluation_episodes: played at the end, with actions drawn and with the likeliest ones.
+    :param progress: whether to draw a progress bar.
     """
 
     env: str
@@ -50,17 +49,17 @@ class Settings:
 class Result:
     """What came of one training.
 
-    Attributes:
-        algorithm: which one.
-        seed: its seed.
-        steps: environment steps played.
-        episodes: of each training episode, (steps played at its end, undiscounted return), (n, 2).
-        evaluation: returns of the evaluation episodes with actions drawn from the policy, (m,).
-        greedy_evaluation: the same with the likeliest actions.
-        squares: mean |h|^2 of each update, (updates,).
-        squares_without: the same with the critic alone as the control variate.
-        update_seconds: median time of an update, playing left out.
-        train_seconds: time of playing and learning.
+    :param algorithm: which one.
+    :param seed: its seed.
+    :param steps: environment steps played.
+    :param episodes: of each training episode, (steps played at its end, undiscounted return), (n,
+        2).
+    :param evaluation: returns of the evaluation episodes with actions drawn from the policy, (m,).
+    :param greedy_evaluation: the same with the likeliest actions.
+    :param squares: mean |h|^2 of each update, (updates,).
+    :param squares_without: the same with the critic alone as the control variate.
+    :param update_seconds: median time of an update, playing left out.
+    :param train_seconds: time of playing and learning.
     """
 
     algorithm: str

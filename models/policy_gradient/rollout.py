@@ -18,14 +18,13 @@ Act = Callable[[Features], NDArray[np.int64]]
 class Segment:
     """What T steps of N environments gave; the first axis is time.
 
-    Attributes:
-        features: seen before each action, (T, N, features).
-        actions: (T, N).
-        rewards: (T, N).
-        next_features: of the state that the action led to, (T, N, features); at the end of an
-            episode its last state and not the first one of the next.
-        terminated: whether that state is terminal, worth nothing from there on, (T, N).
-        truncated: whether the episode was cut there for want of time, (T, N).
+    :param features: seen before each action, (T, N, features).
+    :param actions: (T, N).
+    :param rewards: (T, N).
+    :param next_features: of the state that the action led to, (T, N, features); at the end of an
+        episode its last state and not the first one of the next.
+    :param terminated: whether that state is terminal, worth nothing from there on, (T, N).
+    :param truncated: whether the episode was cut there for want of time, (T, N).
     """
 
     features: Features
@@ -40,12 +39,11 @@ class Segment:
 class Player:
     """Plays on and on, from segment to segment, and keeps the returns of whole episodes.
 
-    Attributes:
-        envs: in the autoreset mode SAME_STEP.
-        encode: from observations to features.
-        seed: of the environments.
-        steps: how many environment steps were played.
-        episodes: (steps played at its end, its undiscounted return) of each episode that ended.
+    :param envs: in the autoreset mode SAME_STEP.
+    :param encode: from observations to features.
+    :param seed: of the environments.
+    :param steps: how many environment steps were played.
+    :param episodes: (steps played at its end, its undiscounted return) of each episode that ended.
     """
 
     envs: SyncVectorEnv
@@ -89,13 +87,10 @@ def returns_to_go(
     After a terminal state nothing comes. A truncated episode, and one that goes on after the
     segment, would have had more rewards: the value of the state where it was cut stands for them.
 
-    Args:
-        segment: T steps of N environments.
-        next_values: of the states that the actions led to, (T, N).
-        discount: between 0 and 1.
-
-    Returns:
-        Shape (T, N).
+    :param segment: T steps of N environments.
+    :param next_values: of the states that the actions led to, (T, N).
+    :param discount: between 0 and 1.
+    :returns: Shape (T, N).
     """
     out = np.empty_like(next_values)
     later = next_values[-1]
@@ -114,8 +109,7 @@ def whole_episodes(
     The first episode of each counts, whenever it ends: the first so many to end would be the short
     ones.
 
-    Returns:
-        Undiscounted returns, (n,).
+    :returns: Undiscounted returns, (n,).
     """
     player = Player(envs, encode, seed)
     returns = np.zeros(envs.num_envs)

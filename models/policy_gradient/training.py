@@ -19,14 +19,9 @@ EVALUATION_SEED = 2**31
 def train(settings: Settings) -> Result:
     """Play and learn until the budget of environment steps is spent, then evaluate.
 
-    Args:
-        settings: what to train.
-
-    Returns:
-        What came of it.
-
-    Raises:
-        RunFailedError: a gradient was not finite.
+    :param settings: what to train.
+    :returns: what came of it.
+    :raises RunFailedError: a gradient was not finite.
     """
     s = settings
     environment = ENVIRONMENTS[s.env]

@@ -15,15 +15,14 @@ from models.common.cli import BadArgumentError
 class Estimator:
     """A row of the table.
 
-    Attributes:
-        elbo: the class of that name in relaxppl.numpyro and relaxppl.pyro; None for the host's own
-            TraceGraph_ELBO.
-        options: further arguments of the class.
-        particles: draws of the guide in a step, unless told otherwise.
-        temperature: where the relaxation starts; None where there is none.
-        prepared: whether the ELBO learns or remembers something, so that it prepares the guide.
-        sees_image: whether a network of the estimator reads the image beside the code.
-        relaxed: whether the sites themselves are straight-through, and the gradient biased.
+    :param elbo: the class of that name in relaxppl.numpyro and relaxppl.pyro; None for the host's
+        own TraceGraph_ELBO.
+    :param options: further arguments of the class.
+    :param particles: draws of the guide in a step, unless told otherwise.
+    :param temperature: where the relaxation starts; None where there is none.
+    :param prepared: whether the ELBO learns or remembers something, so that it prepares the guide.
+    :param sees_image: whether a network of the estimator reads the image beside the code.
+    :param relaxed: whether the sites themselves are straight-through, and the gradient biased.
     """
 
     elbo: str | None
@@ -59,11 +58,10 @@ ALL = tuple(ESTIMATORS)
 class Choice:
     """An estimator with what the user asked for.
 
-    Attributes:
-        name: the key in `ESTIMATORS`.
-        exact_kl: whether the KL of the codes is integrated.
-        particles: draws of the guide in a step.
-        temperature: of the relaxation; None where there is none.
+    :param name: the key in `ESTIMATORS`.
+    :param exact_kl: whether the KL of the codes is integrated.
+    :param particles: draws of the guide in a step.
+    :param temperature: of the relaxation; None where there is none.
     """
 
     name: str
@@ -82,17 +80,12 @@ def choose(
 ) -> list[Choice]:
     """Read a list of estimators and check that each can run as asked.
 
-    Args:
-        given: keys of `ESTIMATORS`, or lists of them with commas between, or "all".
-        exact_kl: as of `Choice`; the host's TraceGraph_ELBO always samples the KL.
-        particles: draws in a step; None for each estimator's own.
-        temperature: None for each estimator's own.
-
-    Returns:
-        One choice for each name, in the order given.
-
-    Raises:
-        BadArgumentError: a name is unknown or repeated, or an option does not suit it.
+    :param given: keys of `ESTIMATORS`, or lists of them with commas between, or "all".
+    :param exact_kl: as of `Choice`; the host's TraceGraph_ELBO always samples the KL.
+    :param particles: draws in a step; None for each estimator's own.
+    :param temperature: None for each estimator's own.
+    :returns: one choice for each name, in the order given.
+    :raises BadArgumentError: a name is unknown or repeated, or an option does not suit it.
     """
     chosen = [name.strip() for names in given for name in names.split(",")]
     if chosen == ["all"]:
@@ -128,14 +121,11 @@ def choose(
 def build(choice: Choice, ours: ModuleType, tracegraph: type, **host: Any) -> Any:
     """The ELBO of a choice.
 
-    Args:
-        choice: the estimator.
-        ours: relaxppl.numpyro or relaxppl.pyro.
-        tracegraph: the host's TraceGraph_ELBO.
-        host: further arguments that every ELBO of the host takes.
-
-    Returns:
-        An object that the host's SVI takes as its loss.
+    :param choice: the estimator.
+    :param ours: relaxppl.numpyro or relaxppl.pyro.
+    :param tracegraph: the host's TraceGraph_ELBO.
+    :param host: further arguments that every ELBO of the host takes.
+    :returns: an object that the host's SVI takes as its loss.
     """
     row = choice.row
     if row.elbo is None:

@@ -36,15 +36,14 @@ def network(weights: Any, x: Any) -> Any:
 class SigmoidBeliefNetwork:
     """Binary images from layers of binary codes, and a guide that reads the codes off an image.
 
-    Attributes:
-        weights: as initial_weights makes them.
-        layers: stochastic layers.
-        latents: codes in a layer.
-        batch_size: images in a subsample; None takes all.
-        temperature: of straight-through codes; None for the discrete model.
-        show_image: whether the estimator's networks read the image.
-        frozen: whether the weights are constants, not parameters.
-        probed: whether the guide adds parameters "probe{k}", zeros, to the logits of each image.
+    :param weights: as initial_weights makes them.
+    :param layers: stochastic layers.
+    :param latents: codes in a layer.
+    :param batch_size: images in a subsample; None takes all.
+    :param temperature: of straight-through codes; None for the discrete model.
+    :param show_image: whether the estimator's networks read the image.
+    :param frozen: whether the weights are constants, not parameters.
+    :param probed: whether the guide adds parameters "probe{k}", zeros, to the logits of each image.
     """
 
     weights: dict[str, Weights]
@@ -105,11 +104,10 @@ class SigmoidBeliefNetwork:
 class Trainer:
     """One estimator in training; see result.Trainer.
 
-    Args:
-        images: training images, (n, D).
-        choice: the estimator.
-        settings: everything else.
-        seed: of the weights and of every draw.
+    :param images: training images, (n, D).
+    :param choice: the estimator.
+    :param settings: everything else.
+    :param seed: of the weights and of every draw.
     """
 
     chunk = 50

@@ -29,8 +29,7 @@ from models.sigmoid_belief_network.result import (
 class Network(nn.Module):
     """A linear map, or one with a hidden layer of tanh units.
 
-    Args:
-        weights: where it begins.
+    :param weights: where it begins.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -48,14 +47,13 @@ class Network(nn.Module):
 class SigmoidBeliefNetwork(nn.Module):
     """Binary images from layers of binary codes, and a guide that reads the codes off an image.
 
-    Args:
-        weights: initial weights, as initial_weights makes them.
-        layers: stochastic layers.
-        latents: codes in a layer.
-        batch_size: images in a subsample; None takes all.
-        temperature: of straight-through codes; None for the discrete model.
-        show_image: whether the estimator's networks read the image.
-        frozen: whether the weights are constants, not parameters.
+    :param weights: initial weights, as initial_weights makes them.
+    :param layers: stochastic layers.
+    :param latents: codes in a layer.
+    :param batch_size: images in a subsample; None takes all.
+    :param temperature: of straight-through codes; None for the discrete model.
+    :param show_image: whether the estimator's networks read the image.
+    :param frozen: whether the weights are constants, not parameters.
     """
 
     def __init__(
@@ -127,11 +125,10 @@ class SigmoidBeliefNetwork(nn.Module):
 class Trainer:
     """One estimator in training; see result.Trainer.
 
-    Args:
-        images: training images, (n, D).
-        choice: the estimator.
-        settings: everything else.
-        seed: of the weights and of every draw.
+    :param images: training images, (n, D).
+    :param choice: the estimator.
+    :param settings: everything else.
+    :param seed: of the weights and of every draw.
     """
 
     chunk = 20

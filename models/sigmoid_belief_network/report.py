@@ -24,15 +24,12 @@ def summarise(
 ) -> dict[str, Any]:
     """The numbers of a run, for the metrics file and for the printed table.
 
-    Args:
-        asked: the run's options, by name.
-        digits: the images.
-        choices: the estimators.
-        rows: what came of it.
-
-    Returns:
-        A dictionary that JSON can hold. "table" has one entry for each estimator, averaged over
-        the seeds, "rows" one for each training; bounds are in nats per image.
+    :param asked: the run's options, by name.
+    :param digits: the images.
+    :param choices: the estimators.
+    :param rows: what came of it.
+    :returns: a dictionary that JSON can hold. "table" has one entry for each estimator, averaged
+        over the seeds, "rows" one for each training; bounds are in nats per image.
     """
     kl = {choice.name: "exact" if choice.exact_kl else "sampled" for choice in choices}
     return {
@@ -122,13 +119,10 @@ def _format(value: float | None, width: int, spec: str) -> str:
 def write(out: Path, metrics: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write every file of `FILES` into a folder, together.
 
-    Args:
-        out: the folder.
-        metrics: as `summarise` made them.
-        rows: what came of the run.
-
-    Raises:
-        BadArgumentError: the folder cannot be written.
+    :param out: the folder.
+    :param metrics: as `summarise` made them.
+    :param rows: what came of the run.
+    :raises BadArgumentError: the folder cannot be written.
     """
     title = f"Sigmoid belief network, {metrics['layers']} layer(s), {metrics['backend']}"
     with written_together(out) as folder:
@@ -140,10 +134,9 @@ def write(out: Path, metrics: Mapping[str, Any], rows: Sequence[Row]) -> None:
 def curves(path: Path, rows: Sequence[Row], title: str) -> None:
     """Draw the smoothed training bound against steps and against seconds.
 
-    Args:
-        path: the PNG to write.
-        rows: trainings; those of one estimator are averaged.
-        title: stands above.
+    :param path: the PNG to write.
+    :param rows: trainings; those of one estimator are averaged.
+    :param title: stands above.
     """
     figure = new_figure(11.0, 4.8)
     by_step, by_second = figure.subplots(1, 2, sharey=True)
@@ -172,10 +165,9 @@ def curves(path: Path, rows: Sequence[Row], title: str) -> None:
 def bars(path: Path, table: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """Draw each estimator's gradient variance and the time of its step.
 
-    Args:
-        path: the PNG to write.
-        table: as `summarise` made it.
-        title: stands above.
+    :param path: the PNG to write.
+    :param table: as `summarise` made it.
+    :param title: stands above.
     """
     variances = {name: row["gradient_variance"] or float("nan") for name, row in table.items()}
     names = sorted(table, key=lambda name: (-variances[name], name))

@@ -20,18 +20,17 @@ LATENTS = 200
 class Settings:
     """What a host needs to know to train and to evaluate.
 
-    Attributes:
-        layers: stochastic layers, 1 or 2.
-        latents: binary latents in a layer.
-        hidden: tanh units in the one hidden layer of each map; 0 for linear maps.
-        steps: optimiser steps.
-        batch_size: images in a subsample.
-        learning_rate: of Adam.
-        passes: draws per image for a bound.
-        variance_images: images that the gradient's variance is averaged over.
-        variance_draws: gradients at each of them; 0 measures no variance.
-        variance_steps: how long what an estimator learns adapts to the point of the comparison.
-        progress: whether to draw a progress bar.
+    :param layers: stochastic layers, 1 or 2.
+    :param latents: binary latents in a layer.
+    :param hidden: tanh units in the one hidden layer of each map; 0 for linear maps.
+    :param steps: optimiser steps.
+    :param batch_size: images in a subsample.
+    :param learning_rate: of Adam.
+    :param passes: draws per image for a bound.
+    :param variance_images: images that the gradient's variance is averaged over.
+    :param variance_draws: gradients at each of them; 0 measures no variance.
+    :param variance_steps: how long what an estimator learns adapts to the point of the comparison.
+    :param progress: whether to draw a progress bar.
     """
 
     layers: int = 1
@@ -79,11 +78,10 @@ class Trainer(Protocol):
 class Reached:
     """What an estimator had reached at one moment of its training.
 
-    Attributes:
-        steps: optimiser steps until then.
-        seconds: what those took, at the median time of a step.
-        train_bound: discrete ELBO per training image, in nats.
-        test_bound: per held-out image; None if none is held out.
+    :param steps: optimiser steps until then.
+    :param seconds: what those took, at the median time of a step.
+    :param train_bound: discrete ELBO per training image, in nats.
+    :param test_bound: per held-out image; None if none is held out.
     """
 
     steps: int
@@ -96,16 +94,15 @@ class Reached:
 class Row:
     """One estimator's training with one seed.
 
-    Attributes:
-        estimator: its key.
-        seed: of the weights and of every draw.
-        losses: of every step, shape (steps,).
-        at_steps: after the steps asked for.
-        at_seconds: after the seconds asked for; None if none were.
-        step_seconds: median time of a step, compilation left out.
-        variance: sum over an image's logits of the variance of the gradient, mean over images;
-            None for the seeds after the first, and if not asked for.
-        learned: the estimator's learned numbers, at the end.
+    :param estimator: its key.
+    :param seed: of the weights and of every draw.
+    :param losses: of every step, shape (steps,).
+    :param at_steps: after the steps asked for.
+    :param at_seconds: after the seconds asked for; None if none were.
+    :param step_seconds: median time of a step, compilation left out.
+    :param variance: sum over an image's logits of the variance of the gradient, mean over images;
+        None for the seeds after the first, and if not asked for.
+    :param learned: the estimator's learned numbers, at the end.
     """
 
     estimator: str
@@ -126,14 +123,11 @@ def initial_weights(
     They are uniform within one over the square root of the number of inputs. The bias of the
     pixels makes their probabilities the training images' means; the other biases are zero.
 
-    Args:
-        seed: of the draws.
-        images: training images, (n, D).
-        settings: the layers, their latents and their maps.
-
-    Returns:
-        For each layer k from 1 up, the maps "infer{k}" (upwards) and "generate{k}" (downwards):
-        "w1" and "b1", and "w2" and "b2" if there is a hidden layer.
+    :param seed: of the draws.
+    :param images: training images, (n, D).
+    :param settings: the layers, their latents and their maps.
+    :returns: For each layer k from 1 up, the maps "infer{k}" (upwards) and "generate{k}"
+        (downwards): "w1" and "b1", and "w2" and "b2" if there is a hidden layer.
     """
     rng = np.random.default_rng(seed)
     mean = (images.sum(0, dtype=np.float64) + 0.5) / (len(images) + 1.0)

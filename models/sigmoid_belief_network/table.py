@@ -94,21 +94,16 @@ def run_table(
 ) -> list[Row]:
     """Train each estimator with each seed.
 
-    Args:
-        digits: the images.
-        choices: the estimators.
-        seeds: of the weights and of every draw.
-        settings: everything else.
-        make_trainer: the host's Trainer.
-        chunk: steps of a turn.
-        seconds: the training time at which every estimator is evaluated too; None for none.
-        equal_time: whether `seconds` is the time that the slowest estimator's steps take.
-
-    Returns:
-        The rows, seed by seed, in the order of the choices.
-
-    Raises:
-        RunFailedError: a loss stopped being finite.
+    :param digits: the images.
+    :param choices: the estimators.
+    :param seeds: of the weights and of every draw.
+    :param settings: everything else.
+    :param make_trainer: the host's Trainer.
+    :param chunk: steps of a turn.
+    :param seconds: the training time at which every estimator is evaluated too; None for none.
+    :param equal_time: whether `seconds` is the time that the slowest estimator's steps take.
+    :returns: the rows, seed by seed, in the order of the choices.
+    :raises RunFailedError: a loss stopped being finite.
     """
     rows: list[Row] = []
     chunk = max(1, min(chunk, settings.steps // 4))

@@ -16,10 +16,9 @@ from models.sparse_regression.problem import Problems, Selected
 class GatedRegression:
     """Many regressions side by side, in each a coefficient and a gate for each feature.
 
-    Args:
-        problems: the data; each run is an element of one plate.
-        kind: one of problem.GATES.
-        penalty: the price in nats of an open gate.
+    :param problems: the data; each run is an element of one plate.
+    :param kind: one of problem.GATES.
+    :param penalty: the price in nats of an open gate.
     """
 
     def __init__(self, problems: Problems, kind: str, penalty: float) -> None:
@@ -73,17 +72,14 @@ def select(
 ) -> tuple[Selected, float]:
     """Train gates on every run at once.
 
-    Args:
-        problems: the regressions.
-        kind: one of problem.GATES.
-        penalty: the price in nats of an open gate.
-        steps: optimiser steps.
-        rate: the learning rate.
-        seed: of every draw.
-        show: whether to draw a progress bar.
-
-    Returns:
-        The gates left open, (runs, p), and seconds per step.
+    :param problems: the regressions.
+    :param kind: one of problem.GATES.
+    :param penalty: the price in nats of an open gate.
+    :param steps: optimiser steps.
+    :param rate: the learning rate.
+    :param seed: of every draw.
+    :param show: whether to draw a progress bar.
+    :returns: the gates left open, (runs, p), and seconds per step.
     """
     # Runs share no parameter and Adam works element by element: each trains as if alone.
     net = GatedRegression(problems, kind, penalty)

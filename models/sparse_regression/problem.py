@@ -16,10 +16,9 @@ LASSOS = ("LassoCV", "LassoLarsIC (BIC)")
 class Problems:
     """One regression for each seed; features and responses are standardised.
 
-    Attributes:
-        features: (runs, n, p).
-        response: (runs, n).
-        relevant: which features have a coefficient, (runs, p).
+    :param features: (runs, n, p).
+    :param response: (runs, n).
+    :param relevant: which features have a coefficient, (runs, p).
     """
 
     features: NDArray[np.float32]
@@ -47,16 +46,13 @@ def simulate(
 ) -> Problems:
     """Draw regressions with noise of scale 1 and coefficients from 0.5 to 1.5 of either sign.
 
-    Args:
-        seed: of the first run; the others follow.
-        runs: how many.
-        count: observations in each.
-        size: features in each.
-        relevant: how many features have a coefficient.
-        correlation: that of features i and j is its power |i - j|.
-
-    Returns:
-        The problems.
+    :param seed: of the first run; the others follow.
+    :param runs: how many.
+    :param count: observations in each.
+    :param size: features in each.
+    :param relevant: how many features have a coefficient.
+    :param correlation: that of features i and j is its power |i - j|.
+    :returns: the problems.
     """
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
     factor = np.linalg.cholesky(correlation**distance)
@@ -80,12 +76,9 @@ def simulate(
 def lasso(problems: Problems, name: str) -> Selected:
     """The features to which scikit-learn's lasso gives a coefficient.
 
-    Args:
-        problems: the regressions.
-        name: one of `LASSOS`: the penalty by 5-fold cross-validation, or by the BIC.
-
-    Returns:
-        Shape (runs, p).
+    :param problems: the regressions.
+    :param name: one of `LASSOS`: the penalty by 5-fold cross-validation, or by the BIC.
+    :returns: Shape (runs, p).
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LassoCV, LassoLarsIC
@@ -103,12 +96,9 @@ def lasso(problems: Problems, name: str) -> Selected:
 def score(selected: Selected, relevant: Selected) -> dict[str, NDArray[np.float64]]:
     """Precision, recall and F1 of each run; precision is 0 where nothing was selected.
 
-    Args:
-        selected: (runs, p).
-        relevant: (runs, p), at least one in each run.
-
-    Returns:
-        "precision", "recall" and "f1", each (runs,).
+    :param selected: (runs, p).
+    :param relevant: (runs, p), at least one in each run.
+    :returns: "precision", "recall" and "f1", each (runs,).
     """
     hits = (selected & relevant).sum(1)
     chosen, wanted = selected.sum(1), relevant.sum(1)

@@ -17,9 +17,8 @@ from models.subset_selection.selection import Splits
 class PixelClassifier:
     """Digits from the pixels of a random k-subset, for every run at once.
 
-    Args:
-        splits: the digits; each run is an element of one plate.
-        settings: subset size, temperature, batch size.
+    :param splits: the digits; each run is an element of one plate.
+    :param settings: subset size, temperature, batch size.
     """
 
     def __init__(self, splits: Splits, settings: Settings) -> None:
@@ -73,12 +72,9 @@ def layer(x: Any, weight: dict[str, Any], name: str) -> Any:
 def choose(splits: Splits, settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Train and take the k pixels of largest logit.
 
-    Args:
-        splits: the digits.
-        settings: everything else.
-
-    Returns:
-        The pixels, (runs, k), and the losses.
+    :param splits: the digits.
+    :param settings: everything else.
+    :returns: the pixels, (runs, k), and the losses.
     """
     net = PixelClassifier(splits, settings)
     options: dict[str, Any] = {"learning_rate": settings.learning_rate, "seed": settings.seed}

