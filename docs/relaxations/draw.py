@@ -155,6 +155,15 @@ def draw_slope(axes: Any, temperature: float) -> None:
     axes.plot(probs, probs * (1 - probs), color="0.4", linestyle="--", linewidth=1)
 
 
+def draw_paths(axes: Any, temperature: float) -> None:
+    """Draws relaxed paths of two states that tend to stay."""
+    moves = np.broadcast_to(np.log([[0.9, 0.1], [0.1, 0.9]]), (19, 2, 2))
+    law = rx.RelaxedMarkovChain(temperature, np.zeros(2), moves)
+    x = np.asarray(law.sample(jax.random.key(0), (12,)))[..., 1]
+    axes.plot(x.T, color="#3b6ea5", alpha=0.5, linewidth=1)
+    axes.set_ylim(-0.05, 1.05)
+
+
 def draw_correlated(axes: Any, value: float) -> None:
     """Draws two relaxed bits of correlation 0.9 against each other."""
     correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -200,6 +209,7 @@ def main() -> None:
         "DecoupledStraightThroughGumbelSoftmax": ("temperature_backward", draw_surrogate),
         "GumbelRaoOneHotCategorical": ("temperature", draw_averaged),
         "ReinMaxBernoulli": ("temperature", draw_slope),
+        "RelaxedMarkovChain": ("temperature", draw_paths),
     }
     for name, (parameter, draw) in further.items():
         figure(name, parameter, (0.1, 0.5, 1.0, 3.0), draw, out)

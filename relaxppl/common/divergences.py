@@ -21,6 +21,7 @@ from relaxppl.relaxations.generalized_gumbel_softmax import GeneralizedGumbelSof
 from relaxppl.relaxations.gumbel_rao import GumbelRaoBernoulli, GumbelRaoOneHotCategorical
 from relaxppl.relaxations.invertible_gaussian import InvertibleGaussian
 from relaxppl.relaxations.logistic_normal import LogisticNormalSoftmax
+from relaxppl.relaxations.markov_chain import MarkovChain
 from relaxppl.relaxations.rebar_relaxation import RebarRelaxation
 from relaxppl.relaxations.reinmax import ReinMaxBernoulli, ReinMaxOneHotCategorical
 from relaxppl.relaxations.relaxed_bernoulli import (
@@ -110,6 +111,16 @@ def _concrete(p: Any, q: Any) -> Array:
     return kl.concrete(p.logits, q.logits)
 
 
+def _chains(p: Any, q: Any) -> Array:
+    return p.expected(p.log_first - q.log_first, p.log_moves - q.log_moves)
+
+
+def _other_shape(p: Any, q: Any) -> str | None:
+    if p.event_shape == q.event_shape:
+        return None
+    return f"KL of two chains whose paths are of shapes {p.event_shape} and {q.event_shape}"
+
+
 def _not_numbers(p: Any, q: Any) -> str | None:
     if not (p.discrete and q.discrete):
         return "KL of two soft numbers: they have no tractable density; their weights have"
@@ -157,5 +168,6 @@ RULES = (
     EXP_CONCRETE,
     Rule((InvertibleGaussian,), _invertible_gaussian),
     Rule((LogisticNormalSoftmax,), _logistic_normal),
+    Rule((MarkovChain,), _chains, refusal=_other_shape),
     Rule((GeneralizedGumbelSoftmax,), _one_hot, ("values",), _not_numbers),
 )

@@ -19,6 +19,7 @@ REQUIREMENTS = {
     "real": "a finite real number",
     "real_vector": "finite real numbers",
     "real_matrix": "finite real numbers",
+    "real_matrices": "finite real numbers",
     "unit_interval": "in the interval [0, 1]",
     "unit_interval_vector": "in the interval [0, 1] everywhere",
     "simplex": "on the simplex: nonnegative, with sum 1 along the last dimension",

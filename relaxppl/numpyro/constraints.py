@@ -203,6 +203,9 @@ CONSTRAINTS: dict[str, Any] = {
     "correlation_matrix": _CorrelationMatrix(),
     "correlation_cholesky": _CorrelationCholesky(),
     "real_matrix": constraints.real_matrix,
+    "real_matrices": constraints.independent(constraints.real, 3),
+    "simplex_rows": constraints.independent(_simplex, 1),
+    "discrete_one_hot_rows": constraints.independent(one_hot, 1),
     "lower_cholesky": constraints.lower_cholesky,
     "positive_definite": constraints.positive_definite,
     # Those below take arguments: see constraint().

@@ -19,10 +19,10 @@ Array = Any
 """An array of either backend: ``jax.Array`` or ``torch.Tensor``."""
 
 _ELEMENTWISE = (
-    "exp log log1p expm1 sqrt abs cos sigmoid log_sigmoid softplus ndtr log_ndtr ndtri digamma "
-    "gammaln where clip at_least minimum maximum"
+    "exp log log1p expm1 sqrt abs cos logaddexp sigmoid log_sigmoid softplus ndtr log_ndtr ndtri "
+    "digamma gammaln where clip at_least minimum maximum"
 )
-_ALONG_ONE_AXIS = "sum max min argmax logsumexp softmax log_softmax cumsum logcumsumexp"
+_ALONG_ONE_AXIS = "sum max min argmax logsumexp softmax log_softmax cumsum logcumsumexp scan"
 _SHAPE = (
     "size broadcast_to broadcast_arrays concatenate stack flip moveaxis take_along_axis top_k "
     "one_hot"

@@ -13,7 +13,7 @@ import numpy as np
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
 
 exp, log, log1p, expm1, sqrt, abs = jnp.exp, jnp.log, jnp.log1p, jnp.expm1, jnp.sqrt, jnp.abs
-cos = jnp.cos
+cos, logaddexp = jnp.cos, jnp.logaddexp
 sigmoid, log_sigmoid, softplus = jax.nn.sigmoid, jax.nn.log_sigmoid, jax.nn.softplus
 ndtr, ndtri = special.ndtr, special.ndtri
 digamma, gammaln = special.digamma, special.gammaln
@@ -58,6 +58,14 @@ def log_ndtr(x: Any) -> Any:
 
 def logcumsumexp(x: Any, axis: int) -> Any:
     return jax.lax.cumlogsumexp(x, axis=axis % x.ndim)
+
+
+def scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any) -> tuple[Any, Any]:
+    """Runs (carry, x) -> (carry, y) over the first axis of xs; returns the last carry and the ys.
+
+    :param xs: an array or a tuple of arrays; without a step the ys are as many carries.
+    """
+    return jax.lax.scan(step, carry, xs)
 
 
 def top_k(x: Any, k: int) -> Any:

@@ -23,7 +23,7 @@ exp, log, log1p, expm1, sqrt, abs = (
     torch.sqrt,
     torch.abs,
 )
-cos = torch.cos
+cos, logaddexp = torch.cos, torch.logaddexp
 sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
 ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
 digamma, gammaln = torch.special.digamma, torch.special.gammaln
@@ -34,7 +34,7 @@ cumsum, logcumsumexp, logsumexp = torch.cumsum, torch.logcumsumexp, torch.logsum
 concatenate, stack, take_along_axis = torch.cat, torch.stack, torch.take_along_dim
 matmul = torch.matmul
 broadcast_to, broadcast_arrays = torch.broadcast_to, torch.broadcast_tensors
-moveaxis = torch.moveaxis
+moveaxis = torch.movedim  # torch.moveaxis has no rule for vmap.
 zeros_like, full_like = torch.zeros_like, torch.full_like
 minimum, maximum = torch.minimum, torch.maximum
 
@@ -83,6 +83,20 @@ def log_softmax(x: Any, axis: int) -> Any:
         return torch.log_softmax(x, dim=axis)
     x = x - torch.amax(x.detach(), dim=axis, keepdim=True)
     return x - torch.log(torch.sum(torch.exp(x), dim=axis, keepdim=True))
+
+
+def scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any) -> tuple[Any, Any]:
+    """Runs (carry, x) -> (carry, y) over the first axis of xs; returns the last carry and the ys.
+
+    :param xs: a tensor or a tuple of tensors; without a step the ys are as many carries.
+    """
+    several = isinstance(xs, tuple)
+    rows = zip(*(x.unbind(0) for x in xs), strict=True) if several else xs.unbind(0)
+    ys = []
+    for row in rows:
+        carry, y = step(carry, row)
+        ys.append(y)
+    return carry, torch.stack(ys) if ys else carry.new_empty((0, *carry.shape))
 
 
 def flip(x: Any, axis: int) -> Any:

@@ -148,6 +148,9 @@ CONSTRAINTS: dict[str, Any] = {
     "correlation_matrix": _CorrelationMatrix(),
     "correlation_cholesky": _CorrelationCholesky(),
     "real_matrix": constraints.independent(_real, 2),
+    "real_matrices": constraints.independent(_real, 3),
+    "simplex_rows": constraints.independent(_simplex, 1),
+    "discrete_one_hot_rows": constraints.independent(constraints.one_hot, 1),
     "lower_cholesky": constraints.lower_cholesky,
     "positive_definite": constraints.positive_definite,
     # Those below take arguments: see constraint().

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyro.distributions import OneHotCategorical as OneHotCategorical
 
 from relaxppl import ops
+from relaxppl.common.chain import Conditioned
 from relaxppl.pyro.shell import RelaxedDistribution
 from relaxppl.relaxations import (
     correlated_relaxed_bernoulli,
@@ -16,9 +17,11 @@ from relaxppl.relaxations import (
     hard_concrete,
     invertible_gaussian,
     logistic_normal,
+    markov_chain,
     rebar_relaxation,
     reinmax,
     relaxed_bernoulli,
+    relaxed_markov_chain,
     relaxed_one_hot,
     stochastic_times_smooth,
     straight_through_bernoulli,
@@ -96,6 +99,14 @@ class GeneralizedGumbelSoftmax(RelaxedDistribution):
         logits = ops.broadcast_to(law.logits, (*self.batch_shape, law.size))
         temperature, logits = self._kept(law.temperature), self._kept(logits)
         return made(temperature, logits=logits, validate_args=self._validate_args)
+
+
+class MarkovChain(Conditioned, RelaxedDistribution):
+    relaxation = markov_chain.MarkovChain
+
+
+class RelaxedMarkovChain(RelaxedDistribution):
+    relaxation = relaxed_markov_chain.RelaxedMarkovChain
 
 
 class CorrelatedRelaxedBernoulli(RelaxedDistribution):

@@ -36,6 +36,7 @@ register_relaxation(torch.distributions.Bernoulli, factory_of_class(ours.Relaxed
 register_relaxation(
     torch.distributions.OneHotCategorical, factory_of_class(ours.RelaxedOneHotCategorical)
 )
+register_relaxation(ours.MarkovChain, common.relaxed_chain(ours.RelaxedMarkovChain))
 for _cls in (
     torch.distributions.Binomial,
     torch.distributions.Poisson,

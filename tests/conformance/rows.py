@@ -45,8 +45,10 @@ def _first_of_each_mode(cases: list[Case]) -> list[Case]:
 ROWS = _first_of_each_mode(EVERY)
 """One row for each class, and two where a flag decides whether it has a density."""
 DENSITY = [case for case in ROWS if case.density]
-SMOOTH = [case for case in DENSITY if isinstance(case.first_law, Continuous)]
-"""Those with a density and no atoms."""
+SMOOTH = [
+    case for case in DENSITY if isinstance(case.first_law, Continuous) and len(case.event_shape) < 2
+]
+"""Those with a density and no atoms, on vectors or scalars."""
 
 
 def over(cases: list[Case]) -> pytest.MarkDecorator:

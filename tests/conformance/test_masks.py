@@ -69,7 +69,7 @@ def test_masks_around_events_and_expansions(host: Host, case: Case):
 
 
 WITH_RULE = {name for pair in PAIRS for name in (pair.p, pair.q)} | {"FiniteCount"}
-LOCATION = ("logits", "loc")
+LOCATION = ("logits", "loc", "initial_logits")
 
 
 def location_of(host: Host, case: Case) -> Params:

@@ -11,6 +11,7 @@ from typing import Any
 from tests.distributions import references as ref
 from tests.distributions import surrogates
 from tests.distributions.case import Case
+from tests.distributions.chain_rows import chains
 from tests.distributions.facts import ALL, DISCRETE, binary, vector, without_temperature
 from tests.distributions.gate_rows import gaussian_gate, hard_concrete
 from tests.distributions.gaussian_rows import correlated, invertible_gaussian, logistic_normal
@@ -62,6 +63,7 @@ CASES: list[Case] = [
     *logistic_normal(),
     *top_k(),
     *generalized(),
+    *chains(),
 ]
 
 

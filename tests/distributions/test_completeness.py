@@ -34,6 +34,8 @@ CATALOGUE = {
     "LogisticNormalSoftmax",
     "GumbelSoftmaxTopK",
     "GeneralizedGumbelSoftmax",
+    "MarkovChain",
+    "RelaxedMarkovChain",
     "ReinMaxBernoulli",
     "ReinMaxOneHotCategorical",
     "GumbelRaoBernoulli",

@@ -20,7 +20,7 @@ from tests.distributions.hosts import HOSTS
 
 ROWS, BATCH = 10, 4
 DATA = np.linspace(-1, 1, ROWS)
-LEARNABLE = ("logits", "loc")
+LEARNABLE = ("logits", "loc", "initial_logits")
 OF_ONE_GUIDE_ROW = ("StochasticTimesSmooth",)
 """Their values are made of the parameters: a guide has the model's or lies outside its support."""
 FIRST = first_of_each(CASES)
@@ -55,6 +55,7 @@ def numpyro_pair(case: Case):
             z = numpyro.sample("z", latent(first))
             # Unequal weights: the plain sum of a value on the simplex is no news.
             total = z @ jnp.arange(1.0, 1 + z.shape[-1]) if rank else z
+            total = total.sum(-1) if rank == 2 else total
             numpyro.sample("x", ndist.Normal(total, 1.0), obs=None if data is None else data[index])
 
     def guide(data):
@@ -115,6 +116,7 @@ def pyro_pair(case: Case):
         with pyro.plate("rows", ROWS, subsample_size=BATCH) as index:
             z = pyro.sample("z", host.build(case.name, host.arrays(first), validate=None))
             total = z @ torch.arange(1.0, 1 + z.shape[-1], dtype=z.dtype) if rank else z
+            total = total.sum(-1) if rank == 2 else total
             pyro.sample("x", pdist.Normal(total, 1.0), obs=None if data is None else data[index])
 
     def guide(data):

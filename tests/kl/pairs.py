@@ -152,6 +152,13 @@ def normal(kind_p: str, kind_q: str):
     return made
 
 
+def chains(rng):
+    return tuple(
+        {"initial_logits": _logits(rng, K), "transition_logits": _logits(rng, 2, K, K)}
+        for _ in range(2)
+    )
+
+
 def numbers(rng):
     values = np.array([0.0, 1.0, 4.0])
     return tuple(
@@ -187,6 +194,7 @@ PAIRS = [
     Pair(_st1, _dst, classes_with(_t, _two, scale_logits=True), "support"),
     Pair("ReinMaxBernoulli", "GumbelRaoBernoulli", binary_with("temperature")(), "support"),
     Pair("GumbelRaoOneHotCategorical", "ReinMaxOneHotCategorical", classes_with(_t, _t), "support"),
+    Pair("MarkovChain", "MarkovChain", chains, "support"),
     Pair("GeneralizedGumbelSoftmax", "GeneralizedGumbelSoftmax", numbers, "support"),
     Pair("RelaxedBernoulli", "RelaxedBernoulli", equal_temperature, "unit"),
     Pair("RebarRelaxation", "RebarRelaxation", equal_temperature, "unit"),

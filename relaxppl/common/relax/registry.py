@@ -89,3 +89,15 @@ def factory_of_class(cls: Any, name: str = "...") -> Factory:
         return cls(**dict.fromkeys(temperatures, temperature), **given)
 
     return factory
+
+
+def relaxed_chain(cls: Any) -> Factory:
+    """Returns the factory of a host's relaxed Markov chain.
+
+    :param cls: takes a temperature, the first state's logits and the moves' logits.
+    """
+
+    def factory(distribution: Any, temperature: Any) -> Any:
+        return cls(temperature, distribution.initial_logits, distribution.transition_logits)
+
+    return factory
