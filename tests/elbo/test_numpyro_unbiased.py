@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.numpyro as rx
-from tests.elbo.numpyro_cases import BESIDE, CASES, COUNTS, MASKED_COUNTS, PLATE, TWO_PLATES
+from tests.elbo.numpyro_cases import (
+    BESIDE,
+    CASES,
+    COUNTS,
+    MASKED_COUNTS,
+    PLATE,
+    TWO_LEVELS,
+    TWO_PLATES,
+)
 from tests.elbo.unbiased import measure
 
 ESTIMATORS = {
@@ -18,13 +26,15 @@ ESTIMATORS = {
 }
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-@pytest.mark.parametrize("case", CASES)
+# Two levels run with the exact KL, in test_numpyro_exact_kl.py; ARMS has no law for the plate's.
+ELSEWHERE = {(TWO_LEVELS.name, estimator) for estimator in ESTIMATORS} | {(PLATE.name, "arms")}
+ROWS = [(c, e) for c in CASES for e in ESTIMATORS if (c, e) not in ELSEWHERE]
+
+
+@pytest.mark.parametrize(("case", "estimator"), ROWS)
 def test_mean_gradient_is_exact(case, estimator):
     make, options, prepare = ESTIMATORS[estimator]
     infer = CASES[case].infer if estimator == "rebar" else {}
-    if estimator == "arms" and case == PLATE.name:
-        infer = {"z": {"estimator": "disarm"}, "k": {"estimator": "disarm"}}
     outcome = measure(make(**options), CASES[case], infer=infer, prepare=prepare)
     assert outcome.worst < 4
     assert outcome.error < 0.05
@@ -47,7 +57,7 @@ def test_another_value_of_a_site_reaches_all_that_the_guide_makes_of_it(estimato
 @pytest.mark.parametrize("estimator", ["score", "rloo"])
 def test_counts(estimator):
     make, options, _ = ESTIMATORS[estimator]
-    outcome = measure(make(**options), COUNTS)
+    outcome = measure(make(**options), COUNTS, draws=40_000)
     assert outcome.worst < 4
     assert outcome.error < 0.05
 
