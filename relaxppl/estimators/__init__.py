@@ -7,7 +7,8 @@ are what the backends cannot share.
 
 - ``base``: the contract of an estimator; ``program``: what a program is to it; ``choice``: which
   one serves which site; ``elbo``: how an ELBO class is made for one.
-- ``score``, ``rloo``, ``disarm``, ``arms``, ``rebar``, ``relax``: one estimator each.
+- ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``rebar``, ``relax``: one
+  estimator each; ``alone``: what a site costs with each of its variables changed alone.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
 - ``network``: the default network of control variates and baselines.
 - ``local_gradient``: the estimators for a plain cost function and logits.
@@ -16,6 +17,7 @@ are what the backends cannot share.
 from relaxppl.estimators.arms import ARMS
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local import LocalGradient, local_gradient, noise_shapes
+from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.rloo import RLOO
@@ -27,6 +29,7 @@ __all__ = [
     "RELAX",
     "RLOO",
     "DisARM",
+    "LocalExpectation",
     "LocalGradient",
     "ScoreFunction",
     "local_gradient",

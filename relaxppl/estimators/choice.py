@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from relaxppl.estimators.arms import ARMS
 from relaxppl.estimators.base import Estimator, has_integer_values
 from relaxppl.estimators.disarm import DisARM
+from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
@@ -14,7 +15,8 @@ from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
 
 ESTIMATORS: dict[str, type[Estimator]] = {
-    estimator.name: estimator for estimator in (ScoreFunction, RLOO, DisARM, ARMS, REBAR, RELAX)
+    estimator.name: estimator
+    for estimator in (ScoreFunction, RLOO, DisARM, ARMS, LocalExpectation, REBAR, RELAX)
 }
 """All estimators by name."""
 

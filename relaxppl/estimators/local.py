@@ -199,11 +199,6 @@ class _Program:
     def _aligned(self, costs: Array) -> Array:
         return costs.reshape(tuple(costs.shape) + (1,) * (self.rank - len(costs.shape)))
 
-    factors: Mapping[str, Array] = {}
-
-    def own(self, name: str, encoded: Array) -> Array:
-        raise NotImplementedError
-
     def downstream(self, names: Names) -> Names:
         return frozenset()
 
@@ -215,6 +210,10 @@ class _Program:
     ) -> list[Term]:
         term = replace(self.terms[0], value=self._aligned(self.function(at[SITE])))
         return [term] if keep(term) else []
+
+    def each(self, compute: Callable[[Arrays], Array], values: Arrays) -> Array:
+        rows = range(values[SITE].shape[0])
+        return ops.stack([compute({SITE: values[SITE][i]}) for i in rows], axis=0)
 
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
         assert self.given is not None

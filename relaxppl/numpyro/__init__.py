@@ -43,6 +43,7 @@ from relaxppl.numpyro.elbo import (
     RELAX_ELBO,
     RLOO_ELBO,
     DisARM_ELBO,
+    LocalExpectation_ELBO,
     ScoreFunction_ELBO,
 )
 from relaxppl.numpyro.evidence import log_evidence
@@ -86,6 +87,7 @@ __all__ = [
     "HardConcrete",
     "InvertibleGaussian",
     "LinearSchedule",
+    "LocalExpectation_ELBO",
     "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "MarkovChain",

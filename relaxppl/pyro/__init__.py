@@ -45,6 +45,7 @@ from relaxppl.pyro.elbo import (
     RELAX_ELBO,
     RLOO_ELBO,
     DisARM_ELBO,
+    LocalExpectation_ELBO,
     ScoreFunction_ELBO,
 )
 from relaxppl.pyro.evidence import log_evidence
@@ -87,6 +88,7 @@ __all__ = [
     "HardConcrete",
     "InvertibleGaussian",
     "LinearSchedule",
+    "LocalExpectation_ELBO",
     "LogisticNormalSoftmax",
     "LogitRelaxedBernoulli",
     "MarkovChain",

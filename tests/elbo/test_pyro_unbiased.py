@@ -17,21 +17,21 @@ ESTIMATORS = {
     "rloo": (rx.RLOO_ELBO, {"num_particles": 3}),
     "disarm": (rx.DisARM_ELBO, {}),
     "arms": (rx.ARMS_ELBO, {"num_particles": 4}),
+    "local": (rx.LocalExpectation_ELBO, {}),
     "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "eta": 0.7}),
     "relax": (rx.RELAX_ELBO, {"hidden": 3, "learn": True}),
 }
 
 
-# Two levels run with the exact KL, in test_pyro_exact_kl.py; ARMS has no law for the plate's sites.
-ELSEWHERE = {(TWO_LEVELS.name, estimator) for estimator in ESTIMATORS} | {(PLATE.name, "arms")}
-ROWS = [(c, e) for c in CASES for e in ESTIMATORS if (c, e) not in ELSEWHERE]
-
-
-@pytest.mark.parametrize(("case", "estimator"), ROWS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("case", CASES)
 def test_mean_gradient_is_exact(case, estimator):
     make, options = ESTIMATORS[estimator]
     infer = CASES[case].infer if estimator == "rebar" else {}
-    outcome = measure(make(**options), CASES[case], infer)
+    if estimator == "arms" and case == PLATE.name:
+        infer = {"z": {"estimator": "disarm"}, "k": {"estimator": "disarm"}}
+    draws = 5_000 if estimator == "local" else 20_000
+    outcome = measure(make(**options), CASES[case], infer, draws)
     assert outcome.worst < 4
     assert outcome.error < 0.05
 

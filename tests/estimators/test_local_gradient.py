@@ -21,7 +21,7 @@ WEIGHTS = np.array([0.8, -1.1, 0.5, 0.3])
 CASES = [
     (law, estimator)
     for law in LOGITS
-    for estimator in ("score", "rloo", "disarm", "arms", "rebar", "relax")
+    for estimator in ("score", "rloo", "disarm", "arms", "local_expectation", "rebar", "relax")
     if ESTIMATORS[estimator]().takes(Candidate("x", law, LAWS[law], None))
 ]
 
@@ -75,7 +75,8 @@ def test_mean_gradient_is_exact(law, estimator):
     h = np.asarray(estimate("jax", law, estimator, 100_000).gradient)
     error = h.std(0) / np.sqrt(len(h))
     exact = exact_gradient(law)
-    assert np.all(np.abs(h.mean(0) - exact) < 4 * error)
+    # One that sums exactly has no error but that of the central differences.
+    assert np.all(np.abs(h.mean(0) - exact) < 4 * error + 1e-8)
     assert np.linalg.norm(error) < 0.05 * np.linalg.norm(exact)
 
 

@@ -6,6 +6,7 @@ from relaxppl.numpyro.elbo.classes import (
     RELAX_ELBO,
     RLOO_ELBO,
     DisARM_ELBO,
+    LocalExpectation_ELBO,
     ScoreFunction_ELBO,
 )
 
@@ -15,5 +16,6 @@ __all__ = [
     "RELAX_ELBO",
     "RLOO_ELBO",
     "DisARM_ELBO",
+    "LocalExpectation_ELBO",
     "ScoreFunction_ELBO",
 ]

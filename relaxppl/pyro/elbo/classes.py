@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relaxppl.estimators.arms import ARMS
 from relaxppl.estimators.disarm import DisARM
+from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.rloo import RLOO
@@ -21,6 +22,9 @@ class DisARM_ELBO(DiscreteELBO, estimator=DisARM): ...
 
 
 class ARMS_ELBO(DiscreteELBO, estimator=ARMS): ...
+
+
+class LocalExpectation_ELBO(DiscreteELBO, estimator=LocalExpectation): ...
 
 
 class REBAR_ELBO(DiscreteELBO, estimator=REBAR): ...

@@ -21,9 +21,10 @@ from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, wa
 
 from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Site, SoftValue, Term
+from relaxppl.pyro.elbo.batched import each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
-from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
+from relaxppl.pyro.elbo.laws import base_of, law_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Watch, frames_of, rewound
 from relaxppl.pyro.shell import _NOISE
 
@@ -60,8 +61,6 @@ class Program:
     :param max_plate_nesting: the host's bound, for its shape checks.
     :param exact_kl: whether to integrate the KL of a site's two laws where that is exact.
     :param shared: values of plate subsamples to use again, by plate.
-    :param factor: gives the factor of a discrete site's exact KL, the rest of which is sampled, or
-        None where it has none; None integrates it all.
     :param told: warnings that were given already, of values that leave torch.
     """
 
@@ -73,14 +72,11 @@ class Program:
     exact_kl: bool = False
     shared: dict[str, Any] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
-    factor: Callable[[str], torch.Tensor] | None = None
-    factors: dict[str, torch.Tensor] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
     _value_deps: dict[str, Names] = field(default_factory=dict)
     _integrated: dict[str, Any] = field(default_factory=dict)
-    _noise: dict[Any, torch.Tensor] = field(default_factory=dict)
     _left_guide: Names = frozenset()
     _rewind: dict[str, Any] = field(default_factory=dict)
     guide_trace: Any = None
@@ -132,13 +128,12 @@ class Program:
                 return tracker.of(value) | (left and {name})
 
             self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
-            self._factorise()
         discrete = frozenset(self.sites)
         for trace, guide in ((self.model_trace, False), (self.guide_trace, True)):
             for name, node in trace.nodes.items():
-                for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
+                if node["type"] == "sample" and not (guide and name in self._integrated):
                     with tracker.inside_law() as decided:
-                        value = self._hard_value(node, guide, integrated)
+                        value = self._hard_value(node, guide)
                     left = escaped[guide][name]
                     found = tracker.of(value) | decided[0] | left
                     if not guide:
@@ -162,48 +157,13 @@ class Program:
                             guide=guide,
                             held=site is not None,
                             jumps=jumps(smooth) & discrete,
-                            integrated=integrated,
                         )
                     )
 
-    def _factorise(self) -> None:
-        """Gives the integrated discrete sites their factors; those that have none are sampled."""
-        if self.factor is None:
-            return
-        for name in self.sites.keys() & self._integrated.keys():
-            laws = {law_type(t.nodes[name]["fn"]) for t in (self.model_trace, self.guide_trace)}
-            factor = self.factor(name) if len(laws) == 1 and None not in laws else None
-            if factor is None:
-                del self._integrated[name]
-            else:
-                self.factors[name] = factor
-
-    def _forms(self, name: str, guide: bool) -> tuple[bool, ...]:
-        """Returns for each term that a site has on one side whether it is its KL."""
-        if name not in self._integrated:
-            return (False,)
-        sampled = (False,) if name in self.factors else ()
-        return sampled if guide else (True, *sampled)
-
-    def _weighted(self, name: str, value: torch.Tensor, integrated: bool) -> torch.Tensor:
-        if name not in self.factors:
-            return value
-        factor = self.factors[name]
-        return (factor if integrated else 1.0 - factor) * value
-
-    def own(self, name: str, encoded: torch.Tensor) -> torch.Tensor:
-        """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
-        found = []
-        for trace in (self.model_trace, self.guide_trace):
-            node = trace.nodes[name]
-            log_prob = extended(node["fn"], encoded)
-            assert log_prob is not None  # or the site would have no factor
-            found.append(scale_and_mask(log_prob, node["scale"], node["mask"]))
-        return found[0] - found[1]
-
-    def _hard_value(self, node: Any, guide: bool, integrated: bool) -> torch.Tensor:
+    def _hard_value(self, node: Any, guide: bool) -> torch.Tensor:
         name = node["name"]
         site = self.sites.get(name) if guide else None
+        integrated = name in self._integrated
         if integrated:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
@@ -220,7 +180,7 @@ class Program:
             total = value.sum()
             warn_if_nan(total, f"log_prob_sum at site '{name}'")
             warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
-        return self._weighted(name, -value if guide else value, integrated)
+        return -value if guide else value
 
     def downstream(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on the discrete sites ``names``."""
@@ -230,13 +190,15 @@ class Program:
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> torch.Tensor:
         """Returns standard noise of a law."""
         assert site.law is not None
-        key = site.name, use, kind, tuple(shape)
-        if key in self._noise:
-            return self._noise[key]
-        noise = _NOISE[kind](torch.Size(shape), site.law.logits.detach())
-        if self.factors:  # They see the estimators at work twice.
-            self._noise[key] = noise
-        return noise
+        return _NOISE[kind](torch.Size(shape), site.law.logits.detach())
+
+    def each(
+        self,
+        compute: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+        values: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Returns what a function that evaluates the program makes of each of several values."""
+        return each(compute, values)
 
     @contextmanager
     def explained(self, level: tuple[str, ...]) -> Iterator[None]:
@@ -295,16 +257,14 @@ class Program:
 
     def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
         """Yields the terms of a later run, as they were in the first if they were there."""
-        first: dict[tuple[bool, str], list[Term]] = {}
-        for term in self.terms:
-            first.setdefault((term.guide, term.name), []).append(term)
+        first = {(term.guide, term.name): term for term in self.terms}
         for guide, trace in enumerate(traces):
             for name, node in trace.nodes.items():
                 if node["type"] != "sample" or site_is_subsample(node):
                     continue
-                known = first.get((bool(guide), name))
-                if known is not None:
-                    yield from known
+                term = first.get((bool(guide), name))
+                if term is not None:
+                    yield term
                 elif not (guide and name in self._integrated):
                     yield Term(name, _ZERO, frozenset(), names, bool(guide), jumps=names)
 
@@ -350,7 +310,7 @@ class Program:
     def _term(self, term: Term, traces: Any, moved: Names, relaxed: bool) -> Term:
         guide, name = term.guide, term.name
         node = traces[guide].nodes[name]
-        if term.integrated:
+        if name in self._integrated:
             value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
             value = scale_and_mask(value, node["scale"], node["mask"])
         else:
@@ -368,8 +328,7 @@ class Program:
             if log_prob is None:
                 log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        value = self._weighted(name, -value if guide else value, term.integrated)
-        return replace(term, value=value, frames=frames_of(node))
+        return replace(term, value=-value if guide else value, frames=frames_of(node))
 
 
 def enumerated_sites(model_trace: Any, guide_trace: Any) -> set[str]:
