@@ -138,6 +138,11 @@ class Estimator:
         return 1
 
     @property
+    def linear(self) -> Estimator:
+        """The estimator whose h of a part of the costs is this one's change with that part."""
+        return self
+
+    @property
     def family(self) -> type[Estimator]:
         """The estimators that can share the evaluations of a level: those of one family."""
         return type(self)
@@ -169,6 +174,7 @@ class Step:
     :param learned: their parameters.
     :param learns: whether the scalars of a site are learned.
     :param flags: by :attr:`Estimator.every` whether this is such a step; may be traced.
+    :param draws: those that another step made of the same values.
     """
 
     def __init__(
@@ -178,22 +184,29 @@ class Step:
         learned: Learned,
         learns: Callable[[str], bool],
         flags: Mapping[int, Any],
+        draws: dict[str, Draw] | None = None,
     ) -> None:
         self.program, self.chosen, self.learned = program, chosen, learned
         self.learns, self.flags = learns, flags
-        self._draws: dict[str, Draw] = {}
+        self.draws: dict[str, Draw] = {} if draws is None else draws
 
-    def surrogate(self) -> Array:
-        """Returns a sum whose gradient is that of all sites whose draws stand by themselves, ()."""
+    def local(self) -> Arrays:
+        """Returns h of all sites whose draws stand by themselves."""
         families: dict[type[Estimator], list[str]] = {}
         for name in self.program.sites:
             estimator = self.chosen[name]
             if not estimator.sees_all_draws:
                 families.setdefault(estimator.family, []).append(name)
-        surrogate: Any = 0.0
+        found: Arrays = {}
         for family, names in families.items():
-            for name, h in family.local(self, names).items():
-                surrogate = surrogate + total(ops.stop_gradient(h) * self.law(name).logits)
+            found.update(family.local(self, names))
+        return {name: ops.stop_gradient(h) for name, h in found.items()}
+
+    def surrogate(self, found: Arrays) -> Array:
+        """Returns a sum whose gradient is h in the logits of each site, ()."""
+        surrogate: Any = 0.0
+        for name, h in found.items():
+            surrogate = surrogate + total(h * self.law(name).logits)
         return surrogate
 
     def site(self, name: str) -> Site:
@@ -208,11 +221,11 @@ class Step:
 
     def draw(self, name: str) -> Draw:
         """Returns a site's draw together with its latent; made at the first use."""
-        if name not in self._draws:
+        if name not in self.draws:
             site, law = self.site(name), self.law(name)
             noise = self.program.noise(law.noise, tuple(law.logits.shape), site, DRAW)
-            self._draws[name] = Draw(law, law.encode(site.value), noise)
-        return self._draws[name]
+            self.draws[name] = Draw(law, law.encode(site.value), noise)
+        return self.draws[name]
 
     def free(self, name: str) -> Array:
         """Returns a latent that does not depend on the draw."""

@@ -71,6 +71,10 @@ class Law:
         """Returns the relaxed value of the latent, of the logits' shape."""
         return self.concrete(temperature).soft(latent)
 
+    def mean(self) -> Array:
+        """Returns the mean of the encoded values."""
+        raise NotImplementedError
+
     def straight_through(self, hard: Array) -> Array:
         """Returns the encoded draw as it is, with a derivative in the logits.
 
@@ -105,6 +109,9 @@ class Bernoulli(Law):
     rank = 0
     noise = "logistic"
 
+    def mean(self) -> Array:
+        return ops.sigmoid(self.logits)
+
     def straight_through(self, hard: Array) -> Array:
         one = ops.like(self.logits, 1.0)
         return ReinMaxBernoulli(temperature=one, logits=self.logits).moving(hard)
@@ -134,6 +141,9 @@ class OneHotCategorical(Law):
     name = "OneHotCategorical"
     rank = 1
     noise = "gumbel"
+
+    def mean(self) -> Array:
+        return ops.softmax(self.logits, axis=-1)
 
     def straight_through(self, hard: Array) -> Array:
         one = ops.like(self.logits, 1.0)

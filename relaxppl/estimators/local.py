@@ -199,6 +199,11 @@ class _Program:
     def _aligned(self, costs: Array) -> Array:
         return costs.reshape(tuple(costs.shape) + (1,) * (self.rank - len(costs.shape)))
 
+    factors: Mapping[str, Array] = {}
+
+    def own(self, name: str, encoded: Array) -> Array:
+        raise NotImplementedError
+
     def downstream(self, names: Names) -> Names:
         return frozenset()
 

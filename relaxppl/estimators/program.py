@@ -6,6 +6,7 @@ estimators.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -63,6 +64,8 @@ class Term:
     """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
     jumps: Names = frozenset()
     """The sites, of those that it depends on, whose effect a derivative does not see."""
+    integrated: bool = False
+    """Whether it is the KL of a site."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,16 @@ class Program(Protocol):
     def terms(self) -> Sequence[Term]:
         """All summands of the bound at the values drawn."""
 
+    @property
+    def factors(self) -> Mapping[str, Array]:
+        """By site the factor of its exact KL, where that is learned."""
+
+    def own(self, name: str, encoded: Array) -> Array:
+        """Returns log p - log q of a site alone at an encoded value, hard or relaxed.
+
+        It is scaled and masked as its terms are, (*batch_shape), the laws as they were drawn.
+        """
+
     def downstream(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on some discrete sites."""
 
@@ -213,6 +226,11 @@ class Learned(Protocol):
 
     def cond(self, wanted: Any, full: Callable[[], Any], cheap: Callable[[], Any]) -> Any:
         """Returns what one of two functions returns, by a flag that may be traced."""
+
+
+def own_terms(program: Program, name: str) -> Callable[[Array], Array]:
+    """Returns :meth:`Program.own` of a site."""
+    return functools.partial(program.own, name)
 
 
 def depending(terms: Iterable[Term], name: str) -> list[Term]:

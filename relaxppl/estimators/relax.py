@@ -6,14 +6,15 @@ Grathwohl et al., 2018 (arXiv:1711.00123).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relaxppl import ops
 from relaxppl.estimators import network
-from relaxppl.estimators.base import Arrays, Parameter, Step, has_integer_values
+from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step, has_integer_values
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical, total
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR, Pullback
+from relaxppl.estimators.score import ScoreFunction
 from relaxppl.ops import Array
 
 
@@ -70,6 +71,13 @@ class RELAX(REBAR):
 
     def relaxes(self, law: type[Law] | None) -> bool:
         return self.control_variate != "network" and law is not Categorical
+
+    @property
+    def linear(self) -> Estimator:
+        # The network does not see the costs.
+        if self.control_variate == "network":
+            return ScoreFunction()
+        return replace(self, control_variate="rebar")
 
     def parameters(self, site: Candidate) -> list[Parameter]:
         found = super().parameters(site)

@@ -50,6 +50,10 @@ class ScoreFunction(Estimator):
             return [Parameter(f"{site.name}.baseline", "network", hidden=self.hidden)]
         return []
 
+    @property
+    def linear(self) -> ScoreFunction:
+        return ScoreFunction()
+
     def compare(self, name: str, draws: Draws, learned: Learned, axis: int) -> Array:
         baseline: Any = 0.0
         if self.baseline == "average":

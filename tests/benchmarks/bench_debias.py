@@ -48,7 +48,7 @@ ELBOS: dict[str, Callable[..., Any]] = {
     f"REBAR, w = step / {RAMP:,}": partial(REBAR, debias=rx.LinearSchedule(0.0, 1.0, RAMP)),
     "DisARM": rx.DisARM_ELBO,
 }
-KL: dict[str, Any] = {"sampled": False, "exact": True}
+KL: dict[str, Any] = {"sampled": False, "exact": True, "learned": "learned"}
 ROWS = {
     "kl": [(elbo, kl) for elbo in ("REBAR", "DisARM") for kl in KL],
     "ramp": [(elbo, "exact" if elbo == HOST else "sampled") for elbo in ELBOS if elbo != "DisARM"],

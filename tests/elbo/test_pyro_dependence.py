@@ -48,7 +48,8 @@ def _store():
 
 
 @pytest.mark.filterwarnings("ignore:what depends on site")
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+# RLOO learns of a leak as the score function does, and RELAX as REBAR does.
+@pytest.mark.parametrize("estimator", ["score", "disarm", "rebar"])
 @pytest.mark.parametrize(
     ("leak", "program"),
     # One of each kind of leak where the guide leaks too.
@@ -93,8 +94,7 @@ def test_what_cannot_be_followed_is_said_once(leak):
 
 
 @pytest.mark.filterwarnings("ignore:what depends on site")
-@pytest.mark.parametrize("estimator", ["score", "rloo", "disarm"])
-def test_a_fit_by_a_branch_reaches_the_posterior(estimator):
+def test_a_fit_by_a_branch_reaches_the_posterior():
     def model():
         z = pyro.sample("z", dist.Bernoulli(0.3))
         loc = 1.5 if z > 0.5 else -0.5
@@ -104,10 +104,8 @@ def test_a_fit_by_a_branch_reaches_the_posterior(estimator):
         pyro.sample("z", dist.Bernoulli(logits=pyro.param("q", torch.tensor(0.4))))
 
     pyro.set_rng_seed(0)
-    make, options = ESTIMATORS[estimator]
-    options = {**options, "num_particles": 4}
     optimizer = pyro.optim.ClippedAdam({"lr": 0.2, "lrd": 0.97})
-    svi = pyro.infer.SVI(model, guide, optimizer, make(**options))
+    svi = pyro.infer.SVI(model, guide, optimizer, rx.RLOO_ELBO(num_particles=4))
     for _ in range(100):
         svi.step()
     # The prior is 0.3, which a fit without the dependence reaches.
@@ -118,7 +116,7 @@ def test_a_fit_by_a_branch_reaches_the_posterior(estimator):
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_gradients_pass_by_functions_of_autograd(function, estimator):
     make, options = ESTIMATORS[estimator]
-    outcome = measure(make(**options), through_function(FUNCTIONS[function]), draws=10_000)
+    outcome = measure(make(**options), through_function(FUNCTIONS[function]), draws=10_000, calls=2)
     assert outcome.worst < 4.5
 
 
@@ -185,7 +183,7 @@ def test_a_site_that_some_values_alone_reach():
             pyro.set_rng_seed(1)
             pyro.clear_param_store()
             elbo, draws = make(**options), []
-            for _ in range(200):
+            for _ in range(100):
                 elbo.loss_and_grads(model, guide)
                 found = []
                 for name in ("qa", "qb"):

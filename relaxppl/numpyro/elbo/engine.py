@@ -12,9 +12,11 @@ from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
 from relaxppl.common.naming import TEMPERATURE
-from relaxppl.estimators.base import Estimator, Step, draws_of
+from relaxppl.estimators import kl_factor
+from relaxppl.estimators.base import Estimator, Parameter, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared, wanted
 from relaxppl.estimators.elbo import EstimatorELBO
+from relaxppl.estimators.program import Candidate
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Structure, analyse
@@ -32,6 +34,8 @@ class DiscreteELBO(EstimatorELBO, ELBO):
     :param vectorize_particles: as of the host's ELBOs.
     :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
         registered and exact and the mean-field condition holds; the estimator covers the rest.
+        "learned" mixes the two at each discrete site by a factor that minimises the gradient's
+        variance; it needs ``prepare``.
     """
 
     can_infer_discrete = True
@@ -41,11 +45,12 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         num_particles: int | None = None,
         vectorize_particles: bool | Callable[..., Any] = True,
         *,
-        exact_kl: bool = False,
+        exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
         self.estimator, particles = self.estimator_of(num_particles, options)
         super().__init__(particles, vectorize_particles)
+        kl_factor.check(exact_kl)
         self.exact_kl = exact_kl
         self._warned: set[str] = set()
 
@@ -56,7 +61,12 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         :returns: the same guide with the parameters ``{site}.estimator.*`` and
             ``{site}.baseline.*``, which the one optimiser of SVI then trains.
         """
-        return PreparedGuide(guide, lambda site: wanted(site, self.estimator).parameters(site))
+
+        def parameters(site: Candidate) -> list[Parameter]:
+            own = wanted(site, self.estimator).parameters(site)
+            return own + kl_factor.parameters(site, self.exact_kl)
+
+        return PreparedGuide(guide, parameters)
 
     def loss_with_mutable_state(
         self,
@@ -89,6 +99,11 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         def learns(name: str) -> bool:
             return f"{name}{TEMPERATURE}" in param_map
 
+        factors = None
+        if self.exact_kl == kl_factor.LEARNED:
+            keys = {name: kl_factor.key(name) for name in chosen}
+            factors = {name: param_map[key] for name, key in keys.items() if key in param_map}
+
         def particle(key: jax.Array) -> dict[str, Any]:
             program_key, noise_key = jax.random.split(key)
             program = Program(
@@ -100,15 +115,23 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 structure,
                 tuple(jax.random.split(program_key)),
                 shared,
-                self.exact_kl,
+                bool(self.exact_kl),
                 noise_key,
+                factors,
             )
             learned = Learned(param_map)
             step = Step(program, chosen, learned, learns, flags)
+            found = step.local()
+            kl_factor.teach(step, found)
             return {
                 "elbo": sum((jnp.sum(term.value) for term in program.terms), jnp.zeros(())),
-                "surrogate": step.surrogate(),
+                "surrogate": step.surrogate(found),
                 "draws": {name: draws_of(program, program.sites[name]) for name in together},
+                "own": {
+                    name: kl_factor.own_draw(step, name)
+                    for name in together
+                    if name in program.factors
+                },
                 "gradients": learned.gradients,
                 "state": program.mutable_state(),
             }
@@ -122,7 +145,11 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         learned = Learned(param_map)
         surrogate = jnp.sum(out["surrogate"])
         for name, draws in out["draws"].items():
-            surrogate += chosen[name].compare(name, draws, learned, 0)
+            if name in out["own"]:
+                own = out["own"][name]
+                surrogate += kl_factor.compare(chosen[name], name, draws, own, learned, 0)
+            else:
+                surrogate += chosen[name].compare(name, draws, learned, 0)
         loss = -_value_neutral(jnp.mean(out["elbo"]), surrogate / self.num_particles)
         gradients = jax.tree.map(lambda x: jnp.sum(x, axis=0), out["gradients"])
         for name, gradient in {**gradients, **learned.gradients}.items():
@@ -153,7 +180,14 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                         "guide does not declare: hand elbo.prepare(guide) to SVI in place of "
                         f"guide{fixed}"
                     )
-        for text in set(unprepared(chosen, prepared)) - self._warned:
+        missing = [
+            name
+            for name, site in structure.discrete.items()
+            for parameter in kl_factor.parameters(site, self.exact_kl)
+            if parameter.name not in params
+        ]
+        texts = unprepared(chosen, prepared) + kl_factor.unprepared(self.exact_kl, missing)
+        for text in set(texts) - self._warned:
             self._warned.add(text)
             warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
 

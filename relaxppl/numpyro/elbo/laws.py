@@ -91,18 +91,21 @@ def soft_log_prob(fn: Any, value: jax.Array) -> jax.Array | None:
     :param value: (..., *batch_shape, *event_shape), between 0 and 1.
     :returns: (..., *batch_shape), or None where the law has no extension.
     """
+    return None if law_type(fn) is laws.Categorical else extended(fn, value)
+
+
+def extended(fn: Any, value: jax.Array) -> jax.Array | None:
+    """Returns :func:`soft_log_prob`; integers have it too, at one-hot vectors."""
     if isinstance(fn, dist.MaskedDistribution):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         return None if inner is None else scale_and_mask(inner, mask=fn._mask)
     if isinstance(fn, dist.ExpandedDistribution):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         if inner is None:
             return None
         return jnp.broadcast_to(inner, jnp.broadcast_shapes(inner.shape, fn.batch_shape))
     if isinstance(fn, dist.Independent):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         return None if inner is None else sum_rightmost(inner, fn.reinterpreted_batch_ndims)
     kind = law_type(fn)
-    if kind is None or kind is laws.Categorical:
-        return None
-    return law_of(fn).log_prob(value)
+    return None if kind is None else law_of(fn).log_prob(value)

@@ -19,7 +19,14 @@ from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Candidate, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import each
-from relaxppl.numpyro.elbo.laws import law_of, law_type, soft_log_prob, stopped, unmasked
+from relaxppl.numpyro.elbo.laws import (
+    extended,
+    law_of,
+    law_type,
+    soft_log_prob,
+    stopped,
+    unmasked,
+)
 from relaxppl.numpyro.elbo.structure import Structure, frames_of
 
 
@@ -36,6 +43,8 @@ class Program:
     :param plate_key: a key for the plates' subsamples, or None to use the two.
     :param use_exact_kl: whether to integrate the pairs of sites that can be.
     :param noise_key: a PRNG key for the noise of the estimators.
+    :param factors: by discrete site the factor of its exact KL, the rest of which is sampled; None
+        integrates it all.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Program:
         plate_key: jax.Array | None = None,
         use_exact_kl: bool = False,
         noise_key: jax.Array | None = None,
+        factors: Mapping[str, jax.Array] | None = None,
     ) -> None:
         self.args, self.kwargs = args, kwargs
         self.structure, self.noise_key = structure, noise_key
@@ -73,6 +83,19 @@ class Program:
         self.integrated = frozenset(
             n for n in pairs if exact_kl.kl(self.guide_trace[n], self.model_trace[n]) is not None
         )
+        self.factors: dict[str, jax.Array] = {}
+        if factors is not None:
+            self.factors = {
+                n: jax.lax.stop_gradient(c)
+                for n, c in factors.items()
+                if n in self.integrated and self._law_type(n) is not None
+            }
+            self.integrated -= self.discrete - self.factors.keys()
+
+    def _law_type(self, name: str) -> Any:
+        """Returns the law that a site has in the guide and in the model, or None."""
+        guide, model = (law_type(t[name]["fn"]) for t in (self.guide_trace, self.model_trace))
+        return guide if guide is model else None
 
     def mutable_state(self) -> dict[str, Any]:
         """Returns the values of the program's own mutable sites."""
@@ -103,6 +126,15 @@ class Program:
     def downstream(self, names: frozenset[str]) -> frozenset[str]:
         """Returns the guide's sites whose law depends on some discrete sites."""
         return self.structure.downstream(names)
+
+    def own(self, name: str, encoded: jax.Array) -> jax.Array:
+        """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
+        log_p, log_q = (
+            _extended(stopped(trace[name]["fn"]), encoded)
+            for trace in (self.model_trace, self.guide_trace)
+        )
+        scale = self.guide_trace[name]["scale"]
+        return log_p - log_q if scale is None else scale * (log_p - log_q)
 
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> jax.Array:
         """Returns standard noise of a law, apart for each site and use."""
@@ -204,24 +236,35 @@ class Program:
         structure, terms = self.structure, []
 
         def add(
-            site: dict[str, Any], deps: frozenset[str], value: Callable[[], jax.Array], guide: bool
+            site: dict[str, Any],
+            deps: frozenset[str],
+            value: Callable[[], jax.Array],
+            guide: bool,
+            integrated: bool = False,
         ) -> None:
             if only is not None and not deps & only:
                 return
-            found = Term(site["name"], None, frames_of(site), deps & self.discrete, guide)
+            name, frames = site["name"], frames_of(site)
+            found = Term(name, None, frames, deps & self.discrete, guide, integrated=integrated)
             if keep(found):
-                terms.append(replace(found, value=value()))
+                made, factor = value(), self.factors.get(name)
+                if factor is not None:
+                    made = (factor if integrated else 1.0 - factor) * made
+                terms.append(replace(found, value=made))
+
+        def is_sampled(name: str) -> bool:
+            return name not in self.integrated or name in self.factors
 
         for name, site in model_trace.items():
-            if site["type"] == "sample" and name not in self.integrated:
+            if site["type"] == "sample" and is_sampled(name):
                 add(site, structure.model_terms[name], partial(_log_prob, site, soft), False)
         for name, site in guide_trace.items():
             if site["type"] != "sample":
                 continue
             if name in self.integrated:
                 deps = structure.guide_laws[name] | structure.model_laws[name]
-                add(site, deps, partial(_minus_kl, site, model_trace[name]), True)
-            else:
+                add(site, deps, partial(_minus_kl, site, model_trace[name]), True, True)
+            if is_sampled(name):
                 stopped = only is None and name in self.discrete
                 value = partial(_minus_log_q, site, soft, stopped)
                 add(site, structure.guide_terms[name], value, True)
@@ -268,6 +311,12 @@ def enumerated_sites(model: Mapping[str, Any], guide: Collection[str]) -> set[st
         if site["type"] == "sample" and not site["is_observed"] and name not in guide
         if site["infer"].get("enumerate")
     }
+
+
+def _extended(fn: Any, encoded: jax.Array) -> jax.Array:
+    log_prob = extended(fn, encoded)
+    assert log_prob is not None  # or the site would have no factor
+    return log_prob
 
 
 def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:

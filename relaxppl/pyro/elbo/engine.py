@@ -13,9 +13,11 @@ from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
+from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared
 from relaxppl.estimators.elbo import EstimatorELBO
+from relaxppl.estimators.kl_factor import OwnDraw
 from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.program import Program
@@ -40,6 +42,8 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     :param vectorize_particles: as of the host's ELBOs.
     :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
         registered and exact and the mean-field condition holds; the estimator covers the rest.
+        "learned" mixes the two at each discrete site by a factor that minimises the gradient's
+        variance; it needs ``prepare``.
     """
 
     expects_training = True
@@ -51,7 +55,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         max_plate_nesting: float = float("inf"),
         vectorize_particles: bool = False,
         *,
-        exact_kl: bool = False,
+        exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
         self.estimator, particles = self.estimator_of(num_particles, options)
@@ -60,6 +64,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             max_plate_nesting=max_plate_nesting,
             vectorize_particles=vectorize_particles,
         )
+        kl_factor.check(exact_kl)
         self.exact_kl = exact_kl
         self._prepared = False
         self._gradients = 0
@@ -147,9 +152,10 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 args,
                 kwargs,
                 self.max_plate_nesting,
-                self.exact_kl,
+                bool(self.exact_kl),
                 dict(shared),
                 self._told,
+                self._factor if self.exact_kl == kl_factor.LEARNED else None,
             )
             program.run()
             if any(estimator.compares for estimator in self._chosen(program).values()):
@@ -157,6 +163,13 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 shared = program.shared
             programs.append(program)
         return programs
+
+    def _factor(self, name: str) -> torch.Tensor | None:
+        """Returns the factor of a site's exact KL, or None where it is not learned."""
+        store, key = pyro.get_param_store(), kl_factor.key(name)
+        if not self._prepared:
+            return None
+        return store[key].detach() if key in store else torch.tensor(kl_factor.INITIAL)
 
     def _chosen(self, program: Program) -> dict[str, Estimator]:
         candidates = (site.candidate for site in program.sites.values())
@@ -179,20 +192,27 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         }
         learned = Learned(flags, self._counter)
         bound: Any = 0.0
+        steps: list[Step] = []
         for program, estimators in zip(programs, chosen, strict=True):
             for term in program.terms:
                 if not term.held:
                     bound = bound + term.value.sum()
             learns = {n: self._learns(e, program.sites[n]) for n, e in estimators.items()}
             step = Step(program, estimators, learned, learns.__getitem__, flags)
-            bound = bound + step.surrogate()
-        bound = bound + self._compared(programs, chosen, learned)
+            found = step.local()
+            kl_factor.teach(step, found)
+            bound = bound + step.surrogate(found)
+            steps.append(step)
+        bound = bound + self._compared(steps, learned)
         self._warn_unmoved(learned.names)
         surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
 
     def _warn_unprepared(self, chosen: dict[str, Estimator]) -> None:
-        for text in unprepared(chosen, chosen if self._prepared else ()):
+        texts = unprepared(chosen, chosen if self._prepared else ())
+        if not self._prepared:
+            texts = texts + kl_factor.unprepared(self.exact_kl, list(chosen))
+        for text in texts:
             if text not in self._told:
                 self._told.add(text)
                 warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
@@ -214,22 +234,28 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 stacklevel=2,
             )
 
-    def _compared(
-        self, programs: list[Program], chosen: list[dict[str, Estimator]], learned: Learned
-    ) -> Any:
+    def _compared(self, steps: list[Step], learned: Learned) -> Any:
         """Returns a sum with the gradients of the sites whose estimators see all draws."""
         drawn: dict[str, list[Draws]] = {}
+        own: dict[str, list[OwnDraw]] = {}
         estimators: dict[str, Estimator] = {}
-        for program, one in zip(programs, chosen, strict=True):
-            for name, estimator in one.items():
+        for step in steps:
+            for name, estimator in step.chosen.items():
                 if estimator.sees_all_draws:
-                    drawn.setdefault(name, []).append(draws_of(program, program.sites[name]))
+                    drawn.setdefault(name, []).append(draws_of(step.program, step.site(name)))
                     estimators[name] = estimator
+                    if name in step.program.factors:
+                        own.setdefault(name, []).append(kl_factor.own_draw(step, name))
         # In a vectorised run the draws lie along the outermost plate.
         axis = -int(self.max_plate_nesting) if self._vectorized else 0
         total: Any = 0.0
         for name, draws in drawn.items():
             parts = zip(*draws, strict=True)
             together = Draws(*(None if p[0] is None else torch.stack(p) for p in parts))
-            total = total + estimators[name].compare(name, together, learned, axis)
+            if name in own:
+                mine = OwnDraw(*map(torch.stack, zip(*own[name], strict=True)))
+                found = kl_factor.compare(estimators[name], name, together, mine, learned, axis)
+            else:
+                found = estimators[name].compare(name, together, learned, axis)
+            total = total + found
         return total

@@ -80,19 +80,24 @@ def soft_log_prob(fn: Any, value: torch.Tensor) -> torch.Tensor | None:
     :param value: (..., *batch_shape, *event_shape), between 0 and 1.
     :returns: (..., *batch_shape), or None where the law has no extension.
     """
+    return None if law_type(fn) is Categorical else extended(fn, value)
+
+
+def extended(fn: Any, value: torch.Tensor) -> torch.Tensor | None:
+    """Returns :func:`soft_log_prob`; integers have it too, at one-hot vectors."""
     if isinstance(fn, MaskedDistribution):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         return None if inner is None else scale_and_mask(inner, mask=fn._mask)
     if isinstance(fn, ExpandedDistribution):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         if inner is None:
             return None
         return inner.expand(torch.broadcast_shapes(inner.shape, fn.batch_shape))
     if isinstance(fn, torch_dist.Independent):
-        inner = soft_log_prob(fn.base_dist, value)
+        inner = extended(fn.base_dist, value)
         ranks = fn.reinterpreted_batch_ndims
         if inner is None or not ranks:
             return inner
         return inner.sum(tuple(range(-ranks, 0)))
     kind = law_type(fn)
-    return None if kind in (None, Categorical) else kind(fn.logits).log_prob(value)
+    return None if kind is None else kind(fn.logits).log_prob(value)

@@ -24,7 +24,7 @@ from relaxppl.estimators.program import Site, SoftValue, Term
 from relaxppl.pyro.elbo.batched import each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
-from relaxppl.pyro.elbo.laws import base_of, law_of, law_type, soft_log_prob
+from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Watch, frames_of, rewound
 from relaxppl.pyro.shell import _NOISE
 
@@ -61,6 +61,8 @@ class Program:
     :param max_plate_nesting: the host's bound, for its shape checks.
     :param exact_kl: whether to integrate the KL of a site's two laws where that is exact.
     :param shared: values of plate subsamples to use again, by plate.
+    :param factor: gives the factor of a discrete site's exact KL, the rest of which is sampled, or
+        None where it has none; None integrates it all.
     :param told: warnings that were given already, of values that leave torch.
     """
 
@@ -72,11 +74,14 @@ class Program:
     exact_kl: bool = False
     shared: dict[str, Any] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
+    factor: Callable[[str], torch.Tensor] | None = None
+    factors: dict[str, torch.Tensor] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
     _value_deps: dict[str, Names] = field(default_factory=dict)
     _integrated: dict[str, Any] = field(default_factory=dict)
+    _noise: dict[Any, torch.Tensor] = field(default_factory=dict)
     _left_guide: Names = frozenset()
     _rewind: dict[str, Any] = field(default_factory=dict)
     guide_trace: Any = None
@@ -128,12 +133,13 @@ class Program:
                 return tracker.of(value) | (left and {name})
 
             self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
+            self._factorise()
         discrete = frozenset(self.sites)
         for trace, guide in ((self.model_trace, False), (self.guide_trace, True)):
             for name, node in trace.nodes.items():
-                if node["type"] == "sample" and not (guide and name in self._integrated):
+                for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
                     with tracker.inside_law() as decided:
-                        value = self._hard_value(node, guide)
+                        value = self._hard_value(node, guide, integrated)
                     left = escaped[guide][name]
                     found = tracker.of(value) | decided[0] | left
                     if not guide:
@@ -157,13 +163,48 @@ class Program:
                             guide=guide,
                             held=site is not None,
                             jumps=jumps(smooth) & discrete,
+                            integrated=integrated,
                         )
                     )
 
-    def _hard_value(self, node: Any, guide: bool) -> torch.Tensor:
+    def _factorise(self) -> None:
+        """Gives the integrated discrete sites their factors; those that have none are sampled."""
+        if self.factor is None:
+            return
+        for name in self.sites.keys() & self._integrated.keys():
+            laws = {law_type(t.nodes[name]["fn"]) for t in (self.model_trace, self.guide_trace)}
+            factor = self.factor(name) if len(laws) == 1 and None not in laws else None
+            if factor is None:
+                del self._integrated[name]
+            else:
+                self.factors[name] = factor
+
+    def _forms(self, name: str, guide: bool) -> tuple[bool, ...]:
+        """Returns for each term that a site has on one side whether it is its KL."""
+        if name not in self._integrated:
+            return (False,)
+        sampled = (False,) if name in self.factors else ()
+        return sampled if guide else (True, *sampled)
+
+    def _weighted(self, name: str, value: torch.Tensor, integrated: bool) -> torch.Tensor:
+        if name not in self.factors:
+            return value
+        factor = self.factors[name]
+        return (factor if integrated else 1.0 - factor) * value
+
+    def own(self, name: str, encoded: torch.Tensor) -> torch.Tensor:
+        """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
+        found = []
+        for trace in (self.model_trace, self.guide_trace):
+            node = trace.nodes[name]
+            log_prob = extended(node["fn"], encoded)
+            assert log_prob is not None  # or the site would have no factor
+            found.append(scale_and_mask(log_prob, node["scale"], node["mask"]))
+        return found[0] - found[1]
+
+    def _hard_value(self, node: Any, guide: bool, integrated: bool) -> torch.Tensor:
         name = node["name"]
         site = self.sites.get(name) if guide else None
-        integrated = name in self._integrated
         if integrated:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
@@ -180,7 +221,7 @@ class Program:
             total = value.sum()
             warn_if_nan(total, f"log_prob_sum at site '{name}'")
             warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
-        return -value if guide else value
+        return self._weighted(name, -value if guide else value, integrated)
 
     def downstream(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on the discrete sites ``names``."""
@@ -190,7 +231,13 @@ class Program:
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> torch.Tensor:
         """Returns standard noise of a law."""
         assert site.law is not None
-        return _NOISE[kind](torch.Size(shape), site.law.logits.detach())
+        key = site.name, use, kind, tuple(shape)
+        if key in self._noise:
+            return self._noise[key]
+        noise = _NOISE[kind](torch.Size(shape), site.law.logits.detach())
+        if self.factors:  # They see the estimators at work twice.
+            self._noise[key] = noise
+        return noise
 
     def each(
         self,
@@ -257,14 +304,16 @@ class Program:
 
     def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
         """Yields the terms of a later run, as they were in the first if they were there."""
-        first = {(term.guide, term.name): term for term in self.terms}
+        first: dict[tuple[bool, str], list[Term]] = {}
+        for term in self.terms:
+            first.setdefault((term.guide, term.name), []).append(term)
         for guide, trace in enumerate(traces):
             for name, node in trace.nodes.items():
                 if node["type"] != "sample" or site_is_subsample(node):
                     continue
-                term = first.get((bool(guide), name))
-                if term is not None:
-                    yield term
+                known = first.get((bool(guide), name))
+                if known is not None:
+                    yield from known
                 elif not (guide and name in self._integrated):
                     yield Term(name, _ZERO, frozenset(), names, bool(guide), jumps=names)
 
@@ -310,7 +359,7 @@ class Program:
     def _term(self, term: Term, traces: Any, moved: Names, relaxed: bool) -> Term:
         guide, name = term.guide, term.name
         node = traces[guide].nodes[name]
-        if name in self._integrated:
+        if term.integrated:
             value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
             value = scale_and_mask(value, node["scale"], node["mask"])
         else:
@@ -328,7 +377,8 @@ class Program:
             if log_prob is None:
                 log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        return replace(term, value=-value if guide else value, frames=frames_of(node))
+        value = self._weighted(name, -value if guide else value, term.integrated)
+        return replace(term, value=value, frames=frames_of(node))
 
 
 def enumerated_sites(model_trace: Any, guide_trace: Any) -> set[str]:
