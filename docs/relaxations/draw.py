@@ -164,6 +164,16 @@ def draw_paths(axes: Any, temperature: float) -> None:
     axes.set_ylim(-0.05, 1.05)
 
 
+def draw_subsets(axes: Any, k: float) -> None:
+    """Draws how often each item is chosen, by this law and by Gumbel top-k."""
+    logits = np.linspace(-2, 2, 8)
+    ours = rx.ConditionalBernoulli(int(k), logits=logits).mean
+    theirs = rx.GumbelSoftmaxTopK(int(k), 1.0, logits=logits, hard=True).mean
+    axes.bar(np.arange(8), ours, color="#3b6ea5")
+    axes.step(np.arange(9) - 0.5, np.append(theirs, theirs[-1]), where="post", color="#d98032")
+    axes.set_ylim(0, 1.05)
+
+
 def draw_correlated(axes: Any, value: float) -> None:
     """Draws two relaxed bits of correlation 0.9 against each other."""
     correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -211,6 +221,7 @@ def main() -> None:
         "ReinMaxBernoulli": ("temperature", draw_slope),
         "RelaxedMarkovChain": ("temperature", draw_paths),
     }
+    figure("ConditionalBernoulli", "k", (1, 2, 4, 6), draw_subsets, out)
     for name, (parameter, draw) in further.items():
         figure(name, parameter, (0.1, 0.5, 1.0, 3.0), draw, out)
 

@@ -16,6 +16,7 @@ from relaxppl.moments import kl
 from relaxppl.ops import Array
 from relaxppl.relaxations.base import Relaxation
 from relaxppl.relaxations.categorical import OneHotCategorical
+from relaxppl.relaxations.conditional_bernoulli import ConditionalBernoulli
 from relaxppl.relaxations.decoupled_straight_through import DecoupledStraightThroughGumbelSoftmax
 from relaxppl.relaxations.generalized_gumbel_softmax import GeneralizedGumbelSoftmax
 from relaxppl.relaxations.gumbel_rao import GumbelRaoBernoulli, GumbelRaoOneHotCategorical
@@ -35,6 +36,7 @@ from relaxppl.relaxations.relaxed_one_hot import (
     RelaxedOneHotCategoricalStraightThrough,
 )
 from relaxppl.relaxations.straight_through_bernoulli import StraightThroughBernoulli
+from relaxppl.relaxations.subset_straight_through import SubsetStraightThrough
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,16 @@ def _other_shape(p: Any, q: Any) -> str | None:
     return f"KL of two chains whose paths are of shapes {p.event_shape} and {q.event_shape}"
 
 
+def _subsets(p: Any, q: Any) -> Array:
+    moved = ops.sum(p.inclusion_probs * (p.logits - q.logits), axis=-1)
+    return moved - p.log_normalizer + q.log_normalizer
+
+
+def _other_subsets(p: Any, q: Any) -> str | None:
+    of_p, of_q = (p.k, p.size), (q.k, q.size)
+    return None if of_p == of_q else f"KL of subsets of (k, n) = {of_p} and {of_q}"
+
+
 def _not_numbers(p: Any, q: Any) -> str | None:
     if not (p.discrete and q.discrete):
         return "KL of two soft numbers: they have no tractable density; their weights have"
@@ -168,6 +180,7 @@ RULES = (
     EXP_CONCRETE,
     Rule((InvertibleGaussian,), _invertible_gaussian),
     Rule((LogisticNormalSoftmax,), _logistic_normal),
+    Rule((ConditionalBernoulli, SubsetStraightThrough), _subsets, refusal=_other_subsets),
     Rule((MarkovChain,), _chains, refusal=_other_shape),
     Rule((GeneralizedGumbelSoftmax,), _one_hot, ("values",), _not_numbers),
 )

@@ -11,6 +11,7 @@ from relaxppl.numpyro.auto import AutoDiscrete
 from relaxppl.numpyro.bound import discrete_elbo
 from relaxppl.numpyro.diagnostics import compare_estimators, gradient_stats
 from relaxppl.numpyro.distributions import (
+    ConditionalBernoulli,
     CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
     ExpRelaxedOneHotCategorical,
@@ -35,6 +36,7 @@ from relaxppl.numpyro.distributions import (
     RelaxedOneHotCategoricalStraightThrough,
     StochasticTimesSmooth,
     StraightThroughBernoulli,
+    SubsetStraightThrough,
 )
 from relaxppl.numpyro.divergences import kl_divergence
 from relaxppl.numpyro.elbo import (
@@ -71,6 +73,7 @@ __all__ = [
     "RLOO_ELBO",
     "AutoDiscrete",
     "AutoGuideList",
+    "ConditionalBernoulli",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",
@@ -105,6 +108,7 @@ __all__ = [
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",
+    "SubsetStraightThrough",
     "compare_estimators",
     "count_steps",
     "current_step",

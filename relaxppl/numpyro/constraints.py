@@ -132,6 +132,12 @@ class _KHot(_Atomic, _ScaledSimplex):
         return jnp.zeros_like(prototype).at[..., : self.k].set(1)
 
 
+class _DiscreteKHot(_KHot):
+    """Vectors of k ones and otherwise zeros, without a gradient."""
+
+    is_discrete = True
+
+
 class _AmongValues(_Atomic):
     """One of the values (..., n), each of which may carry a gradient."""
 
@@ -212,6 +218,7 @@ CONSTRAINTS: dict[str, Any] = {
     "interval": constraints.interval,
     "scaled_simplex": _ScaledSimplex,
     "k_hot": _KHot,
+    "discrete_k_hot": _DiscreteKHot,
     "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""

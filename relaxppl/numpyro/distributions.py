@@ -7,6 +7,7 @@ from relaxppl.common.chain import Conditioned
 from relaxppl.numpyro.shell import RelaxedDistribution
 from relaxppl.relaxations import (
     categorical,
+    conditional_bernoulli,
     correlated_relaxed_bernoulli,
     decoupled_straight_through,
     gaussian_relaxed_bernoulli,
@@ -24,6 +25,7 @@ from relaxppl.relaxations import (
     relaxed_one_hot,
     stochastic_times_smooth,
     straight_through_bernoulli,
+    subset_straight_through,
 )
 
 
@@ -89,6 +91,14 @@ class LogisticNormalSoftmax(RelaxedDistribution):
 
 class GumbelSoftmaxTopK(RelaxedDistribution):
     relaxation = gumbel_softmax_top_k.GumbelSoftmaxTopK
+
+
+class ConditionalBernoulli(RelaxedDistribution):
+    relaxation = conditional_bernoulli.ConditionalBernoulli
+
+
+class SubsetStraightThrough(RelaxedDistribution):
+    relaxation = subset_straight_through.SubsetStraightThrough
 
 
 class GeneralizedGumbelSoftmax(RelaxedDistribution):

@@ -13,6 +13,7 @@ from relaxppl.pyro.auto import AutoDiscrete
 from relaxppl.pyro.bound import discrete_elbo
 from relaxppl.pyro.diagnostics import compare_estimators, gradient_stats
 from relaxppl.pyro.distributions import (
+    ConditionalBernoulli,
     CorrelatedRelaxedBernoulli,
     DecoupledStraightThroughGumbelSoftmax,
     ExpRelaxedOneHotCategorical,
@@ -37,6 +38,7 @@ from relaxppl.pyro.distributions import (
     RelaxedOneHotCategoricalStraightThrough,
     StochasticTimesSmooth,
     StraightThroughBernoulli,
+    SubsetStraightThrough,
 )
 from relaxppl.pyro.divergences import kl_divergence
 from relaxppl.pyro.elbo import (
@@ -72,6 +74,7 @@ __all__ = [
     "RLOO_ELBO",
     "AutoDiscrete",
     "AutoGuideList",
+    "ConditionalBernoulli",
     "ConstantSchedule",
     "CorrelatedRelaxedBernoulli",
     "CosineSchedule",
@@ -106,6 +109,7 @@ __all__ = [
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",
+    "SubsetStraightThrough",
     "compare_estimators",
     "count_steps",
     "current_step",

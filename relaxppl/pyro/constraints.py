@@ -82,6 +82,12 @@ class _KHot(_ScaledSimplex):
         return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == self.k)
 
 
+class _DiscreteKHot(_KHot):
+    """Vectors of k ones and otherwise zeros, without a gradient."""
+
+    is_discrete = True
+
+
 class _AmongValues(constraints.Constraint):
     """One of the values (..., n), each of which may carry a gradient."""
 
@@ -157,6 +163,7 @@ CONSTRAINTS: dict[str, Any] = {
     "interval": constraints.interval,
     "scaled_simplex": _ScaledSimplex,
     "k_hot": _KHot,
+    "discrete_k_hot": _DiscreteKHot,
     "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""

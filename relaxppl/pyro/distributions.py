@@ -8,6 +8,7 @@ from relaxppl import ops
 from relaxppl.common.chain import Conditioned
 from relaxppl.pyro.shell import RelaxedDistribution
 from relaxppl.relaxations import (
+    conditional_bernoulli,
     correlated_relaxed_bernoulli,
     decoupled_straight_through,
     gaussian_relaxed_bernoulli,
@@ -25,6 +26,7 @@ from relaxppl.relaxations import (
     relaxed_one_hot,
     stochastic_times_smooth,
     straight_through_bernoulli,
+    subset_straight_through,
 )
 
 
@@ -86,6 +88,14 @@ class LogisticNormalSoftmax(RelaxedDistribution):
 
 class GumbelSoftmaxTopK(RelaxedDistribution):
     relaxation = gumbel_softmax_top_k.GumbelSoftmaxTopK
+
+
+class ConditionalBernoulli(RelaxedDistribution):
+    relaxation = conditional_bernoulli.ConditionalBernoulli
+
+
+class SubsetStraightThrough(RelaxedDistribution):
+    relaxation = subset_straight_through.SubsetStraightThrough
 
 
 class GeneralizedGumbelSoftmax(RelaxedDistribution):

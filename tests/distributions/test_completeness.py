@@ -34,6 +34,8 @@ CATALOGUE = {
     "LogisticNormalSoftmax",
     "GumbelSoftmaxTopK",
     "GeneralizedGumbelSoftmax",
+    "ConditionalBernoulli",
+    "SubsetStraightThrough",
     "MarkovChain",
     "RelaxedMarkovChain",
     "ReinMaxBernoulli",

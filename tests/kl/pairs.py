@@ -159,6 +159,10 @@ def chains(rng):
     )
 
 
+def subsets(rng):
+    return tuple({"k": 2, "logits": _logits(rng, K)} for _ in range(2))
+
+
 def numbers(rng):
     values = np.array([0.0, 1.0, 4.0])
     return tuple(
@@ -194,6 +198,7 @@ PAIRS = [
     Pair(_st1, _dst, classes_with(_t, _two, scale_logits=True), "support"),
     Pair("ReinMaxBernoulli", "GumbelRaoBernoulli", binary_with("temperature")(), "support"),
     Pair("GumbelRaoOneHotCategorical", "ReinMaxOneHotCategorical", classes_with(_t, _t), "support"),
+    Pair("ConditionalBernoulli", "SubsetStraightThrough", subsets, "support"),
     Pair("MarkovChain", "MarkovChain", chains, "support"),
     Pair("GeneralizedGumbelSoftmax", "GeneralizedGumbelSoftmax", numbers, "support"),
     Pair("RelaxedBernoulli", "RelaxedBernoulli", equal_temperature, "unit"),
