@@ -174,6 +174,13 @@ def draw_subsets(axes: Any, k: float) -> None:
     axes.set_ylim(0, 1.05)
 
 
+def draw_places(axes: Any, spread: float) -> None:
+    """Draws how often each item gets each place."""
+    law = rx.PlackettLuce(spread * np.linspace(1, -1, 6))
+    order = np.asarray(law.sample(jax.random.key(0), (DRAWS,)))
+    axes.imshow((order[:, None] == np.arange(6)[:, None]).mean(0), cmap="Blues", vmin=0, vmax=1)
+
+
 def draw_correlated(axes: Any, value: float) -> None:
     """Draws two relaxed bits of correlation 0.9 against each other."""
     correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -222,6 +229,7 @@ def main() -> None:
         "RelaxedMarkovChain": ("temperature", draw_paths),
     }
     figure("ConditionalBernoulli", "k", (1, 2, 4, 6), draw_subsets, out)
+    figure("PlackettLuce", "spread", (0.0, 0.5, 1.0, 3.0), draw_places, out)
     for name, (parameter, draw) in further.items():
         figure(name, parameter, (0.1, 0.5, 1.0, 3.0), draw, out)
 

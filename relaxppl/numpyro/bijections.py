@@ -62,6 +62,14 @@ def _with_atoms(constraint: Any) -> Any:
 biject_to.register(CONSTRAINTS["simplex"], lambda _: transforms.StickBreakingTransform())
 biject_to.register(CONSTRAINTS["log_simplex"], lambda _: LogRatio())
 biject_to.register(CONSTRAINTS["unit_interval_with_atoms"], _with_atoms)
-for name in ("boolean", "one_hot", "discrete_one_hot", "k_hot", "discrete_k_hot", "among_values"):
+for name in (
+    "boolean",
+    "one_hot",
+    "discrete_one_hot",
+    "k_hot",
+    "discrete_k_hot",
+    "among_values",
+    "ordering",
+):
     biject_to.register(CONSTRAINTS[name], _for_values(ATOMS))
 biject_to.register(CONSTRAINTS["scaled_simplex"], _for_values(NO_DENSITY))

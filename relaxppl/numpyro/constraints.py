@@ -138,6 +138,31 @@ class _DiscreteKHot(_KHot):
     is_discrete = True
 
 
+class _Ordering(constraints.Constraint):
+    """The integers 0, ..., n - 1 in any order."""
+
+    event_dim = 1
+    is_discrete = True
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.all(jnp.sort(jnp.asarray(x), axis=-1) == jnp.arange(self.n), axis=-1)
+
+    def feasible_like(self, prototype: Any) -> Any:
+        return jnp.broadcast_to(jnp.arange(self.n), jnp.shape(prototype))
+
+    def __repr__(self) -> str:
+        return f"Ordering(n={self.n})"
+
+    def eq(self, other: object, static: bool = False) -> Any:
+        return isinstance(other, _Ordering) and self.n == other.n
+
+    def tree_flatten(self) -> Any:
+        return (), ((), {"n": self.n})
+
+
 class _AmongValues(_Atomic):
     """One of the values (..., n), each of which may carry a gradient."""
 
@@ -219,6 +244,7 @@ CONSTRAINTS: dict[str, Any] = {
     "scaled_simplex": _ScaledSimplex,
     "k_hot": _KHot,
     "discrete_k_hot": _DiscreteKHot,
+    "ordering": _Ordering,
     "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""

@@ -18,6 +18,7 @@ from relaxppl.relaxations import (
     invertible_gaussian,
     logistic_normal,
     markov_chain,
+    plackett_luce,
     rebar_relaxation,
     reinmax,
     relaxed_bernoulli,
@@ -99,6 +100,10 @@ class ConditionalBernoulli(RelaxedDistribution):
 
 class SubsetStraightThrough(RelaxedDistribution):
     relaxation = subset_straight_through.SubsetStraightThrough
+
+
+class PlackettLuce(RelaxedDistribution):
+    relaxation = plackett_luce.PlackettLuce
 
 
 class GeneralizedGumbelSoftmax(RelaxedDistribution):

@@ -28,7 +28,9 @@ _SHAPE = (
     "one_hot"
 )
 _LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
-_TYPE_AND_GRAPH = "cast like zeros_like full_like known tiny eps stop_gradient value_and_grad vjp"
+_TYPE_AND_GRAPH = (
+    "cast integers like zeros_like full_like known tiny eps stop_gradient value_and_grad vjp"
+)
 NAMES = frozenset(
     name
     for group in (_ELEMENTWISE, _ALONG_ONE_AXIS, _SHAPE, _LINEAR_ALGEBRA, _TYPE_AND_GRAPH)

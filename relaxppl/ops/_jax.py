@@ -113,6 +113,11 @@ def cast(x: Any, reference: Any) -> Any:
     return x.astype(reference.dtype)
 
 
+def integers(x: Any) -> Any:
+    """Converts whole numbers to the backend's default integers."""
+    return x.astype(int)
+
+
 def size(x: Any) -> int:
     """The length of the last axis."""
     return x.shape[-1]

@@ -139,6 +139,11 @@ def cast(x: Any, reference: Any) -> Any:
     return x.to(reference.dtype)
 
 
+def integers(x: Any) -> Any:
+    """Converts whole numbers to the backend's default integers."""
+    return x.long()
+
+
 def size(x: Any) -> int:
     """The length of the last axis, a Python number even while torch.jit traces.
 

@@ -81,5 +81,5 @@ for registry in (biject_to, transform_to):
     registry.register(CONSTRAINTS["real"], lambda _: transforms.identity_transform)
     registry.register(CONSTRAINTS["log_simplex"], lambda _: LogRatio())
     registry.register(CONSTRAINTS["scaled_simplex"], _for_values(NO_DENSITY))
-    for name in ("boolean", "one_hot", "k_hot", "discrete_k_hot", "among_values"):
+    for name in ("boolean", "one_hot", "k_hot", "discrete_k_hot", "among_values", "ordering"):
         registry.register(CONSTRAINTS[name], _for_values(ATOMS))

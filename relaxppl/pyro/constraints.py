@@ -88,6 +88,23 @@ class _DiscreteKHot(_KHot):
     is_discrete = True
 
 
+class _Ordering(constraints.Constraint):
+    """The integers 0, ..., n - 1 in any order."""
+
+    event_dim = 1
+    is_discrete = True
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        super().__init__()
+
+    def check(self, value: Any) -> Any:
+        return (value.sort(-1).values == torch.arange(self.n, device=value.device)).all(-1)
+
+    def __repr__(self) -> str:
+        return f"Ordering(n={self.n})"
+
+
 class _AmongValues(constraints.Constraint):
     """One of the values (..., n), each of which may carry a gradient."""
 
@@ -164,6 +181,7 @@ CONSTRAINTS: dict[str, Any] = {
     "scaled_simplex": _ScaledSimplex,
     "k_hot": _KHot,
     "discrete_k_hot": _DiscreteKHot,
+    "ordering": _Ordering,
     "among_values": _AmongValues,
 }
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""

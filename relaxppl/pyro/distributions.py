@@ -19,6 +19,7 @@ from relaxppl.relaxations import (
     invertible_gaussian,
     logistic_normal,
     markov_chain,
+    plackett_luce,
     rebar_relaxation,
     reinmax,
     relaxed_bernoulli,
@@ -96,6 +97,10 @@ class ConditionalBernoulli(RelaxedDistribution):
 
 class SubsetStraightThrough(RelaxedDistribution):
     relaxation = subset_straight_through.SubsetStraightThrough
+
+
+class PlackettLuce(RelaxedDistribution):
+    relaxation = plackett_luce.PlackettLuce
 
 
 class GeneralizedGumbelSoftmax(RelaxedDistribution):

@@ -44,7 +44,7 @@ def test_half_precision(host: Host, case: Case, dtype: str):
         return x, dist.log_prob(x) if scored else x
 
     drawn, scored = host.compiled(run)(host.arrays(case.arrays, dtype))
-    if case.name != "FiniteCount":
+    if case.name != "FiniteCount" and not case.whole:
         assert str(drawn.dtype).removeprefix("torch.") == dtype
     x, log_prob = wide(drawn), wide(scored)
     assert np.isfinite(x).all()

@@ -46,6 +46,7 @@ class Case:
     :param extremes: float32 parameters at the ends of what is allowed, each a broadcast batch.
     :param bad: parameters that must be refused.
     :param density: whether it has a log_prob.
+    :param whole: whether values are of an integer type.
     :param reparameterized: whether gradients reach the parameters through a sample.
     """
 
@@ -61,6 +62,7 @@ class Case:
     bad: tuple[Bad, ...] = ()
     density: bool = True
     reparameterized: bool = True
+    whole: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}-{self.label}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -64,3 +64,33 @@ def subsets() -> list[Case]:
                 )
             )
     return out
+
+
+def plackett_luce(logits: Any) -> Law:
+    """Every ordering: each place by the weights of the items that are left."""
+    weights = np.exp(np.asarray(logits, float))
+    orders = list(permutations(range(len(weights))))
+    chances = [
+        np.prod([weights[s[i]] / weights[list(s[i:])].sum() for i in range(len(s))]) for s in orders
+    ]
+    return Discrete(np.array(orders), chances)
+
+
+def orderings() -> list[Case]:
+    case = Case(
+        "PlackettLuce",
+        "logits",
+        {"logits": ROW_BATCH},
+        plackett_luce,
+        VECTOR,
+        gives=frozenset({"entropy"}),
+        extremes=({"logits": ROWS},),
+        bad=(
+            Bad({"logits": np.array([0.1, NAN, 0.2])}, "logits"),
+            Bad({"logits": 0.3}, "logits", structural=True),
+            Bad({"logits": None}, "logits", structural=True),
+        ),
+        reparameterized=False,
+        whole=True,
+    )
+    return [case]

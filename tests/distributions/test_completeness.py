@@ -36,6 +36,7 @@ CATALOGUE = {
     "GeneralizedGumbelSoftmax",
     "ConditionalBernoulli",
     "SubsetStraightThrough",
+    "PlackettLuce",
     "MarkovChain",
     "RelaxedMarkovChain",
     "ReinMaxBernoulli",

@@ -53,7 +53,7 @@ def test_own_samples_are_in_the_support_and_have_a_log_prob(
     dist = host.make(case.name, params, dtype)
     sample, inside, log_prob = host.draw_and_score(dist, 4, (DRAWS,), case.density)
     assert np.isfinite(sample.astype(float)).all()
-    if dtype == "float32":
+    if dtype == "float32" and not case.whole:
         assert sample.dtype == np.float32
     assert sample.shape == (DRAWS, *batch_shape(case, params), *case.event_shape)
     assert inside.all()

@@ -115,6 +115,7 @@ def pyro_pair(case: Case):
     def model(data):
         with pyro.plate("rows", ROWS, subsample_size=BATCH) as index:
             z = pyro.sample("z", host.build(case.name, host.arrays(first), validate=None))
+            z = z.double() if case.whole else z
             total = z @ torch.arange(1.0, 1 + z.shape[-1], dtype=z.dtype) if rank else z
             total = total.sum(-1) if rank == 2 else total
             pyro.sample("x", pdist.Normal(total, 1.0), obs=None if data is None else data[index])
