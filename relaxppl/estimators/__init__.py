@@ -9,6 +9,7 @@ are what the backends cannot share.
   one serves which site; ``elbo``: how an ELBO class is made for one.
 - ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``rebar``, ``relax``: one
   estimator each; ``alone``: what a site costs with each of its variables changed alone.
+- ``vimco``: an estimator of the bound of several draws; ``multi_sample``: that bound.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
 - ``network``: the default network of control variates and baselines.
 - ``local_gradient``: the estimators for a plain cost function and logits.
@@ -22,12 +23,14 @@ from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.vimco import VIMCO
 
 __all__ = [
     "ARMS",
     "REBAR",
     "RELAX",
     "RLOO",
+    "VIMCO",
     "DisARM",
     "LocalExpectation",
     "LocalGradient",

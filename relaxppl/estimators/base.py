@@ -4,7 +4,8 @@ An estimator is a frozen dataclass whose fields are its options. It says which l
 what it learns, and it turns what a program is worth at the values drawn, and at others that it asks
 for, into a local gradient h of each of its sites, an unbiased estimate of the gradient in the
 site's logits. It does so for each draw by itself (:meth:`Estimator.local`), or for all draws of a
-site at once, along a leading axis (:meth:`Estimator.compare`).
+site at once, along a leading axis (:meth:`Estimator.compare`). One whose bound is not the ELBO but
+that of all draws together gives the whole gradient (:meth:`Estimator.objective`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from relaxppl import ops
 from relaxppl.estimators.laws import Categorical, Draw, Law, total
+from relaxppl.estimators.multi_sample import Weighted
 from relaxppl.estimators.program import (
     Candidate,
     Learned,
@@ -82,6 +84,9 @@ class Estimator:
     """The options that an ELBO's ``num_particles`` sets."""
     sees_all_draws: ClassVar[bool] = False
     """Whether it has :meth:`compare`, in place of :meth:`local`."""
+    multi_sample: ClassVar[bool] = False
+    """Whether the bound is one of all draws together: then all sites have this estimator, and it
+    has :meth:`objective`, in place of both."""
 
     def __post_init__(self) -> None:
         for argument, (right, allowed) in self.checks().items():
@@ -160,6 +165,14 @@ class Estimator:
         """Returns a sum over all draws of a site with the gradient of their mean times their count.
 
         :param name: the site.
+        :param draws: along one more axis.
+        :param axis: that axis.
+        """
+        raise NotImplementedError
+
+    def objective(self, draws: Weighted, axis: int) -> Array:
+        """Returns a sum over rows with the gradient that the bound of all draws goes up along, ().
+
         :param draws: along one more axis.
         :param axis: that axis.
         """

@@ -13,10 +13,20 @@ from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.vimco import VIMCO
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.name: estimator
-    for estimator in (ScoreFunction, RLOO, DisARM, ARMS, LocalExpectation, REBAR, RELAX)
+    for estimator in (
+        ScoreFunction,
+        RLOO,
+        DisARM,
+        ARMS,
+        LocalExpectation,
+        REBAR,
+        RELAX,
+        VIMCO,
+    )
 }
 """All estimators by name."""
 
@@ -38,6 +48,8 @@ def choose(
     chosen = {}
     for site in sites:
         estimator = wanted(site, default)
+        if estimator.multi_sample != default.multi_sample:
+            raise _another_bound(site, estimator, default)
         estimator.check(site, num_particles)
         if not estimator.takes(site):
             raise _unsupported(site, estimator)
@@ -59,7 +71,7 @@ def wanted(site: Candidate, default: Estimator) -> Estimator:
 
 
 def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
-    possible = [name for name, kind in ESTIMATORS.items() if kind().takes(site)]
+    possible = [n for n, k in ESTIMATORS.items() if k().takes(site) and not k.multi_sample]
     laws = estimator.laws or ()
     reason = f"it takes {', '.join(law.__name__ for law in laws)}"
     if site.recurrent:
@@ -71,6 +83,16 @@ def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
         f"site {site.name!r} is a {site.class_name}, which the estimator {estimator.name!r} does "
         f"not support: {reason}. Choose one of {ways_out} by infer={{'estimator': ...}} in the "
         f"guide{hint}"
+    )
+
+
+def _another_bound(site: Candidate, estimator: Estimator, default: Estimator) -> ValueError:
+    several, single = (estimator, default) if estimator.multi_sample else (default, estimator)
+    return ValueError(
+        f"site {site.name!r}: its infer dict asks for {estimator.name!r} in an ELBO of "
+        f"{default.name!r}, but the bound of {several.name!r} is one of all draws together, and "
+        f"that of {single.name!r} a mean over draws. Take {type(several).__name__}_ELBO and no "
+        f"infer={{'estimator': ...}}, or choose among the others"
     )
 
 

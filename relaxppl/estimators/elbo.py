@@ -6,6 +6,7 @@ import inspect
 from dataclasses import fields
 from typing import Any, ClassVar
 
+from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.rebar import REBAR
 
@@ -18,6 +19,9 @@ class EstimatorELBO:
 
     estimator_class: ClassVar[type[Estimator]]
     estimator: Estimator
+    rows: tuple[str, ...] | None = None
+    """Of a bound of several draws, once it was evaluated: the plates whose elements have bounds of
+    their own; none where the bound is one for the whole program."""
 
     def __init_subclass__(cls, estimator: type[Estimator] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -40,6 +44,19 @@ class EstimatorELBO:
     def prepare(self, guide: Any) -> Any:
         """Returns the guide to hand to SVI, which also declares what the estimator learns."""
         raise NotImplementedError
+
+    def checked_kl(self, exact_kl: bool | str) -> bool | str:
+        """Returns whether to integrate the KL of sites.
+
+        :raises ValueError: if it is no choice, or is asked of a bound that has no KL term.
+        """
+        kl_factor.check(exact_kl)
+        if exact_kl and self.estimator.multi_sample:
+            raise ValueError(
+                f"{type(self).__name__} has no KL term that could be integrated: its bound is the "
+                f"log of a mean over draws. Leave exact_kl out, got {exact_kl!r}"
+            )
+        return exact_kl
 
     @classmethod
     def estimator_of(

@@ -281,8 +281,17 @@ def _chosen(
         if control_variate is None:
             raise ValueError("relax needs control_variate, a function of the relaxed value")
         return _OwnControl(function=control_variate)
+    if estimator.multi_sample:
+        raise ValueError(
+            f"{estimator.name} has the gradient of a bound of several draws, not that of a mean "
+            "cost; rloo compares draws of a cost"
+        )
     if not estimator.takes(_candidate(law)):
-        able = [name for name, kind in ESTIMATORS.items() if kind().takes(_candidate(law))]
+        able = [
+            name
+            for name, kind in ESTIMATORS.items()
+            if kind().takes(_candidate(law)) and not kind.multi_sample
+        ]
         raise ValueError(
             f"{estimator.name} does not take {law.name}; those that do: {', '.join(able)}"
         )

@@ -66,6 +66,8 @@ class Term:
     """The sites, of those that it depends on, whose effect a derivative does not see."""
     integrated: bool = False
     """Whether it is the KL of a site."""
+    latent: bool = True
+    """Whether it depends on any latent site, discrete or not, as far as that is known."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from numpyro.infer import Trace_ELBO
 from numpyro.primitives import Messenger
 
+from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
 from relaxppl.estimators.choice import check_not_enumerated
+from relaxppl.numpyro.elbo.classes import VIMCO_ELBO
 from relaxppl.numpyro.elbo.program import enumerated_sites
 from relaxppl.numpyro.registry import HOST
 
@@ -22,29 +25,46 @@ def discrete_elbo(
     *args: Any,
     rng_key: jax.Array,
     num_particles: int = 1000,
+    importance_samples: int = 1,
     vectorize_particles: Any = True,
     **kwargs: Any,
 ) -> jax.Array:
     """Returns an unbiased estimate of E_q[log p(x, z) - log q(z)] with discrete z, a scalar.
+
+    With K importance samples it is that of the bound E log (1/K) sum_k p(x, z_k) / q(z_k), which
+    grows with K to log p(x): for each element of the plates that every latent site lies in, added
+    up, as :class:`VIMCO_ELBO` has it; else one for the whole program.
 
     :param model: the discrete model, or that wrapped in ``relax``, which is then ignored.
     :param guide: the same of the guide.
     :param params: the trained parameters, as ``SVI.get_params`` returns them.
     :param args: the arguments of model and guide.
     :param rng_key: a PRNG key.
-    :param num_particles: how many draws of the guide are averaged.
+    :param num_particles: how many draws of the guide are averaged, or how many sets of draws.
+    :param importance_samples: K, how many draws make one set.
     :param vectorize_particles: as in the host's ``ELBO``: False runs one at a time in less memory.
     :param kwargs: the keyword arguments of model and guide.
     :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
-        the program has no discrete form.
+        the program has no discrete form; or if K is no whole number of at least 1.
     :raises NotImplementedError: naming the site, if the model has one that the guide has not and
         that is marked to be summed out.
     """
+    common_bound.check(importance_samples)
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
     checked_guide = _Refuse(guide)
     checked_model = _Refuse(model, checked_guide.seen)
+    program = checked_model, checked_guide, *args
     with common.left_discrete():
-        loss = elbo.loss(rng_key, params, checked_model, checked_guide, *args, **kwargs)
+        if importance_samples == 1:
+            loss = elbo.loss(rng_key, params, *program, **kwargs)
+        else:
+            several = VIMCO_ELBO(importance_samples, vectorize_particles)
+
+            def one(key: jax.Array) -> jax.Array:
+                return several.loss(key, params, *program, **kwargs)
+
+            keys = jax.random.split(rng_key, num_particles)
+            loss = jnp.mean(elbo.vectorize_particles_fn(one, keys))
     return -loss
 
 
@@ -64,6 +84,7 @@ class _Refuse(Messenger):
         if msg["type"] == "sample" and not msg["is_observed"]:
             common.check_discrete(HOST, msg["name"], msg["fn"])
             self.seen[msg["name"]] = None
+            msg["infer"] = common_bound.without_estimator(msg["infer"])
             if self.guide is not None:
                 check_not_enumerated(
                     enumerated_sites({msg["name"]: msg}, self.guide), "discrete_elbo"

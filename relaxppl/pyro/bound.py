@@ -11,7 +11,9 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 from pyro.poutine.messenger import Messenger
 
+from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
+from relaxppl.pyro.elbo.classes import VIMCO_ELBO
 from relaxppl.pyro.registry import HOST
 
 
@@ -21,38 +23,50 @@ def discrete_elbo(
     params: dict[str, Any] | None = None,
     *args: Any,
     num_particles: int = 1000,
+    importance_samples: int = 1,
     vectorize_particles: bool = False,
     max_plate_nesting: float = math.inf,
     **kwargs: Any,
 ) -> float:
     """Returns an unbiased estimate of E_q[log p(x, z) - log q(z)] with discrete z.
 
+    With K importance samples it is that of the bound E log (1/K) sum_k p(x, z_k) / q(z_k), which
+    grows with K to log p(x): for each element of the plates that every latent site lies in, added
+    up, as :class:`VIMCO_ELBO` has it; else one for the whole program.
+
     :param model: the discrete model, or that wrapped in ``relax``, which is then ignored.
     :param guide: the same of the guide.
     :param params: constrained values of parameters by name; those not named, and all when it is
         None, are those of the parameter store.
     :param args: the arguments of model and guide.
-    :param num_particles: how many draws of the guide are averaged.
+    :param num_particles: how many draws of the guide are averaged, or how many sets of draws.
+    :param importance_samples: K, how many draws make one set.
     :param vectorize_particles: as in the host's ``ELBO``.
     :param max_plate_nesting: as in the host's ``ELBO``.
     :param kwargs: the keyword arguments of model and guide.
     :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
-        the program has no discrete form.
+        the program has no discrete form; or if K is no whole number of at least 1.
     """
-    elbo = Trace_ELBO(
-        num_particles=num_particles,
-        vectorize_particles=vectorize_particles,
-        max_plate_nesting=max_plate_nesting,
-    )
+    common_bound.check(importance_samples)
+    options: dict[str, Any] = {
+        "vectorize_particles": vectorize_particles,
+        "max_plate_nesting": max_plate_nesting,
+    }
     data = {name: torch.as_tensor(value) for name, value in (params or {}).items()}
-    programs = (
+    programs = [
         poutine.substitute(_RefuseRelaxed()(program), data=data) for program in (model, guide)
-    )
+    ]
     with common.left_discrete(), torch.no_grad():
-        return -elbo.loss(*programs, *args, **kwargs)
+        if importance_samples == 1:
+            elbo = Trace_ELBO(num_particles=num_particles, **options)
+            return -elbo.loss(*programs, *args, **kwargs)
+        several = VIMCO_ELBO(importance_samples, **options)
+        losses = [several.loss(*programs, *args, **kwargs) for _ in range(num_particles)]
+        return -sum(losses) / num_particles
 
 
 class _RefuseRelaxed(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"]:
             common.check_discrete(HOST, msg["name"], msg["fn"])
+            msg["infer"] = common_bound.without_estimator(msg["infer"])

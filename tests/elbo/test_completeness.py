@@ -11,10 +11,13 @@ import pytest
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.choice import ESTIMATORS
 from relaxppl.estimators.elbo import temperature_of
-from tests.elbo import test_numpyro_unbiased, test_pyro_unbiased
+from tests.elbo import test_multi_sample, test_numpyro_unbiased, test_pyro_unbiased
 
 ROOT = Path(__file__).parents[2]
-ROWS = {"numpyro": test_numpyro_unbiased.ESTIMATORS, "pyro": test_pyro_unbiased.ESTIMATORS}
+ROWS = {
+    "numpyro": test_numpyro_unbiased.ESTIMATORS | test_multi_sample.ESTIMATORS["numpyro"],
+    "pyro": test_pyro_unbiased.ESTIMATORS | test_multi_sample.ESTIMATORS["pyro"],
+}
 
 
 def kinds() -> list[type[Estimator]]:

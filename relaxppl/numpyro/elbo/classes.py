@@ -9,6 +9,7 @@ from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.vimco import VIMCO
 from relaxppl.numpyro.elbo.engine import DiscreteELBO
 
 
@@ -31,3 +32,6 @@ class REBAR_ELBO(DiscreteELBO, estimator=REBAR): ...
 
 
 class RELAX_ELBO(DiscreteELBO, estimator=RELAX): ...
+
+
+class VIMCO_ELBO(DiscreteELBO, estimator=VIMCO): ...

@@ -16,6 +16,7 @@ from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Estimator, Parameter, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared, wanted
 from relaxppl.estimators.elbo import EstimatorELBO
+from relaxppl.estimators.multi_sample import Rows, objective_of, rows_of, value_of, weighted
 from relaxppl.estimators.program import Candidate
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
@@ -50,8 +51,7 @@ class DiscreteELBO(EstimatorELBO, ELBO):
     ) -> None:
         self.estimator, particles = self.estimator_of(num_particles, options)
         super().__init__(particles, vectorize_particles)
-        kl_factor.check(exact_kl)
-        self.exact_kl = exact_kl
+        self.exact_kl = self.checked_kl(exact_kl)
         self._warned: set[str] = set()
 
     def prepare(self, guide: Callable[..., Any]) -> PreparedGuide:
@@ -89,12 +89,16 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         self._check_declared(structure, chosen, param_map)
         particles_key, plate_key, variance_key = jax.random.split(rng_key, 3)
         # Leaving one draw out is only sharp if the draws see the same data.
-        shared = plate_key if any(e.compares for e in chosen.values()) else None
+        compared = self.estimator.multi_sample or any(e.compares for e in chosen.values())
+        shared = plate_key if compared else None
         flags: dict[int, Any] = {
             every: True if every == 1 else jax.random.bernoulli(variance_key, 1.0 / every)
             for every in {estimator.every for estimator in chosen.values()}
         }
         together = [name for name, estimator in chosen.items() if estimator.sees_all_draws]
+
+        multi_sample = self.estimator.multi_sample
+        by_rows: list[Rows] = []
 
         def learns(name: str) -> bool:
             return f"{name}{TEMPERATURE}" in param_map
@@ -118,7 +122,12 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 bool(self.exact_kl),
                 noise_key,
                 factors,
+                not multi_sample,
             )
+            if multi_sample:
+                by_rows.append(rows_of(program))
+                draws = weighted(program, by_rows[0])
+                return {"draws": draws, "state": program.mutable_state()}
             learned = Learned(param_map)
             step = Step(program, chosen, learned, learns, flags)
             found = step.local()
@@ -142,6 +151,14 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         else:
             keys = jax.random.split(particles_key, self.num_particles)
             out = self.vectorize_particles_fn(particle, keys)
+        state = jax.tree.map(lambda x: x[0], out["state"])
+        if multi_sample:
+            draws, rows = out["draws"], by_rows[0]
+            self.rows = rows.plates
+            value = value_of(draws, rows, 0)
+            objective = objective_of(self.estimator, draws, rows, 0)
+            loss = -_value_neutral(stop_gradient(value), objective)
+            return {"loss": loss, "mutable_state": state or None}
         learned = Learned(param_map)
         surrogate = jnp.sum(out["surrogate"])
         for name, draws in out["draws"].items():
@@ -155,7 +172,6 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         for name, gradient in {**gradients, **learned.gradients}.items():
             term = jnp.sum(stop_gradient(gradient / self.num_particles) * param_map[name])
             loss = loss + term - stop_gradient(term)
-        state = jax.tree.map(lambda x: x[0], out["state"])
         state.update(learned.averages)
         return {"loss": loss, "mutable_state": state or None}
 

@@ -16,7 +16,7 @@ from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
 from relaxppl.estimators.choice import check_not_enumerated
-from relaxppl.estimators.program import Candidate, Site, SoftValue, Term
+from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import each
 from relaxppl.numpyro.elbo.laws import (
@@ -45,6 +45,7 @@ class Program:
     :param noise_key: a PRNG key for the noise of the estimators.
     :param factors: by discrete site the factor of its exact KL, the rest of which is sampled; None
         integrates it all.
+    :param stop_masses: whether log q of a discrete site is stopped in the terms.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Program:
         use_exact_kl: bool = False,
         noise_key: jax.Array | None = None,
         factors: Mapping[str, jax.Array] | None = None,
+        stop_masses: bool = True,
     ) -> None:
         self.args, self.kwargs = args, kwargs
         self.structure, self.noise_key = structure, noise_key
+        self.stop_masses = stop_masses
         self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
 
         def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
@@ -110,7 +113,8 @@ class Program:
     def terms(self) -> list[Term]:
         """Every term at the values drawn, differentiable in the parameters.
 
-        log q of a discrete site is stopped: the mean of its gradient is zero.
+        log q of a discrete site is stopped where the bound is a mean over draws: there the mean of
+        its gradient is zero.
         """
         return self._terms(self.model_trace, self.guide_trace, frozenset(), None)
 
@@ -122,6 +126,11 @@ class Program:
             name: site_of(self.guide_trace[name], candidate, laws[name] & self.discrete - {name})
             for name, candidate in self.structure.discrete.items()
         }
+
+    def plate_scale(self, frame: Frame) -> float:
+        """Returns what terms are multiplied by for the subsample of a plate that they lie in."""
+        plate = self.guide_trace.get(frame.name) or self.model_trace.get(frame.name)
+        return 1.0 if plate is None else plate["args"][0] / len(plate["value"])
 
     def downstream(self, names: frozenset[str]) -> frozenset[str]:
         """Returns the guide's sites whose law depends on some discrete sites."""
@@ -245,7 +254,15 @@ class Program:
             if only is not None and not deps & only:
                 return
             name, frames = site["name"], frames_of(site)
-            found = Term(name, None, frames, deps & self.discrete, guide, integrated=integrated)
+            found = Term(
+                name,
+                None,
+                frames,
+                deps & self.discrete,
+                guide,
+                integrated=integrated,
+                latent=bool(deps) or not site["is_observed"],
+            )
             if keep(found):
                 made, factor = value(), self.factors.get(name)
                 if factor is not None:
@@ -265,7 +282,7 @@ class Program:
                 deps = structure.guide_laws[name] | structure.model_laws[name]
                 add(site, deps, partial(_minus_kl, site, model_trace[name]), True, True)
             if is_sampled(name):
-                stopped = only is None and name in self.discrete
+                stopped = self.stop_masses and only is None and name in self.discrete
                 value = partial(_minus_log_q, site, soft, stopped)
                 add(site, structure.guide_terms[name], value, True)
         return terms

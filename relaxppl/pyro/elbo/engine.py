@@ -18,6 +18,14 @@ from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.kl_factor import OwnDraw
+from relaxppl.estimators.multi_sample import (
+    Rows,
+    Weighted,
+    objective_of,
+    rows_of,
+    value_of,
+    weighted,
+)
 from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.program import Program
@@ -64,8 +72,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             max_plate_nesting=max_plate_nesting,
             vectorize_particles=vectorize_particles,
         )
-        kl_factor.check(exact_kl)
-        self.exact_kl = exact_kl
+        self.exact_kl = self.checked_kl(exact_kl)
         self._prepared = False
         self._gradients = 0
         self._own: dict[str, torch.Tensor] = {}
@@ -132,6 +139,11 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     def _vectorized(self) -> bool:
         return self.vectorize_particles and self.num_particles > 1
 
+    @property
+    def _axis(self) -> int:
+        """Along which the draws lie: in a vectorised run the outermost plate, else a new axis."""
+        return -int(self.max_plate_nesting) if self._vectorized else 0
+
     def _programs(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Program]:
         if isinstance(poutine.unwrap(guide), Messenger):
             raise NotImplementedError(
@@ -156,9 +168,11 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 dict(shared),
                 self._told,
                 self._factor if self.exact_kl == kl_factor.LEARNED else None,
+                multi_sample=self.estimator.multi_sample,
             )
             program.run()
-            if any(estimator.compares for estimator in self._chosen(program).values()):
+            chosen = self._chosen(program).values()
+            if self.estimator.multi_sample or any(e.compares for e in chosen):
                 # Draws are only comparable on the same data.
                 shared = program.shared
             programs.append(program)
@@ -176,6 +190,8 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         return choose(candidates, self.estimator, self.num_particles)
 
     def _loss(self, programs: list[Program]) -> torch.Tensor | float:
+        if self.estimator.multi_sample:
+            return -value_of(*self._weighted(programs), self._axis).detach()
         values = [term.value.detach().sum() for p in programs for term in p.terms]
         return -sum(values) / self.num_particles
 
@@ -185,6 +201,10 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             verify(programs[0])
         self._gradients += 1
         chosen = [self._chosen(program) for program in programs]
+        if self.estimator.multi_sample:
+            draws, rows = self._weighted(programs)
+            value = value_of(draws, rows, self._axis).detach()
+            return -value, -objective_of(self.estimator, draws, rows, self._axis)
         self._warn_unprepared(chosen[0])
         flags = {
             every: every == 1 or float(torch.rand(())) * every < 1.0
@@ -234,6 +254,15 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 stacklevel=2,
             )
 
+    def _weighted(self, programs: list[Program]) -> tuple[Weighted, Rows]:
+        """Returns all draws by row, along :attr:`_axis`, and what the rows are."""
+        rows = rows_of(programs[0])
+        self.rows = tuple(name for name in rows.plates if name != "num_particles_vectorized")
+        draws = [weighted(program, rows) for program in programs]
+        if self._vectorized:
+            return draws[0], rows
+        return Weighted(*(torch.stack(parts) for parts in zip(*draws, strict=True))), rows
+
     def _compared(self, steps: list[Step], learned: Learned) -> Any:
         """Returns a sum with the gradients of the sites whose estimators see all draws."""
         drawn: dict[str, list[Draws]] = {}
@@ -246,16 +275,16 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                     estimators[name] = estimator
                     if name in step.program.factors:
                         own.setdefault(name, []).append(kl_factor.own_draw(step, name))
-        # In a vectorised run the draws lie along the outermost plate.
-        axis = -int(self.max_plate_nesting) if self._vectorized else 0
         total: Any = 0.0
         for name, draws in drawn.items():
             parts = zip(*draws, strict=True)
             together = Draws(*(None if p[0] is None else torch.stack(p) for p in parts))
             if name in own:
                 mine = OwnDraw(*map(torch.stack, zip(*own[name], strict=True)))
-                found = kl_factor.compare(estimators[name], name, together, mine, learned, axis)
+                found = kl_factor.compare(
+                    estimators[name], name, together, mine, learned, self._axis
+                )
             else:
-                found = estimators[name].compare(name, together, learned, axis)
+                found = estimators[name].compare(name, together, learned, self._axis)
             total = total + found
         return total

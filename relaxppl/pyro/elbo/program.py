@@ -20,7 +20,7 @@ from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.choice import check_not_enumerated
-from relaxppl.estimators.program import Site, SoftValue, Term
+from relaxppl.estimators.program import Frame, Site, SoftValue, Term
 from relaxppl.pyro.elbo.batched import each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
@@ -64,6 +64,8 @@ class Program:
     :param factor: gives the factor of a discrete site's exact KL, the rest of which is sampled, or
         None where it has none; None integrates it all.
     :param told: warnings that were given already, of values that leave torch.
+    :param multi_sample: whether the bound is one of all draws together: then log q of a discrete
+        site is not stopped, and what depends on continuous sites is told from what does not.
     """
 
     model: Callable[..., Any]
@@ -76,6 +78,7 @@ class Program:
     told: set[str] = field(default_factory=set)
     factor: Callable[[str], torch.Tensor] | None = None
     factors: dict[str, torch.Tensor] = field(default_factory=dict)
+    multi_sample: bool = False
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +93,8 @@ class Program:
     def run(self) -> None:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
         with Tracker(self.told) as tracker:
-            record, watch = Record(tracker, continuous=self.exact_kl), Watch(tracker)
+            continuous = self.exact_kl or self.multi_sample
+            record, watch = Record(tracker, continuous=continuous), Watch(tracker)
             with record, _Replay(self.shared, {}):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped
@@ -161,9 +165,10 @@ class Program:
                             frames=frames_of(node),
                             deps=found & discrete,
                             guide=guide,
-                            held=site is not None,
+                            held=site is not None and not self.multi_sample,
                             jumps=jumps(smooth) & discrete,
                             integrated=integrated,
+                            latent=not node["is_observed"] or bool(found),
                         )
                     )
 
@@ -209,8 +214,9 @@ class Program:
             value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
         elif site is not None:
             log_prob = site.fn.log_prob(site.value)
-            with torch._C.DisableTorchFunction():  # No step of the program's.
-                log_prob = log_prob.detach()
+            if not self.multi_sample:
+                with torch._C.DisableTorchFunction():  # No step of the program's.
+                    log_prob = log_prob.detach()
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
             log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
@@ -222,6 +228,15 @@ class Program:
             warn_if_nan(total, f"log_prob_sum at site '{name}'")
             warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
         return self._weighted(name, -value if guide else value, integrated)
+
+    def plate_scale(self, frame: Frame) -> float:
+        """Returns what terms are multiplied by for the subsample of a plate that they lie in."""
+        for trace in (self.guide_trace, self.model_trace):
+            for node in trace.nodes.values():
+                for f in node.get("cond_indep_stack", ()):
+                    if f.name == frame.name and f.full_size is not None:
+                        return float(f.full_size) / float(f.size)
+        return 1.0
 
     def downstream(self, names: Names) -> Names:
         """Returns the guide's other sites whose law depends on the discrete sites ``names``."""
