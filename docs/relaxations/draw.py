@@ -181,6 +181,13 @@ def draw_places(axes: Any, spread: float) -> None:
     axes.imshow((order[:, None] == np.arange(6)[:, None]).mean(0), cmap="Blues", vmin=0, vmax=1)
 
 
+def draw_matching(axes: Any, temperature: float) -> None:
+    """Draws one relaxed matching, of the same noise at every temperature."""
+    law = rx.GumbelSinkhorn(temperature, 2.0 * np.eye(6), iterations=200)
+    x = law.from_noise(law.draw_noise(jax.random.key(2)))
+    axes.imshow(np.asarray(x), cmap="Blues", vmin=0, vmax=1)
+
+
 def draw_correlated(axes: Any, value: float) -> None:
     """Draws two relaxed bits of correlation 0.9 against each other."""
     correlation = np.array([[1.0, 0.9], [0.9, 1.0]])
@@ -227,6 +234,7 @@ def main() -> None:
         "GumbelRaoOneHotCategorical": ("temperature", draw_averaged),
         "ReinMaxBernoulli": ("temperature", draw_slope),
         "RelaxedMarkovChain": ("temperature", draw_paths),
+        "GumbelSinkhorn": ("temperature", draw_matching),
     }
     figure("ConditionalBernoulli", "k", (1, 2, 4, 6), draw_subsets, out)
     figure("PlackettLuce", "spread", (0.0, 0.5, 1.0, 3.0), draw_places, out)

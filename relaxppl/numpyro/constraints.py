@@ -235,6 +235,7 @@ CONSTRAINTS: dict[str, Any] = {
     "correlation_cholesky": _CorrelationCholesky(),
     "real_matrix": constraints.real_matrix,
     "real_matrices": constraints.independent(constraints.real, 3),
+    "one_hot_rows": constraints.independent(_ReparameterizedOneHot(), 1),
     "simplex_rows": constraints.independent(_simplex, 1),
     "discrete_one_hot_rows": constraints.independent(one_hot, 1),
     "lower_cholesky": constraints.lower_cholesky,

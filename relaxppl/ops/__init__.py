@@ -27,7 +27,7 @@ _SHAPE = (
     "size broadcast_to broadcast_arrays concatenate stack flip moveaxis take_along_axis top_k "
     "one_hot"
 )
-_LINEAR_ALGEBRA = "cholesky solve_triangular diagonal matmul matvec transpose"
+_LINEAR_ALGEBRA = "linear_assignment cholesky solve_triangular diagonal matmul matvec transpose"
 _TYPE_AND_GRAPH = (
     "cast integers like zeros_like full_like known tiny eps stop_gradient value_and_grad vjp"
 )

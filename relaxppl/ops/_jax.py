@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.scipy.special as special
 import numpy as np
 
+from relaxppl.ops._matching import best_columns
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
 
 exp, log, log1p, expm1, sqrt, abs = jnp.exp, jnp.log, jnp.log1p, jnp.expm1, jnp.sqrt, jnp.abs
@@ -106,6 +107,14 @@ def transpose(matrix: Any) -> Any:
 
 def diagonal(matrix: Any) -> Any:
     return jnp.diagonal(matrix, axis1=-2, axis2=-1)
+
+
+def linear_assignment(scores: Any) -> Any:
+    """The column of each row in the matching of largest sum; of (..., n, n) matrices, (..., n)."""
+    shape = jax.ShapeDtypeStruct(scores.shape[:-1], jnp.int32)
+    return jax.pure_callback(
+        best_columns, shape, stop_gradient(scores), vmap_method="broadcast_all"
+    )
 
 
 def cast(x: Any, reference: Any) -> Any:

@@ -13,6 +13,7 @@ import torch.nn.functional as functional
 from torch._C import _functorch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from relaxppl.ops._matching import best_columns
 from relaxppl.ops._series import FAR_TAIL, log_ndtr_tail
 
 exp, log, log1p, expm1, sqrt, abs = (
@@ -132,6 +133,12 @@ def transpose(matrix: Any) -> Any:
 
 def diagonal(matrix: Any) -> Any:
     return torch.diagonal(matrix, dim1=-2, dim2=-1)
+
+
+def linear_assignment(scores: Any) -> Any:
+    """The column of each row in the matching of largest sum; of (..., n, n) matrices, (..., n)."""
+    columns = best_columns(scores.detach().cpu().numpy())
+    return torch.as_tensor(columns, dtype=torch.long, device=scores.device)
 
 
 def cast(x: Any, reference: Any) -> Any:

@@ -172,6 +172,7 @@ CONSTRAINTS: dict[str, Any] = {
     "correlation_cholesky": _CorrelationCholesky(),
     "real_matrix": constraints.independent(_real, 2),
     "real_matrices": constraints.independent(_real, 3),
+    "one_hot_rows": constraints.independent(_ReparameterizedOneHot(), 1),
     "simplex_rows": constraints.independent(_simplex, 1),
     "discrete_one_hot_rows": constraints.independent(constraints.one_hot, 1),
     "lower_cholesky": constraints.lower_cholesky,

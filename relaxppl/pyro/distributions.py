@@ -14,6 +14,7 @@ from relaxppl.relaxations import (
     gaussian_relaxed_bernoulli,
     generalized_gumbel_softmax,
     gumbel_rao,
+    gumbel_sinkhorn,
     gumbel_softmax_top_k,
     hard_concrete,
     invertible_gaussian,
@@ -101,6 +102,10 @@ class SubsetStraightThrough(RelaxedDistribution):
 
 class PlackettLuce(RelaxedDistribution):
     relaxation = plackett_luce.PlackettLuce
+
+
+class GumbelSinkhorn(RelaxedDistribution):
+    relaxation = gumbel_sinkhorn.GumbelSinkhorn
 
 
 class GeneralizedGumbelSoftmax(RelaxedDistribution):

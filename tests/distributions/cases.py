@@ -17,7 +17,7 @@ from tests.distributions.gate_rows import gaussian_gate, hard_concrete
 from tests.distributions.gaussian_rows import correlated, invertible_gaussian, logistic_normal
 from tests.distributions.gumbel_rows import averaged, decoupled, generalized, top_k
 from tests.distributions.hosts import HOSTS, Host
-from tests.distributions.subset_rows import orderings, subsets
+from tests.distributions.subset_rows import matchings, orderings, subsets
 
 CASES: list[Case] = [
     *binary("RelaxedBernoulli", ref.binary_concrete, gives=ALL),
@@ -67,6 +67,7 @@ CASES: list[Case] = [
     *chains(),
     *subsets(),
     *orderings(),
+    *matchings(),
 ]
 
 

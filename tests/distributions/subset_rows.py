@@ -10,6 +10,7 @@ from scipy import special
 
 from tests.distributions.case import Bad, Case
 from tests.distributions.facts import (
+    BAD_TEMPERATURE,
     DISCRETE,
     NAN,
     PROB_ROW_BATCH,
@@ -18,7 +19,7 @@ from tests.distributions.facts import (
     ROWS,
     VECTOR,
 )
-from tests.distributions.laws import Discrete, Law
+from tests.distributions.laws import Discrete, Implicit, Law
 
 
 def k_of_n(k: int, probs: Any = None, logits: Any = None) -> Law:
@@ -92,5 +93,43 @@ def orderings() -> list[Case]:
         ),
         reparameterized=False,
         whole=True,
+    )
+    return [case]
+
+
+def sinkhorn(temperature: Any, logits: Any, iterations: int = 20) -> Law:
+    """Columns and rows normalised in turn, in plain numbers."""
+    size = len(logits)
+
+    def sample(rng, n):
+        x = np.exp((logits - np.log(rng.exponential(size=(n, size, size)))) / temperature)
+        for _ in range(iterations):
+            x = x / x.sum(-2, keepdims=True)
+            x = x / x.sum(-1, keepdims=True)
+        return x
+
+    return Implicit((size, size), sample)
+
+
+def matchings() -> list[Case]:
+    square = np.array([ROW_BATCH[0], -ROW_BATCH[1], [0.0, 0.4, 0.1]])
+    square = np.stack([square, -square])
+    case = Case(
+        "GumbelSinkhorn",
+        "soft",
+        {"temperature": np.array([0.8, 1.5]), "logits": square, "iterations": 5},
+        sinkhorn,
+        {"logits": 2},
+        gives=frozenset(),
+        extremes=(
+            {"temperature": np.array([1e-3, 0.1, 1.0, 1e2]), "logits": ROWS[:3], "iterations": 4},
+        ),
+        bad=(
+            *BAD_TEMPERATURE,
+            Bad({"logits": NAN * square}, "logits"),
+            Bad({"logits": square[0, :2]}, "logits", structural=True),
+            Bad({"iterations": 0}, "iterations", structural=True),
+        ),
+        density=False,
     )
     return [case]

@@ -37,6 +37,7 @@ CATALOGUE = {
     "ConditionalBernoulli",
     "SubsetStraightThrough",
     "PlackettLuce",
+    "GumbelSinkhorn",
     "MarkovChain",
     "RelaxedMarkovChain",
     "ReinMaxBernoulli",

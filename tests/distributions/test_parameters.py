@@ -63,7 +63,7 @@ def test_values_are_enumerated_over_their_own_batch_alone(host: Host):
 # torch.jit.trace hands sizes round as tensors.
 
 
-@pytest.mark.parametrize("case", first_of_each(OURS), ids=str)
+@pytest.mark.parametrize("case", first_of_each([c for c in OURS if c.density]), ids=str)
 def test_a_traced_law_is_that_of_its_arguments(case: Case):
     host = HOSTS["pyro"]
     given = host.arrays(case.params)

@@ -92,7 +92,13 @@ def test_path_gradient_is_the_difference_along_any_direction(case: Case, data: A
         return (PYRO.build(case.name, given).from_noise(PYRO.array(noise)) * weights).sum()
 
     def at(step: float) -> float:
-        return float(total(PYRO.arrays({n: v + step * moves.get(n, 0) for n, v in params.items()})))
+        return float(
+            total(
+                PYRO.arrays(
+                    {n: v + step * moves[n] if n in moves else v for n, v in params.items()}
+                )
+            )
+        )
 
     grads = PYRO.value_and_grad(total, params)[1]
     exact = sum(float((grads[n] * move).sum()) for n, move in moves.items())

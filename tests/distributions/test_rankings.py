@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,3 +69,39 @@ def test_score_takes_orderings_of_numpyro():
     exact = np.array([(mean(LOGITS + m) - mean(LOGITS - m)) / 2e-5 for m in moves])
     error = draws.std(0) / np.sqrt(len(draws))
     assert (np.abs(draws.mean(0) - exact) < 4 * error).all()
+
+
+MATRIX = {"temperature": np.array([0.5, 1.0]), "logits": RNG.normal(size=(2, 3, 3))}
+
+
+@ALL_HOSTS
+def test_hard_matchings_are_the_best_and_have_the_soft_gradient(host: Host):
+    soft, hard = (host.make("GumbelSinkhorn", {**MATRIX, "hard": hard}) for hard in (False, True))
+    noise = host.noise(soft, 0, (20,))
+    latent, found = MATRIX["logits"] + noise, host.from_noise(hard, noise)
+    assert (found.sum(-1) == 1).all()
+    every = np.eye(3)[list(permutations(range(3)))]
+    sums = np.einsum("nbij,pij->nbp", latent, every)
+    np.testing.assert_array_equal(found, every[sums.argmax(-1)])
+    for value in found, host.from_noise(soft, noise):
+        np.testing.assert_array_equal(host.call(soft, "harden", host.array(value)), found)
+    weights = host.array(RNG.normal(size=noise.shape))
+
+    def gradient(hard):
+        def total(params):
+            d = host.build("GumbelSinkhorn", {**params, "hard": hard})
+            return (d.from_noise(host.array(noise)) * weights).sum()
+
+        return host.value_and_grad(total, MATRIX)[1]
+
+    ours, theirs = gradient(True), gradient(False)
+    for name, wanted in theirs.items():
+        np.testing.assert_allclose(ours[name], wanted, rtol=1e-12, err_msg=name)
+    with pytest.raises(NotImplementedError, match="no tractable mass"):
+        hard.log_prob(host.array(found))
+
+
+@ALL_HOSTS
+def test_columns_sum_to_one_after_enough_iterations(host: Host):
+    d = host.make("GumbelSinkhorn", {**MATRIX, "temperature": np.array(3.0), "iterations": 200})
+    np.testing.assert_allclose(host.sample(d, 0, (50,)).sum(-2), 1.0, atol=1e-6)
