@@ -10,12 +10,17 @@ are what the backends cannot share.
 - ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``rebar``, ``relax``: one
   estimator each; ``alone``: what a site costs with each of its variables changed alone.
 - ``vimco``: an estimator of the bound of several draws; ``multi_sample``: that bound.
+- ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``coupled``, ``rebar``,
+  ``relax``: one estimator each.
+- ``alone``: what a site costs with each of its variables changed alone; ``counts``: the laws of
+  ``coupled``.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
 - ``network``: the default network of control variates and baselines.
 - ``local_gradient``: the estimators for a plain cost function and logits.
 """
 
 from relaxppl.estimators.arms import ARMS
+from relaxppl.estimators.coupled import Coupled
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local import LocalGradient, local_gradient, noise_shapes
 from relaxppl.estimators.local_expectation import LocalExpectation
@@ -31,6 +36,7 @@ __all__ = [
     "RELAX",
     "RLOO",
     "VIMCO",
+    "Coupled",
     "DisARM",
     "LocalExpectation",
     "LocalGradient",

@@ -26,16 +26,16 @@ def changes(step: Step, name: str, others: Array, limit: int) -> Array:
     :returns: (C, *variables), where those of a category have one more axis of length one.
     :raises ValueError: naming the site and the number of evaluations, if there are more.
     """
-    site, law = step.site(name), step.law(name)
-    shape = tuple(law.logits.shape[: len(law.logits.shape) - law.rank])
+    site = step.site(name)
+    shape, like = site.variables, site.parameters
     kept = _apart(site, depending(step.program.terms, name))
     which = _numbers(shape, {frame.dim - len(shape) + site.batch_rank for frame in kept})
     count = int(which.max(initial=-1)) + 1
     candidates = others.shape[0]
     _check(name, count, candidates, limit)
-    ones = (1,) * law.rank
-    marks = ops.like(law.logits, which == np.arange(count).reshape((-1,) + (1,) * len(shape)))
-    value = ops.cast(ops.stop_gradient(site.value), law.logits)
+    ones = (1,) * site.class_rank
+    marks = ops.like(like, which == np.arange(count).reshape((-1,) + (1,) * len(shape)))
+    value = ops.cast(ops.stop_gradient(site.value), like)
     ends = (1,) * (len(value.shape) - len(shape))
     at_mark = marks.reshape((1, count, *shape, *ends))
     moved = value + at_mark * (others[:, None] - value)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from relaxppl import ops
+from relaxppl.estimators.counts import Count
 from relaxppl.estimators.laws import Categorical, Draw, Law, total
 from relaxppl.estimators.multi_sample import Weighted
 from relaxppl.estimators.program import (
@@ -75,7 +76,7 @@ class Estimator:
 
     name: ClassVar[str]
     """As ``infer={"estimator": name}`` says it."""
-    laws: ClassVar[tuple[type[Law], ...] | None] = None
+    laws: ClassVar[tuple[type[Law] | type[Count], ...] | None] = None
     """The laws that it takes; None for all, those that no estimator knows by its logits too."""
     default_particles: ClassVar[int] = 1
     compares: ClassVar[bool] = False
@@ -122,7 +123,9 @@ class Estimator:
 
     def takes(self, site: Candidate) -> bool:
         """Returns whether a site's law is one that it takes."""
-        return self.laws is None or (site.law in self.laws and not site.recurrent)
+        if self.laws is None:
+            return True
+        return not site.recurrent and (site.law in self.laws or site.counts in self.laws)
 
     def parameters(self, site: Candidate) -> list[Parameter]:
         """Returns what it learns or carries for a site."""
@@ -219,7 +222,7 @@ class Step:
         """Returns a sum whose gradient is h in the logits of each site, ()."""
         surrogate: Any = 0.0
         for name, h in found.items():
-            surrogate = surrogate + total(h * self.law(name).logits)
+            surrogate = surrogate + total(h * self.site(name).parameters)
         return surrogate
 
     def site(self, name: str) -> Site:
@@ -253,7 +256,7 @@ class Step:
     def cost(self, terms: Sequence[Term], name: str) -> Array:
         """Returns the same of terms at other values."""
         site = self.site(name)
-        return site.aligned(reduce_to(depending(terms, name), site.frames, self.law(name).logits))
+        return site.aligned(reduce_to(depending(terms, name), site.frames, site.parameters))
 
     def teach(self, name: str, gradients: Arrays) -> None:
         """Hands on gradients of V = sum |h|^2 in a site's parameters."""

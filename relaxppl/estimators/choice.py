@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from relaxppl.estimators.arms import ARMS
 from relaxppl.estimators.base import Estimator, has_integer_values
+from relaxppl.estimators.coupled import Coupled
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.program import Candidate
@@ -23,6 +24,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         DisARM,
         ARMS,
         LocalExpectation,
+        Coupled,
         REBAR,
         RELAX,
         VIMCO,

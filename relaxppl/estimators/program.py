@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from relaxppl import ops
+from relaxppl.estimators.counts import Count
 from relaxppl.estimators.laws import Law
 from relaxppl.ops import Array
 
@@ -36,6 +37,8 @@ class Candidate(NamedTuple):
     """The estimator that its infer dict asks for: its name, or an estimator, or None."""
     recurrent: bool = False
     """Whether its own values decide its law: then only the score function is right."""
+    counts: type[Count] | None = None
+    """The law of counts that the estimators know it by."""
 
 
 class Frame(NamedTuple):
@@ -92,11 +95,35 @@ class Site:
     """What its networks see beside its value, (*plates, features)."""
     log_prob: Callable[[], Array]
     """Computes log q of the value, neither masked nor scaled, (*batch_shape)."""
+    count: Count | None = None
+    """The law of a count by its parameters; None for any other."""
+
+    @property
+    def parameters(self) -> Array:
+        """What the site's local gradient is the gradient in: its logits, or a count's parameters.
+
+        Those of a count come along one more axis on the left.
+        """
+        known = self.count.parameters if self.law is None and self.count else None
+        if known is None:
+            assert self.law is not None
+            return self.law.logits
+        return known
+
+    @property
+    def class_rank(self) -> int:
+        """How many rightmost dimensions of the logits belong to one variable."""
+        return 0 if self.law is None else self.law.rank
+
+    @property
+    def variables(self) -> tuple[int, ...]:
+        """The shape of the site's variables, (*batch, *event)."""
+        shape = self.value.shape if self.law is None else self.law.logits.shape
+        return tuple(shape)[: len(shape) - self.class_rank]
 
     def aligned(self, costs: Array) -> Array:
         """Returns costs per element of the batch, shaped to broadcast against the logits."""
-        assert self.law is not None
-        extra = len(self.law.logits.shape) - self.batch_rank
+        extra = len(self.variables) + self.class_rank - self.batch_rank
         return costs.reshape(tuple(costs.shape) + (1,) * extra)
 
     def score_term(self) -> Array:

@@ -22,6 +22,7 @@ ESTIMATORS = {
     "disarm": (rx.DisARM_ELBO, {}, False),
     "arms": (rx.ARMS_ELBO, {"num_particles": 4}, False),
     "local": (rx.LocalExpectation_ELBO, {}, False),
+    "coupled": (rx.Coupled_ELBO, {}, False),
     "rebar": (rx.REBAR_ELBO, {"temperature": 0.6, "eta": 0.7, "learn": False}, False),
     "relax": (rx.RELAX_ELBO, {"hidden": 3}, True),
 }
@@ -30,6 +31,7 @@ ESTIMATORS = {
 # Two levels run with the exact KL, in test_numpyro_exact_kl.py; ARMS has no law for the plate's.
 # Local expectations run where plates are kept apart and where they are not; on Pyro, everywhere.
 ELSEWHERE = {(TWO_LEVELS.name, estimator) for estimator in ESTIMATORS if estimator != "local"}
+ELSEWHERE |= {(case, "coupled") for case in CASES}
 ELSEWHERE |= {(PLATE.name, "arms"), *((c, "local") for c in ("vector", "three levels", "shared"))}
 ROWS = [(c, e) for c in CASES for e in ESTIMATORS if (c, e) not in ELSEWHERE]
 
@@ -58,7 +60,7 @@ def test_another_value_of_a_site_reaches_all_that_the_guide_makes_of_it(estimato
     assert measure(make(**options), BESIDE).worst < 4
 
 
-@pytest.mark.parametrize("estimator", ["score", "rloo"])
+@pytest.mark.parametrize("estimator", ["score", "rloo", "coupled"])
 def test_counts(estimator):
     make, options, _ = ESTIMATORS[estimator]
     outcome = measure(make(**options), COUNTS, draws=40_000)

@@ -19,6 +19,7 @@ from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import each
+from relaxppl.numpyro.elbo.counts import count_of
 from relaxppl.numpyro.elbo.laws import (
     extended,
     law_of,
@@ -150,8 +151,7 @@ class Program:
         assert self.noise_key is not None
         index = list(self.structure.discrete).index(site.name)
         key = jax.random.fold_in(self.noise_key, 3 * index + use)
-        assert site.law is not None
-        return getattr(jax.random, kind)(key, shape, site.law.logits.dtype)
+        return getattr(jax.random, kind)(key, shape, site.parameters.dtype)
 
     def each(
         self, compute: Callable[[dict[str, jax.Array]], jax.Array], values: dict[str, jax.Array]
@@ -296,6 +296,7 @@ def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]
         fn=fn,
         candidate=candidate,
         law=None if law_type(fn) is None else law_of(fn),
+        count=count_of(fn),
         value=site["value"],
         frames=frames_of(site),
         batch_rank=len(fn.batch_shape),

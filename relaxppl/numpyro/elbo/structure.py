@@ -15,6 +15,7 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.program import Candidate, Frame, Frames
+from relaxppl.numpyro.elbo.counts import count_type
 from relaxppl.numpyro.elbo.laws import base_of, law_type
 
 _PARAMS = "relaxppl parameters"
@@ -32,7 +33,8 @@ def frames_of(site: dict[str, Any]) -> Frames:
 def candidate_of(site: dict[str, Any]) -> Candidate:
     """Returns what decides the estimator of a discrete site."""
     fn, wanted = site["fn"], site["infer"].get("estimator")
-    return Candidate(site["name"], type(base_of(fn)).__name__, law_type(fn), wanted)
+    class_name = type(base_of(fn)).__name__
+    return Candidate(site["name"], class_name, law_type(fn), wanted, counts=count_type(fn))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relaxppl.estimators.arms import ARMS
+from relaxppl.estimators.coupled import Coupled
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.rebar import REBAR
@@ -23,6 +24,9 @@ class DisARM_ELBO(DiscreteELBO, estimator=DisARM): ...
 
 
 class ARMS_ELBO(DiscreteELBO, estimator=ARMS): ...
+
+
+class Coupled_ELBO(DiscreteELBO, estimator=Coupled): ...
 
 
 class LocalExpectation_ELBO(DiscreteELBO, estimator=LocalExpectation): ...

@@ -245,11 +245,10 @@ class Program:
 
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> torch.Tensor:
         """Returns standard noise of a law."""
-        assert site.law is not None
         key = site.name, use, kind, tuple(shape)
         if key in self._noise:
             return self._noise[key]
-        noise = _NOISE[kind](torch.Size(shape), site.law.logits.detach())
+        noise = _NOISE[kind](torch.Size(shape), site.parameters.detach())
         if self.factors:  # They see the estimators at work twice.
             self._noise[key] = noise
         return noise

@@ -10,6 +10,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl.estimators.program import Candidate, Frame, Frames, Site
+from relaxppl.pyro.elbo.counts import count_of, count_type
 from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
 from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
 
@@ -88,7 +89,9 @@ class Record(Watch):
                     type(base_of(fn)).__name__,
                     None if law is None else type(law),
                     msg["infer"].get("estimator"),
+                    counts=count_type(fn),
                 ),
+                count=count_of(fn),
                 law=law,
                 value=msg["value"],
                 frames=frames_of(msg),
