@@ -103,6 +103,12 @@ class Host:
         """A scalar function of arrays and its gradient in every one that is not static."""
         raise NotImplementedError
 
+    def gradients(
+        self, fns: list[Callable[[dict[str, Any]], Any]], inputs: dict[str, Any], dtype: str
+    ) -> list[dict[str, np.ndarray]]:
+        """The gradients of scalar functions, as one program where the host compiles."""
+        return [self.value_and_grad(fn, inputs, dtype)[1] for fn in fns]
+
     def vmap(self, fn: Callable, *args: Any) -> Any:
         raise NotImplementedError
 
@@ -166,6 +172,12 @@ class NumPyro(Host):
         free = {n: self.array(v, dtype) for n, v in inputs.items() if n not in fixed}
         value, grads = jax.jit(jax.value_and_grad(lambda free: fn({**free, **fixed})))(free)
         return float(value), {n: np.asarray(g) for n, g in grads.items()}
+
+    def gradients(self, fns, inputs, dtype):
+        fixed = {n: v for n, v in inputs.items() if is_static(v)}
+        free = {n: self.array(v, dtype) for n, v in inputs.items() if n not in fixed}
+        both = jax.jit(lambda free: [jax.grad(lambda x, f=f: f({**x, **fixed}))(free) for f in fns])
+        return jax.tree.map(np.asarray, both(free))
 
     def vmap(self, fn, *args):
         return jax.vmap(fn)(*args)

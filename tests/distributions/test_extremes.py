@@ -22,12 +22,10 @@ IN_HALF = [
     for host, case in both(first_of_each(CASES))
     if (host.name, case.name) != ("pyro", "OneHotCategorical")
     for dtype in HALF
+    # Compiled for each: the law of bfloat16 on NumPyro has its test in tests/conformance.
+    if (host.name, dtype) != ("numpyro", "bfloat16")
 ]
-EXTREME += [
-    (host, case, 0, dtype)
-    for host, case, dtype in IN_HALF
-    if case.extremes and (host.name == "pyro" or dtype == "float16")
-]
+EXTREME += [(host, case, 0, dtype) for host, case, dtype in IN_HALF if case.extremes]
 DRAWS = 50
 
 
@@ -86,8 +84,9 @@ def test_gradients_are_never_nan(host: Host, case: Case, i: int, dtype: str):
         return host.build(case.name, given).log_prob(sample(given)).sum()
 
     fixed = host.from_noise(host.make(case.name, params, dtype), noise, "float32").astype(float)
-    for what in (of_sample, *((of_log_prob, of_both) if case.density else ())):
-        for name, grad in host.value_and_grad(what, params, dtype)[1].items():
+    whats = [of_sample, *((of_log_prob, of_both) if case.density else ())]
+    for what, grads in zip(whats, host.gradients(whats, params, dtype), strict=True):
+        for name, grad in grads.items():
             assert not np.isnan(grad.astype(float)).any(), (what.__name__, name)
 
 

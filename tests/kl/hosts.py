@@ -32,7 +32,7 @@ class NumPyro:
         return jax.jit(fn)
 
     def grad(self, fn: Callable, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-        return {name: np.asarray(g) for name, g in jax.grad(fn)(inputs).items()}
+        return {name: np.asarray(g) for name, g in jax.jit(jax.grad(fn))(inputs).items()}
 
 
 class Pyro:
