@@ -7,13 +7,12 @@ are what the backends cannot share.
 
 - ``base``: the contract of an estimator; ``program``: what a program is to it; ``choice``: which
   one serves which site; ``elbo``: how an ELBO class is made for one.
-- ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``rebar``, ``relax``: one
-  estimator each; ``alone``: what a site costs with each of its variables changed alone.
-- ``vimco``: an estimator of the bound of several draws; ``multi_sample``: that bound.
 - ``score``, ``rloo``, ``disarm``, ``arms``, ``local_expectation``, ``coupled``, ``rebar``,
   ``relax``: one estimator each.
 - ``alone``: what a site costs with each of its variables changed alone; ``counts``: the laws of
   ``coupled``.
+- ``vimco``, ``reweighted_wake_sleep``: one estimator each for several draws together;
+  ``multi_sample``: their bound.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
 - ``network``: the default network of control variates and baselines.
 - ``local_gradient``: the estimators for a plain cost function and logits.
@@ -26,6 +25,7 @@ from relaxppl.estimators.local import LocalGradient, local_gradient, noise_shape
 from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
+from relaxppl.estimators.reweighted_wake_sleep import ReweightedWakeSleep
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
 from relaxppl.estimators.vimco import VIMCO
@@ -40,6 +40,7 @@ __all__ = [
     "DisARM",
     "LocalExpectation",
     "LocalGradient",
+    "ReweightedWakeSleep",
     "ScoreFunction",
     "local_gradient",
     "noise_shapes",

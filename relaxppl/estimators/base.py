@@ -88,6 +88,8 @@ class Estimator:
     multi_sample: ClassVar[bool] = False
     """Whether the bound is one of all draws together: then all sites have this estimator, and it
     has :meth:`objective`, in place of both."""
+    holds_draws: ClassVar[bool] = False
+    """Of a bound of all draws: whether reparameterised draws carry no gradient."""
 
     def __post_init__(self) -> None:
         for argument, (right, allowed) in self.checks().items():

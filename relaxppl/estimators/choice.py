@@ -12,6 +12,7 @@ from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
+from relaxppl.estimators.reweighted_wake_sleep import ReweightedWakeSleep
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
 from relaxppl.estimators.vimco import VIMCO
@@ -28,6 +29,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         REBAR,
         RELAX,
         VIMCO,
+        ReweightedWakeSleep,
     )
 }
 """All estimators by name."""
@@ -50,7 +52,7 @@ def choose(
     chosen = {}
     for site in sites:
         estimator = wanted(site, default)
-        if estimator.multi_sample != default.multi_sample:
+        if estimator != default and (estimator.multi_sample or default.multi_sample):
             raise _another_bound(site, estimator, default)
         estimator.check(site, num_particles)
         if not estimator.takes(site):
@@ -89,12 +91,12 @@ def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
 
 
 def _another_bound(site: Candidate, estimator: Estimator, default: Estimator) -> ValueError:
-    several, single = (estimator, default) if estimator.multi_sample else (default, estimator)
+    several = estimator if estimator.multi_sample else default
     return ValueError(
-        f"site {site.name!r}: its infer dict asks for {estimator.name!r} in an ELBO of "
-        f"{default.name!r}, but the bound of {several.name!r} is one of all draws together, and "
-        f"that of {single.name!r} a mean over draws. Take {type(several).__name__}_ELBO and no "
-        f"infer={{'estimator': ...}}, or choose among the others"
+        f"site {site.name!r}: its infer dict asks for {estimator!r} in an ELBO of {default!r}, but "
+        f"the bound of {several.name!r} is one of all draws and sites together, so that no site "
+        f"can choose apart. Take {type(several).__name__}_ELBO and no infer={{'estimator': ...}}, "
+        "or an estimator of the same bound as the ELBO's"
     )
 
 

@@ -50,6 +50,7 @@ from relaxppl.numpyro.elbo import (
     Coupled_ELBO,
     DisARM_ELBO,
     LocalExpectation_ELBO,
+    ReweightedWakeSleep_ELBO,
     ScoreFunction_ELBO,
 )
 from relaxppl.numpyro.evidence import log_evidence
@@ -113,6 +114,7 @@ __all__ = [
     "RelaxedMarkovChain",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
+    "ReweightedWakeSleep_ELBO",
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",

@@ -52,6 +52,7 @@ from relaxppl.pyro.elbo import (
     Coupled_ELBO,
     DisARM_ELBO,
     LocalExpectation_ELBO,
+    ReweightedWakeSleep_ELBO,
     ScoreFunction_ELBO,
 )
 from relaxppl.pyro.evidence import log_evidence
@@ -114,6 +115,7 @@ __all__ = [
     "RelaxedMarkovChain",
     "RelaxedOneHotCategorical",
     "RelaxedOneHotCategoricalStraightThrough",
+    "ReweightedWakeSleep_ELBO",
     "ScoreFunction_ELBO",
     "StochasticTimesSmooth",
     "StraightThroughBernoulli",

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from relaxppl.estimators import vimco
-from tests.elbo.multi_sample_cases import CASES, measure
+from tests.elbo.multi_sample_cases import CASES, INTEGER, MIXED, measure
 from tests.relax.hosts import HOSTS, both
 
-NUMPYRO, PYRO = (host.rx for host in HOSTS)
 ESTIMATORS = {
-    "numpyro": {"vimco": (NUMPYRO.VIMCO_ELBO, {"num_particles": 3})},
-    "pyro": {"vimco": (PYRO.VIMCO_ELBO, {"num_particles": 3})},
+    host.name: {
+        "vimco": (host.rx.VIMCO_ELBO, {"num_particles": 3}),
+        "wake": (host.rx.ReweightedWakeSleep_ELBO, {"num_particles": 2}),
+    }
+    for host in HOSTS
 }
 VECTORIZED = {"vectorize_particles": True, "max_plate_nesting": 2}
 
@@ -39,6 +41,17 @@ def test_vimco(host, case):
     assert outcome.value < 8  # Student's t of five values: one in a thousand lies beyond.
     assert outcome.error < 0.06
     assert elbo.rows == ("repetitions", *CASES[case].plates)
+
+
+@both
+def test_reweighted_wake_sleep(host):
+    """Its own expectation at two draws, along held draws and with a parameter of both programs."""
+    make, options = ESTIMATORS[host.name]["wake"]
+    for case in (MIXED, INTEGER) if host.name == "pyro" else (MIXED,):
+        outcome = measure(host, case, make(**options), 2_000, 5, exact="reweighted")
+        assert outcome.worst < 4
+        assert outcome.value < 8
+        assert outcome.error < 0.06
 
 
 @pytest.mark.parametrize("kind", ["geometric", "arithmetic"])
@@ -112,6 +125,8 @@ def test_refusals(host):
     make = host.rx.VIMCO_ELBO
     with pytest.raises(ValueError, match="needs num_particles >= 2, got 1"):
         make(num_particles=1)
+    with pytest.raises(ValueError, match="WakeSleep_ELBO needs num_particles >= 2, got 1"):
+        host.rx.ReweightedWakeSleep_ELBO(num_particles=1)
     with pytest.raises(ValueError, match="baseline must be 'geometric' or 'arithmetic'"):
         make(baseline="mean")
     with pytest.raises(ValueError, match="VIMCO_ELBO has no KL term"):
@@ -124,7 +139,11 @@ def test_refusals(host):
     def model():
         host.sample("k", host.dist.Categorical(logits=host.array(np.ones(4))))
 
-    for elbo, asked in ((make(), "disarm"), (host.rx.RLOO_ELBO(), "vimco")):
+    for elbo, asked, named in (  # noqa: B007  The guide reads it.
+        (make(), "disarm", "DisARM"),
+        (host.rx.RLOO_ELBO(), "vimco", "VIMCO"),
+        (make(), "reweighted_wake_sleep", "ReweightedWakeSleep"),
+    ):
         key = () if host.name == "pyro" else (jax.random.key(0), {})
-        with pytest.raises(ValueError, match=f"'k': .* asks for '{asked}'.*VIMCO_ELBO and no"):
+        with pytest.raises(ValueError, match=rf"'k': .* asks for {named}\(.*_ELBO and no"):
             elbo.loss(*key, model, guide)

@@ -9,6 +9,7 @@ from relaxppl.numpyro.elbo.classes import (
     Coupled_ELBO,
     DisARM_ELBO,
     LocalExpectation_ELBO,
+    ReweightedWakeSleep_ELBO,
     ScoreFunction_ELBO,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "Coupled_ELBO",
     "DisARM_ELBO",
     "LocalExpectation_ELBO",
+    "ReweightedWakeSleep_ELBO",
     "ScoreFunction_ELBO",
 ]

@@ -123,6 +123,7 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 noise_key,
                 factors,
                 not multi_sample,
+                self.estimator.holds_draws,
             )
             if multi_sample:
                 by_rows.append(rows_of(program))

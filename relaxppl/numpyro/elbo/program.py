@@ -47,6 +47,7 @@ class Program:
     :param factors: by discrete site the factor of its exact KL, the rest of which is sampled; None
         integrates it all.
     :param stop_masses: whether log q of a discrete site is stopped in the terms.
+    :param hold_draws: whether the guide's reparameterised draws carry no gradient.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Program:
         noise_key: jax.Array | None = None,
         factors: Mapping[str, jax.Array] | None = None,
         stop_masses: bool = True,
+        hold_draws: bool = False,
     ) -> None:
         self.args, self.kwargs = args, kwargs
         self.structure, self.noise_key = structure, noise_key
@@ -76,6 +78,8 @@ class Program:
             return handlers.seed(fn, key)
 
         self.model, self.guide = seeded(model, keys[0]), seeded(guide, keys[1])
+        if hold_draws:
+            self.guide = _Held(self.guide)
         self.model_trace, self.guide_trace = get_importance_trace(
             self.model, self.guide, args, kwargs, params
         )
@@ -366,6 +370,14 @@ def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
         if log_prob is None:
             log_prob = site["fn"].log_prob(site["value"])
     return log_prob if site["scale"] is None else site["scale"] * log_prob
+
+
+class _Held(Messenger):
+    """Draws what a seeded guide samples, without the gradient of the draw."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "sample" and not msg["is_observed"] and msg["value"] is None:
+            msg["value"] = jax.lax.stop_gradient(msg["fn"](*msg["args"], **msg["kwargs"]))
 
 
 class _Again(Messenger):

@@ -8,6 +8,7 @@ from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local_expectation import LocalExpectation
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
+from relaxppl.estimators.reweighted_wake_sleep import ReweightedWakeSleep
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
 from relaxppl.estimators.vimco import VIMCO
@@ -39,3 +40,6 @@ class RELAX_ELBO(DiscreteELBO, estimator=RELAX): ...
 
 
 class VIMCO_ELBO(DiscreteELBO, estimator=VIMCO): ...
+
+
+class ReweightedWakeSleep_ELBO(DiscreteELBO, estimator=ReweightedWakeSleep): ...

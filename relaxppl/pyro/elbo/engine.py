@@ -169,6 +169,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 self._told,
                 self._factor if self.exact_kl == kl_factor.LEARNED else None,
                 multi_sample=self.estimator.multi_sample,
+                hold_draws=self.estimator.holds_draws,
             )
             program.run()
             chosen = self._chosen(program).values()

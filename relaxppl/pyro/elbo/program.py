@@ -66,6 +66,7 @@ class Program:
     :param told: warnings that were given already, of values that leave torch.
     :param multi_sample: whether the bound is one of all draws together: then log q of a discrete
         site is not stopped, and what depends on continuous sites is told from what does not.
+    :param hold_draws: whether the guide's reparameterised draws carry no gradient.
     """
 
     model: Callable[..., Any]
@@ -79,6 +80,7 @@ class Program:
     factor: Callable[[str], torch.Tensor] | None = None
     factors: dict[str, torch.Tensor] = field(default_factory=dict)
     multi_sample: bool = False
+    hold_draws: bool = False
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Program:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
         with Tracker(self.told) as tracker:
             continuous = self.exact_kl or self.multi_sample
-            record, watch = Record(tracker, continuous=continuous), Watch(tracker)
+            record, watch = Record(tracker, continuous, self.hold_draws), Watch(tracker)
             with record, _Replay(self.shared, {}):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped

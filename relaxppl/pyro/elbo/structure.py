@@ -43,11 +43,12 @@ class Record(Watch):
 
     :param tracker: watches the program.
     :param continuous: whether to mark the reparameterised sites too.
+    :param hold: whether to take the gradient off the reparameterised draws that it marks.
     """
 
-    def __init__(self, tracker: Tracker, continuous: bool) -> None:
+    def __init__(self, tracker: Tracker, continuous: bool, hold: bool = False) -> None:
         super().__init__(tracker)
-        self.continuous = continuous
+        self.continuous, self.hold = continuous, hold
         self.sites: dict[str, Site] = {}
         self.rewind: dict[str, Any] = {}
         self.values: dict[str, Names] = {}
@@ -77,7 +78,8 @@ class Record(Watch):
         if not discrete and not self.continuous:
             return
         self.values[name] = upstream | {name}
-        msg["value"] = self.tracker.copy(value.detach() if discrete else value, self.values[name])
+        held = value.detach() if discrete or self.hold else value
+        msg["value"] = self.tracker.copy(held, self.values[name])
         if discrete:
             self.tracker.warned.add(name)
             given = msg["infer"].get("estimator_input")
