@@ -7,6 +7,8 @@ With b_i = [u_i < p],
     h = 1 / (n - 1) sum_i (f(b_i) - mean f) (b_i - p) / (1 - rho),
 
 rho the correlation of two of the b. It is that of leave-one-out at rho = 0, and DisARM's at n = 2.
+A category is the first success among K - 1 Bernoullis that break a stick, as of DisARM, and not
+drawn from one copula, as of CARMS (Dimitriev & Zhou, 2021, arXiv:2110.14002).
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import Any
 
 from relaxppl import ops
 from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
-from relaxppl.estimators.laws import Bernoulli, Law
+from relaxppl.estimators.disarm import first_success, stick_logits
+from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
 from relaxppl.estimators.program import levels
 from relaxppl.ops import Array
 
@@ -32,7 +35,7 @@ class ARMS(Estimator):
     """
 
     name = "arms"
-    laws = (Bernoulli,)
+    laws = (Bernoulli, OneHotCategorical, Categorical)
     default_particles = 2
     set_by_particles = frozenset({"num_draws"})
 
@@ -59,19 +62,80 @@ class ARMS(Estimator):
 
 
 def _level(step: Step, level: tuple[str, ...], count: int) -> Arrays:
-    values, costs = {}, {}
+    draws, costs = {}, {}
     for name in level:
-        site, law = step.site(name), step.law(name).stopped()
-        shape = (count, *law.logits.shape)
+        site, law = step.site(name), step.law(name)
+        bits = Bernoulli(stick_logits(law.logits) if law.rank else law.logits)
+        shape = (count + law.rank, *bits.logits.shape)
         noise = step.program.noise("logistic", shape, site, OTHER)
-        values[name] = antithetic(law, ops.stop_gradient(law.encode(site.value)), noise)
+        hard = ops.stop_gradient(law.encode(site.value))
+        draws[name] = Sticks(law, hard, noise) if law.rank else Bits(law, hard, noise)
         costs[name] = [step.reward(name)]
     for i in range(1, count):
-        at = {n: ops.cast(values[n][i], step.site(n).value) for n in level}
+        at = {
+            n: ops.cast(step.law(n).decode(draws[n].values[i]), step.site(n).value) for n in level
+        }
         terms = step.program.evaluate(at)
         for name in level:
             costs[name].append(step.cost(terms, name))
-    return {n: local_gradient(step.law(n).stopped(), values[n], costs[n]) for n in level}
+    return {name: draws[name].local_gradient(costs[name]) for name in level}
+
+
+class Bits:
+    """Antithetic draws of Bernoullis.
+
+    :param law: the Bernoullis; their parameters are stopped here.
+    :param hard: the draw that is given, (*shape).
+    :param noise: standard logistic, independent of the draw, (n, *shape).
+    """
+
+    def __init__(self, law: Law, hard: Array, noise: Array) -> None:
+        self.law = law.stopped()
+        self.values = antithetic(self.law, hard, noise)
+
+    def local_gradient(self, costs: list[Array]) -> Array:
+        """Returns h, of the logits' shape, from a cost for each draw."""
+        return local_gradient(self.law, self.values, costs)
+
+
+class Sticks:
+    """Antithetic draws of categories, each the first success among K - 1 antithetic Bernoullis.
+
+    A stick that neither of two draws came to says nothing about their costs: of two draws that
+    differ it is left out.
+
+    :param law: the categories; their parameters are stopped here.
+    :param hard: the encoded draw that is given, (*batch, K).
+    :param noise: standard logistic, independent of the draw, (n + 1, *batch, K - 1).
+    """
+
+    def __init__(self, law: Law, hard: Array, noise: Array) -> None:
+        self.law = law.stopped()
+        self.sticks = Bernoulli(stick_logits(self.law.logits))
+        # Sticks before the class failed, its own succeeded; those after it were never tossed.
+        fresh = ops.cast(self.sticks.logits + noise[-1] > 0, hard)
+        bits = ops.where(_reached(hard) > 0.5, hard[..., :-1], fresh)
+        self.bits = antithetic(self.sticks, bits, noise[:-1])
+        self.values = first_success(self.bits)
+
+    def local_gradient(self, costs: list[Array]) -> Array:
+        """Returns h, of the logits' shape, from a cost for each draw."""
+        count, reached, h = len(costs), _reached(self.values), ops.zeros_like(self.sticks.logits)
+        for i in range(count):
+            for j in range(i):
+                used = ops.maximum(reached[i], reached[j])
+                h = h + (costs[i] - costs[j]) * (self.bits[i] - self.bits[j]) * used
+        h = h / (count * (count - 1.0) * (1.0 - correlation(self.sticks, count)))
+
+        def pulled(logits: Array) -> tuple[Array, tuple[()]]:
+            return total(stick_logits(logits) * h), ()
+
+        return ops.value_and_grad(pulled, self.law.logits)[1]
+
+
+def _reached(hard: Array) -> Array:
+    """Returns which sticks a draw came to, (..., K - 1)."""
+    return 1.0 - (ops.cumsum(hard, axis=-1) - hard)[..., :-1]
 
 
 def _smaller(law: Law) -> Array:
@@ -107,7 +171,8 @@ def correlation(law: Law, count: int) -> Array:
     """Returns the correlation of two of the draws, (*shape)."""
     p = _smaller(law)
     both = ops.at_least(2.0 * ops.exp(ops.log(p) / (count - 1.0)) - 1.0, 0.0) ** (count - 1)
-    return (both - p**2) / (p * (1.0 - p))
+    # A p that underflows is that of a variable that never moves.
+    return (both - p**2) / ops.at_least(p * (1.0 - p), ops.tiny(p))
 
 
 def local_gradient(law: Law, values: Array, costs: list[Array]) -> Array:

@@ -55,6 +55,14 @@ def stick_logits(logits: Array) -> Array:
     return log_p[..., :-1] - rest[..., 1:]
 
 
+def first_success(bits: Array) -> Array:
+    """Returns the encoded class at which the sticks break, (..., K), from 0/1, (..., K - 1)."""
+    failed = ops.cumsum(bits, axis=-1)
+    first = bits * ops.cast(failed < 1.5, bits)
+    none = ops.cast(failed[..., -1:] < 0.5, bits)
+    return ops.concatenate([first, none], axis=-1)
+
+
 class Antithetic:
     """The draw that the mirrored noise would have made.
 
@@ -81,19 +89,12 @@ class Antithetic:
         self.bits = bits
         # The mirror of z = a + l is a - l.
         self.mirrored = ops.cast(2.0 * self.logits - latent > 0, hard)
-        self.value = self._first_success(self.mirrored) if self.sticks else self.mirrored
+        self.value = first_success(self.mirrored) if self.sticks else self.mirrored
         if self.sticks:
             # A stick after both classes says nothing about the costs.
             other = ops.cumsum(self.value, axis=-1)[..., :-1] - self.value[..., :-1]
             mine = passed - hard[..., :-1]
             self.used = 1.0 - mine * other
-
-    @staticmethod
-    def _first_success(bits: Array) -> Array:
-        failed = ops.cumsum(bits, axis=-1)
-        first = bits * ops.cast(failed < 1.5, bits)
-        none = ops.cast(failed[..., -1:] < 0.5, bits)
-        return ops.concatenate([first, none], axis=-1)
 
     def local_gradient(self, cost: Array, mirrored_cost: Array) -> Array:
         """Returns h, an unbiased estimate of the gradient in the logits, of their shape.

@@ -28,8 +28,9 @@ ESTIMATORS = {
 }
 
 
-# Two levels run with the exact KL, in test_numpyro_exact_kl.py; ARMS has no law for the plate's.
-# Local expectations run where plates are kept apart and where they are not; on Pyro, everywhere.
+# Two levels run with the exact KL, in test_numpyro_exact_kl.py. Compiling takes the time: local
+# expectations run where plates are kept apart and where they are not, and ARMS on bits; on Pyro,
+# both run everywhere.
 ELSEWHERE = {(TWO_LEVELS.name, estimator) for estimator in ESTIMATORS if estimator != "local"}
 ELSEWHERE |= {(case, "coupled") for case in CASES}
 ELSEWHERE |= {(PLATE.name, "arms"), *((c, "local") for c in ("vector", "three levels", "shared"))}

@@ -24,9 +24,9 @@ ESTIMATORS = {
 }
 
 
-# Two levels run with the exact KL, in test_pyro_exact_kl.py; ARMS has no law for the plate's sites.
+# Two levels run with the exact KL, in test_pyro_exact_kl.py.
 ELSEWHERE = {(TWO_LEVELS.name, estimator) for estimator in ESTIMATORS if estimator != "local"}
-ELSEWHERE |= {(PLATE.name, "arms"), *((case, "coupled") for case in CASES)}
+ELSEWHERE |= {(case, "coupled") for case in CASES}
 ROWS = [(c, e) for c in CASES for e in ESTIMATORS if (c, e) not in ELSEWHERE]
 
 
