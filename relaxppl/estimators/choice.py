@@ -126,6 +126,7 @@ def check_not_enumerated(sites: Iterable[str], who: str) -> None:
         raise NotImplementedError(
             f"{names}: infer={{'enumerate': ...}} asks to sum this out, the guide has no such "
             f"site, and {who} sums nothing out: it would draw from the prior. Take the host's "
-            "TraceEnum_ELBO, which sums; or give the guide a site of this name; or drop the mark, "
-            "if a draw from the prior is what you want"
+            "TraceEnum_ELBO, which sums; or give the guide a site of this name, whose gradient "
+            "infer={'estimator': 'local_expectation'} sums over its values; or drop the mark, if a "
+            "draw from the prior is what you want"
         )
