@@ -90,6 +90,7 @@ $(PY313_VENV)/.relaxppl-installed: pyproject.toml constraints-py313.txt
 PY313_TESTS ?= tests/conformance/test_jax.py tests/conformance/test_torch.py \
 	tests/conformance/test_copies.py tests/conformance/test_bijections.py tests/inspect/test_auto.py \
 	tests/inspect/test_progress.py $(wildcard tests/inspect/test_to_arviz*.py) \
+	tests/inspect/test_correct.py tests/inspect/test_summed_out.py \
 	tests/relax/test_composition.py tests/relax/test_config.py tests/relax/test_hard.py \
 	tests/elbo/test_numpyro_mutations.py tests/elbo/test_numpyro_exact_kl.py \
 	tests/distributions/test_shells.py tests/test_host_internals.py tests/test_ops.py \
