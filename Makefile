@@ -11,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-py313 coverage lint docs gallery bench wheel install clean
+.PHONY: help demo test test-all test-py313 coverage lint docs gallery bench wheel install clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -69,10 +69,14 @@ lint: $(STAMP)
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS)
 
+# With the long training runs and every set of parameters of every class.
+test-all: lint
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --all
+
 # Beside the report it leaves what test runs what line, and how long each takes, for tests.mutate.
 coverage: $(STAMP)
 	mkdir -p out/coverage
-	COVERAGE_FILE=out/coverage/data OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) \
+	COVERAGE_FILE=out/coverage/data OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --all \
 		--cov --cov-context=test --junitxml=out/coverage/durations.xml
 
 # ArviZ 1.x needs a newer Python than the rest is tested with.

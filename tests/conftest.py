@@ -34,6 +34,36 @@ def _seeds():
     torch.manual_seed(0)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all", action="store_true", help="run what `make test` leaves out for its time too"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what is marked long, and all but the first of a class's sets of parameters.
+
+    Tests that are named one by one run whatever they are.
+    """
+    if config.getoption("--all") or any("::" in arg for arg in config.args):
+        return
+    from tests.distributions.case import Case  # With JAX as it is set below.
+
+    first = {}
+    kept, left = [], []
+    for item in items:
+        params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        case = params.pop("case", None)
+        repeats = False
+        if isinstance(case, Case):
+            others = tuple(str(value) for value in params.values())
+            key = (item.path, item.originalname, case.name, case.density, others)
+            repeats = first.setdefault(key, case.label) != case.label
+        (left if repeats or item.get_closest_marker("long") else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
 def pytest_collection_finish():
     # What is imported stays: to look through it for garbage again and again takes a tenth of the
     # time.

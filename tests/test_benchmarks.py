@@ -76,6 +76,7 @@ def test_the_sweeps_of_a_gpu_go_further() -> None:
     assert latents.cases(gpu=True)[1_000_000] == scaling.Case(latents=1_000_000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", [bench_scaling_numpyro, bench_scaling_pyro])
 def test_a_host_runs_at_tiny_sizes(module: Any) -> None:
     page = scaling.pages(module.host(), "cpu", scaling.QUICK, 2, 0.0)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from relaxppl import ops
 from relaxppl.estimators.base import FREE, Arrays, Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import ESTIMATORS
-from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
+from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
 from relaxppl.estimators.program import Candidate, Frame, Names, Site, SoftValue, Term
 from relaxppl.estimators.rebar import REBAR, Pullback
 from relaxppl.estimators.relax import RELAX, network_control
@@ -64,7 +64,12 @@ def noise_shapes(
         return ops.broadcast_to(ops.like(logits, 0.0), shape)
 
     zeros = ops.zeros_like(logits)
-    _alone(_Program(lambda x: 0.0 * total(ops.cast(x, logits)), made, zeros, asked), chosen, 0.5)
+
+    def nothing(x: Array) -> Array:
+        cost = 0.0 * ops.cast(x, logits)
+        return ops.sum(cost, axis=-1) if len(cost.shape) == len(shape) > 0 else cost
+
+    _alone(_Program(nothing, made, zeros, asked), chosen, 0.5)
     return found
 
 
@@ -186,7 +191,9 @@ class _Program:
         value = law.decode(hard)
         self.cost = function(value)
         self.rank = len(law.logits.shape) - law.rank
-        frames = frozenset(Frame(str(d), d) for d in range(-self.rank, 0))
+        # What the costs tell apart is independent; the rest of the batch has one cost together.
+        apart = range(-self.rank, len(self.cost.shape) - self.rank)
+        frames = frozenset(Frame(str(d), d) for d in apart)
         none: Names = frozenset()
         scale = ops.like(law.logits, 1.0)
         self.sites = {

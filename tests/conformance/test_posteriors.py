@@ -15,6 +15,7 @@ import numpyro
 import numpyro.distributions as ndist
 import pyro
 import pyro.distributions as pdist
+import pytest
 import torch
 
 from tests.conformance.rows import SMOOTH, first_element, over
@@ -100,6 +101,7 @@ def exact(case: Case) -> np.ndarray:
     return (p @ rows) / p.sum()
 
 
+@pytest.mark.long
 @over(SMOOTH)
 def test_nuts_finds_the_posterior(host: Host, case: Case):
     draws = chain(host)[case.name]

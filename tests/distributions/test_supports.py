@@ -112,6 +112,7 @@ def observed_mean() -> float:
     return integrate.quad(lambda y: y * weight(y), -15, 15)[0] / mass
 
 
+@pytest.mark.long
 @both_hosts
 @pytest.mark.parametrize(("name", "params"), EITHER)
 def test_nuts_draws_from_the_posterior(host, name, params):

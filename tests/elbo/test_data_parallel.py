@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.xla import QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +77,7 @@ SHARDED = """
 CLASSES = ["ScoreFunction_ELBO", "RLOO_ELBO", "DisARM_ELBO", "REBAR_ELBO", "RELAX_ELBO"]
 
 
+@pytest.mark.long
 def test_numpyro_batch_sharded_over_four_devices(tmp_path: Path) -> None:
     flags = f"--xla_force_host_platform_device_count=4 {QUICK}"
     printed = run(SHARDED, tmp_path, *CLASSES, XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
@@ -136,6 +139,7 @@ DISTRIBUTED = """
 """
 
 
+@pytest.mark.long
 def test_pyro_batch_over_two_processes(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -148,6 +148,7 @@ def test_stock_svi_trains_the_estimator(make, bar):
     assert spread() < bar * start
 
 
+@pytest.mark.long
 def test_relax_on_the_toy_beats_the_score_function():
     """Grathwohl et al., 2018, figure 1: t = .499; ln Var < -10 within 3,000 steps."""
     model, guide = toy(100, t=0.499)

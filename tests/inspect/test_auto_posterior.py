@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import numpyro
 import pyro
+import pytest
 import torch
 
 from tests.inspect.auto_cases import mixture, mixture_posterior, network, network_mean_field
@@ -48,6 +49,7 @@ def test_mixture_assignment(host: Any) -> None:
     np.testing.assert_allclose(host.numpy(probs["z"]), drawn, atol=0.015)
 
 
+@pytest.mark.long
 @both
 def test_network(host: Any) -> None:
     steps = 500 if host.name == "numpyro" else 220

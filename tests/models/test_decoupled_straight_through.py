@@ -42,6 +42,7 @@ def test_statistics_by_hand() -> None:
     assert found["gap"] == pytest.approx(0.3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", HOSTS)
 def test_runs_side_by_side_train(host) -> None:
     images = load()

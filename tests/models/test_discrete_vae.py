@@ -49,6 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, d
     return out, {host: run(out / host, "--backend", host, *options) for host in HOSTS}
 
 
+@pytest.mark.long
 def test_discrete_bound_clears_the_baseline_and_the_hosts_agree(trained: Any) -> None:
     _, metrics = trained
     for found in metrics.values():
@@ -124,6 +125,7 @@ ON_HOSTS = [(name, "pyro") for name in CONCRETE]
 ON_HOSTS += [(name, "numpyro") for name in ("RelaxedBernoulli", "RelaxedOneHotCategorical")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "host"), ON_HOSTS)
 def test_every_distribution_learns(name: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = {"numpyro": numpyro_model, "pyro": pyro_model}[host]
@@ -148,6 +150,7 @@ def test_every_distribution_learns(name: str, host: str, monkeypatch: pytest.Mon
         assert passes > 60
 
 
+@pytest.mark.long
 def test_epochs_seeds_and_printed_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--backend", "pyro", "--epochs", "2", "--batch-size", "1000"]
     first = run(tmp_path / "a", *options, "--seed", "5")
@@ -286,6 +289,7 @@ def test_baseline_is_a_product_of_scipy_bernoullis() -> None:
     assert baseline_bound(train, test) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.long
 def test_hosts_begin_at_the_same_weights_with_the_same_training_law() -> None:
     digits = load_digits()
     settings = Settings(1, 4500, 1e-12, 3, test_samples=20, progress=False)

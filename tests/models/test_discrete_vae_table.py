@@ -43,6 +43,7 @@ def single_precision():
         yield
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAINED)
 def test_it_trains_to_a_finite_bound(name: str) -> None:
     module = {"numpyro": numpyro_model, "pyro": pyro_model}[TRAINED[name]]

@@ -50,6 +50,7 @@ def test_bounds_are_ordered_and_the_best_is_stationary() -> None:
         assert truth.bound(y, mean, spread, probs) < best.bound
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("host", "method"),
     [

@@ -49,6 +49,7 @@ def run(out: Path, *options: str) -> dict[str, Any]:
     return json.loads((out / "metrics.json").read_text())
 
 
+@pytest.mark.long
 def test_numpyro_run_at_equal_steps_and_equal_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +81,7 @@ def test_numpyro_run_at_equal_steps_and_equal_time(
         assert "exact" in line
 
 
+@pytest.mark.long
 def test_pyro_run_of_every_estimator_on_two_layers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def test_scores_by_hand() -> None:
     np.testing.assert_allclose(found["f1"], [2 / 5, 0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("host", [numpyro_model, pyro_model])
 def test_gates_find_the_relevant_features(host, kind: str) -> None:
@@ -47,6 +48,7 @@ def test_gates_find_the_relevant_features(host, kind: str) -> None:
     assert score(selected, problems.relevant)["f1"].mean() > 0.8
 
 
+@pytest.mark.long
 def test_quick_run_beats_the_lasso(tmp_path: Path) -> None:
     options = ["--features", "30", "--relevant", "5", "--learning-rate", "0.03", "--steps", "400"]
     assert cli.main([*options, "--quick", "--quiet", "--out", str(tmp_path / "out")]) == 0

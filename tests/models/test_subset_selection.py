@@ -34,6 +34,7 @@ def redundant() -> Splits:
     return Splits(x, labels, x, labels)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", [numpyro_model, pyro_model])
 def test_top_k_does_not_choose_copies(host) -> None:
     splits = redundant()
