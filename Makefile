@@ -1,5 +1,6 @@
 # make demo   a discrete VAE on real digits, on both hosts
 # make test   lint, types, tests
+# make test-all  the tests with the long ones
 # make test-py313  what newer versions can change: Python 3.13, the newest JAX, ArviZ 1.x
 # make coverage  the tests again, with the share of lines and branches that they run
 # make docs   the documentation, in out/docs/index.html
@@ -35,7 +36,7 @@ PYTHON313 ?= $(shell for p in python3.13 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/
 EXTRAS := pyro,numpyro,arviz,models,test
 
 help:
-	@sed -n '1,9s/^# //p' Makefile
+	@sed -n '1,10s/^# //p' Makefile
 
 install: $(STAMP)
 
