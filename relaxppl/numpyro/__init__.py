@@ -41,7 +41,7 @@ from relaxppl.numpyro.distributions import (
     SubsetStraightThrough,
 )
 from relaxppl.numpyro.divergences import kl_divergence
-from relaxppl.numpyro.elbo import (
+from relaxppl.numpyro.elbo.classes import (
     ARMS_ELBO,
     REBAR_ELBO,
     RELAX_ELBO,

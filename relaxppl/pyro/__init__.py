@@ -43,7 +43,7 @@ from relaxppl.pyro.distributions import (
     SubsetStraightThrough,
 )
 from relaxppl.pyro.divergences import kl_divergence
-from relaxppl.pyro.elbo import (
+from relaxppl.pyro.elbo.classes import (
     ARMS_ELBO,
     REBAR_ELBO,
     RELAX_ELBO,

@@ -23,7 +23,7 @@ import pyro.optim
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-import relaxppl.pyro.elbo as rx
+import relaxppl.pyro.elbo.classes as rx
 from tests.benchmarks import reference_sbn_torch as reference
 from tests.benchmarks import table, turns
 
