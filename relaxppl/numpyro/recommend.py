@@ -13,7 +13,7 @@ from numpyro.infer.elbo import TraceEnum_ELBO
 from relaxppl.common import diagnostics, screening
 from relaxppl.common import recommend as common
 from relaxppl.common.recommend import AVERAGE, ENUMERATION, SCORE, Option, Recommendation
-from relaxppl.numpyro import elbo as elbos
+from relaxppl.numpyro.elbo import classes as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import Inspected
 from relaxppl.numpyro.gradients import Declared, GradientSampler, quick_options

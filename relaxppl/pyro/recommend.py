@@ -13,7 +13,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from relaxppl.common import diagnostics, screening
 from relaxppl.common import recommend as common
 from relaxppl.common.recommend import ENUMERATION, Option, Recommendation
-from relaxppl.pyro import elbo as elbos
+from relaxppl.pyro.elbo import classes as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
 
