@@ -167,12 +167,12 @@ def test_a_real_program_keeps_its_time(host: Any, monkeypatch: Any) -> None:
 
     begin = time.perf_counter()
     host.rx.recommend(model, guide, seconds=1e-3, num_draws=2, tune=0)
-    seconds = max(1.5 * (time.perf_counter() - begin), 1.0)
+    # What is spent once, whatever the limit, is small beside three seconds on a slow machine too.
+    seconds = max(1.5 * (time.perf_counter() - begin), 3.0)
     begin = time.perf_counter()
     found = host.rx.recommend(model, guide, seconds=seconds, num_draws=10_000_000, tune=10)
     spent = time.perf_counter() - begin
-    # The last draw of each loss is not cut off: on a slow machine that is half a second.
-    assert spent < 1.2 * seconds + 1.0
+    assert spent < 1.2 * seconds
     assert {"REBAR_ELBO()", "ScoreFunction_ELBO()"} <= set(found.ranking)
     said = str(found)
     assert "REBAR_ELBO(): measured below; its first gradient took" in said
