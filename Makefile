@@ -92,13 +92,11 @@ $(PY313_VENV)/.relaxppl-installed: pyproject.toml constraints-py313.txt
 
 # What a newer Python, JAX, NumPyro or ArviZ can change is how they are called; the mathematics has
 # been tested by then. PY313_TESTS=tests runs all.
-PY313_TESTS ?= tests/conformance/test_jax.py tests/conformance/test_torch.py \
-	tests/conformance/test_copies.py tests/conformance/test_bijections.py tests/inspect/test_auto.py \
-	tests/inspect/test_progress.py $(wildcard tests/inspect/test_to_arviz*.py) \
-	tests/inspect/test_correct.py tests/inspect/test_summed_out.py \
-	tests/relax/test_composition.py tests/relax/test_config.py tests/relax/test_hard.py \
-	tests/elbo/test_numpyro_mutations.py tests/elbo/test_numpyro_exact_kl.py \
-	tests/distributions/test_shells.py tests/test_host_internals.py tests/test_ops.py \
+PY313_TESTS ?= $(addprefix tests/hosts/,conformance/test_jax.py conformance/test_torch.py \
+		conformance/test_copies.py conformance/test_bijections.py elbo/test_numpyro_mutations.py \
+		elbo/test_numpyro_exact_kl.py test_shells.py test_internals.py) \
+	$(addprefix tests/common/relax/,test_composition.py test_config.py test_hard.py) \
+	tests/common/arviz tests/common/test_auto.py tests/common/test_fit.py tests/ops \
 	tests/test_packaging.py
 
 test-py313: $(PY313_VENV)/.relaxppl-installed
@@ -141,7 +139,7 @@ bench: $(STAMP) $(if $(filter $(RELAXIT)/%,$(RELAXIT_PYTHON)),relaxit-env) \
 
 # The tests run in a folder without relaxppl/, so that it is the wheel that they import: its modules,
 # its data files and one folder that goes through both hosts. WHEEL_TESTS=tests runs all again.
-WHEEL_TESTS ?= tests/test_packaging.py tests/relax
+WHEEL_TESTS ?= tests/test_packaging.py tests/common/relax
 
 wheel: $(STAMP)
 	rm -rf dist out/wheel $(VENV)-wheel

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
     """
     if config.getoption("--all") or any("::" in arg for arg in config.args):
         return
-    from tests.distributions.case import Case  # With JAX as it is set below.
+    from tests.relaxations.case import Case  # With JAX as it is set below.
 
     first = {}
     kept, left = [], []

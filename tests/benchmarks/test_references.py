@@ -1,7 +1,7 @@
 """The estimators written by hand are right: their mean gradient is the enumerated one.
 
 What the ELBOs are timed against has to be the same estimator. The ELBOs' own gradients are held
-against enumeration in tests/elbo.
+against enumeration in tests/hosts/elbo.
 """
 
 from __future__ import annotations

@@ -1,0 +1,198 @@
+"""From straight-through to REBAR: what the weight of the unbiased gradient does, on both hosts."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pyro
+import pyro.infer
+import pytest
+import torch
+
+import relaxppl.numpyro as rn
+import relaxppl.pyro as rp
+from relaxppl.estimators import REBAR, RELAX, local_gradient
+from tests.hosts.elbo import numpyro_cases, pyro_cases
+from tests.hosts.elbo.numpyro_cases import TWO_LEVELS, bits, mass, normal, two_loc, two_logits
+
+RAMP = rn.LinearSchedule(0.0, 1.0, 2)
+NAME = "relaxppl_step"
+
+
+def slope(p, b):
+    """ReinMax for one Bernoulli: 2 q (1 - q) - p (1 - p) / 2 at q midway between p and b."""
+    return (p + b) * (2 - p - b) / 2 - p * (1 - p) / 2
+
+
+def moving(logits, b):
+    """b, with that slope in the logits."""
+    p = jax.lax.stop_gradient(jax.nn.sigmoid(logits))
+    return b + slope(p, b) * (logits - jax.lax.stop_gradient(logits))
+
+
+def straight_through(params):
+    """The mean straight-through gradient of minus the bound on TWO_LEVELS, by enumeration."""
+
+    def log_joint(p, a, b):
+        log_p = mass(p["prior"], a).sum() + mass(0.5 * a[0] - 0.2, b).sum()
+        return log_p + normal(1.1, two_loc(a, b), 0.5)
+
+    def one(p, a, b):
+        fixed = jax.lax.stop_gradient(p)
+        law = two_logits(a, fixed["weight"])
+        xa = moving(p["qa"], a)
+        # What lies below follows the value above it, by its logits and by its own value.
+        below = two_logits(xa, fixed["weight"])
+        first = log_joint(fixed, xa, moving(below, b)) - mass(below, moving(below, b)).sum()
+        first = first - mass(fixed["qa"], xa).sum()
+        xb = moving(two_logits(a, p["weight"]), b)
+        second = log_joint(fixed, a, xb) - mass(law, xb).sum()
+        return first + second + log_joint(p, a, b)
+
+    total = jax.tree.map(jnp.zeros_like, params)
+    for a, b in itertools.product(bits(2), bits(2)):
+        log_q = mass(params["qa"], a).sum() + mass(two_logits(a, params["weight"]), b).sum()
+        found = jax.grad(one)(params, a, b)
+        q = jnp.exp(log_q)
+        total = jax.tree.map(lambda t, g, q=q: t - q * g, total, found)
+    return total
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    """The mean gradients at w = 0, a half and 1."""
+    params = TWO_LEVELS.values()
+    start, end = jax.jit(straight_through)(params), TWO_LEVELS.gradient()[1]
+    assert max(float(jnp.max(jnp.abs(start[n] - end[n]))) for n in start) > 0.1
+    return [jax.tree.map(lambda s, e, w=w: (1 - w) * s + w * e, start, end) for w in (0, 0.5, 1)]
+
+
+def check(samples, wanted):
+    for name, truth in wanted.items():
+        x = np.asarray(samples[name])
+        error = np.maximum(x.std(0) / np.sqrt(len(x)), 1e-9)
+        assert np.max(np.abs(x.mean(0) - np.asarray(truth)) / error) < 4.5
+
+
+def test_numpyro_the_mean_moves_from_straight_through_to_the_exact_gradient(wanted):
+    params, model, guide = TWO_LEVELS.values(), TWO_LEVELS.model, TWO_LEVELS.guide
+    keys = jax.random.split(jax.random.key(0), 20_000)
+
+    def gradients(elbo, own):
+        def loss(params, key):
+            return elbo.loss(key, {**params, **own}, model, guide)
+
+        return jax.lax.map(partial(jax.grad(loss), params), keys, batch_size=len(keys))
+
+    elbo = rn.REBAR_ELBO(debias=RAMP, learn=False)
+    ramp = jax.jit(lambda step: gradients(elbo, {NAME: step}))
+    found = [ramp(jnp.asarray(step)) for step in (0.0, 1.0, 7.0)]
+    for samples, truth in zip(found, wanted, strict=True):
+        check(samples, truth)
+    plain = jax.jit(lambda: gradients(rn.REBAR_ELBO(learn=False), {}))()
+    for name, samples in plain.items():
+        np.testing.assert_array_equal(found[2][name], samples)
+
+
+def test_pyro_the_mean_moves_from_straight_through_to_the_exact_gradient(wanted):
+    programs = pyro_cases.TWO_LEVELS.build(20_000)
+
+    def gradients(step=None, **options):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(1)
+        if step is not None:
+            pyro.param(NAME, torch.tensor(step))
+        rp.REBAR_ELBO(learn=False, **options).loss_and_grads(*programs)
+        store = pyro.get_param_store().named_parameters()
+        return {n: p.grad.flatten(1, -2) for n, p in store if n != NAME}
+
+    found = [gradients(step, debias=RAMP) for step in (0.0, 1.0, 7.0)]
+    for samples, truth in zip(found, wanted, strict=True):
+        check({n: x[:, 0] for n, x in samples.items()}, truth)
+    for name, samples in gradients().items():
+        assert torch.equal(found[2][name], samples)
+
+
+def test_straight_through_is_exact_for_costs_of_the_second_degree():
+    logits = jnp.array([0.3, -1.0, 0.8])
+    matrix = jnp.array([[1.0, 2.0, -1.0], [0.5, -2.0, 0.3], [0.0, 1.5, 3.0]])
+    found = 0.0
+    for i, mass_of in enumerate(jax.nn.softmax(logits)):
+        made = local_gradient(
+            lambda x: x @ matrix @ x + x[0],
+            logits,
+            {"draw": 50.0 * jax.nn.one_hot(i, 3), "conditional": jnp.zeros(3)},
+            estimator=REBAR(debias=0.0),
+            law="OneHotCategorical",
+        )
+        assert not made.control.any()
+        found = found + mass_of * made.gradient
+    exact = jax.grad(lambda x: jax.nn.softmax(x) @ (jnp.diag(matrix) + jnp.eye(3)[0]))(logits)
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+
+
+def test_local_gradient_is_linear_in_eta_at_every_weight():
+    logits, noise = (
+        jnp.array([0.3, -1.0]),
+        {"draw": jnp.ones(2), "conditional": jnp.array([0.2, 1])},
+    )
+
+    def at(eta, debias):
+        estimator = REBAR(debias=debias)
+        cost = lambda x: jnp.sin(x @ jnp.array([1.0, 2.0]))  # noqa: E731
+        return local_gradient(cost, logits, noise, estimator=estimator, eta=eta)
+
+    whole, half, none = at(0.7, 1.0), at(0.7, 0.5), at(0.7, 0.0)
+    np.testing.assert_allclose(half.gradient, (whole.gradient + none.gradient) / 2)
+    np.testing.assert_allclose(half.control, whole.control / 2)
+
+
+def test_refused_weights():
+    for kind in (REBAR, RELAX):
+        for wrong in (1.5, -0.1, "ramp", rn.LinearSchedule(0.0, 2.0, 9)):
+            with pytest.raises(
+                ValueError, match=r"debias must be a number or a schedule in \[0, 1\]"
+            ):
+                kind(debias=wrong)
+    with pytest.raises(ValueError, match="debias must be 1 where the network is the only"):
+        RELAX(control_variate="network", debias=0.5)
+    noise = {"draw": jnp.ones(2), "conditional": jnp.ones(2)}
+    with pytest.raises(ValueError, match="a schedule follows an optimiser's steps"):
+        local_gradient(jnp.sum, jnp.zeros(2), noise, estimator=REBAR(debias=RAMP))
+
+
+def test_numpyro_the_ramp_counts_the_steps_of_svi():
+    elbo = rn.RELAX_ELBO(debias=RAMP, hidden=2)
+    model, guide = numpyro_cases.VECTOR.model, elbo.prepare(numpyro_cases.VECTOR.guide)
+
+    def trained(optimiser):
+        svi = numpyro.infer.SVI(model, guide, optimiser, elbo)
+        return svi.run(jax.random.key(0), 3, progress_bar=False)
+
+    assert trained(rn.count_steps(numpyro.optim.Adam(0.01))).params[NAME] == 3.0
+    with pytest.raises(ValueError, match=r"nothing counts them: .*count_steps\(optim\)"):
+        trained(numpyro.optim.Adam(0.01))
+
+
+def test_pyro_the_ramp_counts_the_steps_of_svi():
+    programs = pyro_cases.VECTOR.build(2)
+
+    def train(optimiser, elbo):
+        pyro.clear_param_store()
+        svi = pyro.infer.SVI(programs[0], elbo.prepare(programs[1]), optimiser, elbo)
+        for _ in range(3):
+            svi.step()
+
+    for elbo in (rp.REBAR_ELBO(debias=RAMP), rp.RELAX_ELBO(debias=RAMP, hidden=2)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            train(rp.count_steps(pyro.optim.Adam({"lr": 0.01})), elbo)
+        assert float(rp.current_step()) == 3.0
+        with pytest.warns(UserWarning, match=r"stays at 0: .*count_steps\(optim\)"):
+            train(pyro.optim.Adam({"lr": 0.01}), elbo)

@@ -1,0 +1,1 @@
+"""What is about one host, and what the hosts ask of a library."""
