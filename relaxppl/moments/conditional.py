@@ -51,11 +51,12 @@ def inclusion_probs(logits: Array, k: int) -> Array:
     """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits."""
     if k == 0:
         return ops.zeros_like(logits)
-    before, behind = log_sums(logits, k), sums_behind(logits, k)
-    # j items in front of this one and k - 1 - j behind it.
-    others = before[:-1][..., :k] + ops.flip(behind[1:][..., :k], axis=-1)
-    log_p = ops.moveaxis(ops.logsumexp(others, axis=-1), 0, -1) + logits
-    return ops.exp(log_p - before[-1][..., -1:])
+    before, behind = log_sums(logits, k)[:-1], ops.flip(sums_behind(logits, k)[1:], axis=-1)
+    # j items in front of this one, and k - 1 - j or k - j behind it. Both sums have the rounding
+    # of the same recursions in them: against E_k of all items it would not cancel.
+    chosen = ops.moveaxis(ops.logsumexp(before[..., :-1] + behind[..., 1:], axis=-1), 0, -1)
+    left_out = ops.moveaxis(ops.logsumexp(before + behind, axis=-1), 0, -1)
+    return ops.sigmoid(logits + chosen - left_out)
 
 
 def drawn(logits: Array, k: int, noise: Array) -> Array:

@@ -17,7 +17,10 @@ def best_columns(scores: Any) -> np.ndarray:
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
-        raise ImportError("hard matchings need SciPy: pip install scipy") from error
+        raise ImportError(
+            "GumbelSinkhorn needs SciPy for a hard matching, which both hosts' extras bring: "
+            'pip install "relaxppl[pyro]"'
+        ) from error
     scores = np.asarray(scores)
     found = np.empty(scores.shape[:-1], np.int32)
     for index in np.ndindex(scores.shape[:-2]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import permutations
 
 import jax
@@ -11,6 +12,7 @@ import numpyro
 import pytest
 
 import relaxppl.numpyro as rn
+from relaxppl.ops._matching import best_columns
 from tests.adapter import HOSTS, Host
 from tests.relaxations.cases import name_of
 from tests.relaxations.subset_rows import plackett_luce
@@ -39,6 +41,12 @@ def test_a_hundred_items_are_ordered_and_not_enumerated(host: Host):
     assert not d.has_enumerate_support
     with pytest.raises(NotImplementedError, match="estimates it"):
         d.entropy()
+
+
+def test_a_matching_without_scipy_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ImportError, match=r'SciPy.*pip install "relaxppl\[pyro\]"'):
+        best_columns(np.eye(2))
 
 
 def test_score_takes_orderings_of_numpyro():
