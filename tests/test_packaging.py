@@ -1,6 +1,7 @@
 """What is imported when, each in a process of its own, and what the package says of itself."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import relaxppl
+from relaxppl.common.public import NAMES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(relaxppl.__file__).parent
@@ -54,6 +56,28 @@ def test_relaxppl_alone_loads_no_host() -> None:
         "arviz",
         "matplotlib",
     }
+
+
+def declared(path: Path) -> set[str]:
+    """The names that a module has for those who read it and do not run it."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            stars = [alias for alias in node.names if alias.name == "*"]
+            found |= {alias.name for alias in node.names if alias.asname == alias.name}
+            for _ in stars:
+                found |= declared(PACKAGE.parent / f"{node.module.replace('.', '/')}.py")
+    return found
+
+
+@pytest.mark.parametrize("host", HOST)
+def test_every_public_name_is_declared(host: str) -> None:
+    module = importlib.import_module(f"relaxppl.{host}")
+    assert sorted(module.__all__) == sorted(set(NAMES))
+    assert declared(PACKAGE / host / "__init__.py") == set(NAMES)
+    assert all(getattr(module, name, None) is not None for name in NAMES)
 
 
 USES = {

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from relaxppl import ops
+from relaxppl import ops, relaxations
 from relaxppl.ops import Array
 from relaxppl.relaxations.base import OneOf, Relaxation
 
@@ -41,12 +41,18 @@ class Shell:
     :meth:`adopt` for every subclass, and defines the hooks at the end.
     """
 
-    relaxation: ClassVar[type[Relaxation]]
+    relaxation: ClassVar[type[Relaxation]] = Relaxation
+    """As the class says, else the one of the class's name."""
     arg_constraints: dict[str, Any]
     support: Any
     has_enumerate_support: Any
     batch_shape: Any
     event_shape: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if cls.relaxation is Relaxation:
+            cls.relaxation = vars(relaxations).get(cls.__name__, Relaxation)
+        super().__init_subclass__(**kwargs)
 
     @classmethod
     def adopt(cls, constraint: Callable[[Any], Any], derived: type) -> None:

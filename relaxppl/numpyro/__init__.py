@@ -5,135 +5,43 @@ try:
 except ImportError as error:
     raise ImportError('relaxppl.numpyro needs NumPyro: pip install "relaxppl[numpyro]"') from error
 
-from relaxppl.common.arviz import pareto_k
-from relaxppl.numpyro.arviz import to_arviz
-from relaxppl.numpyro.auto import AutoDiscrete
-from relaxppl.numpyro.bound import discrete_elbo
-from relaxppl.numpyro.diagnostics import compare_estimators, gradient_stats
-from relaxppl.numpyro.distributions import (
-    ConditionalBernoulli,
-    CorrelatedRelaxedBernoulli,
-    DecoupledStraightThroughGumbelSoftmax,
-    ExpRelaxedOneHotCategorical,
-    GaussianRelaxedBernoulli,
-    GeneralizedGumbelSoftmax,
-    GumbelRaoBernoulli,
-    GumbelRaoOneHotCategorical,
-    GumbelSinkhorn,
-    GumbelSoftmaxTopK,
-    HardConcrete,
-    InvertibleGaussian,
-    LogisticNormalSoftmax,
-    LogitRelaxedBernoulli,
-    MarkovChain,
-    OneHotCategorical,
-    PlackettLuce,
-    RebarRelaxation,
-    ReinMaxBernoulli,
-    ReinMaxOneHotCategorical,
-    RelaxedBernoulli,
-    RelaxedBernoulliStraightThrough,
-    RelaxedMarkovChain,
-    RelaxedOneHotCategorical,
-    RelaxedOneHotCategoricalStraightThrough,
-    StochasticTimesSmooth,
-    StraightThroughBernoulli,
-    SubsetStraightThrough,
-)
-from relaxppl.numpyro.divergences import kl_divergence
-from relaxppl.numpyro.elbo.classes import (
-    ARMS_ELBO,
-    REBAR_ELBO,
-    RELAX_ELBO,
-    RLOO_ELBO,
-    VIMCO_ELBO,
-    Coupled_ELBO,
-    DisARM_ELBO,
-    LocalExpectation_ELBO,
-    ReweightedWakeSleep_ELBO,
-    ScoreFunction_ELBO,
-)
-from relaxppl.numpyro.evidence import log_evidence
-from relaxppl.numpyro.finite_count import FiniteCount
-from relaxppl.numpyro.fit import fit
-from relaxppl.numpyro.guide_list import AutoGuideList
-from relaxppl.numpyro.laplace_bridge import laplace_bridge, laplace_bridge_inverse
-from relaxppl.numpyro.recommend import recommend
-from relaxppl.numpyro.registry import register_relaxation, relaxation_of
-from relaxppl.numpyro.relax import RelaxReparam, relax
-from relaxppl.numpyro.step import count_steps, current_step
-from relaxppl.numpyro.truncate import truncate
-from relaxppl.schedules import (
-    ConstantSchedule,
-    CosineSchedule,
-    ExponentialSchedule,
-    LinearSchedule,
-    PiecewiseSchedule,
-)
+from relaxppl.common.arviz import pareto_k as pareto_k
+from relaxppl.common.public import NAMES
+from relaxppl.numpyro.arviz import to_arviz as to_arviz
+from relaxppl.numpyro.auto import AutoDiscrete as AutoDiscrete
+from relaxppl.numpyro.bound import discrete_elbo as discrete_elbo
+from relaxppl.numpyro.diagnostics import compare_estimators as compare_estimators
+from relaxppl.numpyro.diagnostics import gradient_stats as gradient_stats
+from relaxppl.numpyro.distributions import *  # noqa: F403
+from relaxppl.numpyro.divergences import kl_divergence as kl_divergence
+from relaxppl.numpyro.elbo.classes import ARMS_ELBO as ARMS_ELBO
+from relaxppl.numpyro.elbo.classes import REBAR_ELBO as REBAR_ELBO
+from relaxppl.numpyro.elbo.classes import RELAX_ELBO as RELAX_ELBO
+from relaxppl.numpyro.elbo.classes import RLOO_ELBO as RLOO_ELBO
+from relaxppl.numpyro.elbo.classes import VIMCO_ELBO as VIMCO_ELBO
+from relaxppl.numpyro.elbo.classes import Coupled_ELBO as Coupled_ELBO
+from relaxppl.numpyro.elbo.classes import DisARM_ELBO as DisARM_ELBO
+from relaxppl.numpyro.elbo.classes import LocalExpectation_ELBO as LocalExpectation_ELBO
+from relaxppl.numpyro.elbo.classes import ReweightedWakeSleep_ELBO as ReweightedWakeSleep_ELBO
+from relaxppl.numpyro.elbo.classes import ScoreFunction_ELBO as ScoreFunction_ELBO
+from relaxppl.numpyro.evidence import log_evidence as log_evidence
+from relaxppl.numpyro.finite_count import FiniteCount as FiniteCount
+from relaxppl.numpyro.fit import fit as fit
+from relaxppl.numpyro.guide_list import AutoGuideList as AutoGuideList
+from relaxppl.numpyro.laplace_bridge import laplace_bridge as laplace_bridge
+from relaxppl.numpyro.laplace_bridge import laplace_bridge_inverse as laplace_bridge_inverse
+from relaxppl.numpyro.recommend import recommend as recommend
+from relaxppl.numpyro.registry import register_relaxation as register_relaxation
+from relaxppl.numpyro.registry import relaxation_of as relaxation_of
+from relaxppl.numpyro.relax import RelaxReparam as RelaxReparam
+from relaxppl.numpyro.relax import relax as relax
+from relaxppl.numpyro.step import count_steps as count_steps
+from relaxppl.numpyro.step import current_step as current_step
+from relaxppl.numpyro.truncate import truncate as truncate
+from relaxppl.schedules import ConstantSchedule as ConstantSchedule
+from relaxppl.schedules import CosineSchedule as CosineSchedule
+from relaxppl.schedules import ExponentialSchedule as ExponentialSchedule
+from relaxppl.schedules import LinearSchedule as LinearSchedule
+from relaxppl.schedules import PiecewiseSchedule as PiecewiseSchedule
 
-__all__ = [
-    "ARMS_ELBO",
-    "REBAR_ELBO",
-    "RELAX_ELBO",
-    "RLOO_ELBO",
-    "VIMCO_ELBO",
-    "AutoDiscrete",
-    "AutoGuideList",
-    "ConditionalBernoulli",
-    "ConstantSchedule",
-    "CorrelatedRelaxedBernoulli",
-    "CosineSchedule",
-    "Coupled_ELBO",
-    "DecoupledStraightThroughGumbelSoftmax",
-    "DisARM_ELBO",
-    "ExpRelaxedOneHotCategorical",
-    "ExponentialSchedule",
-    "FiniteCount",
-    "GaussianRelaxedBernoulli",
-    "GeneralizedGumbelSoftmax",
-    "GumbelRaoBernoulli",
-    "GumbelRaoOneHotCategorical",
-    "GumbelSinkhorn",
-    "GumbelSoftmaxTopK",
-    "HardConcrete",
-    "InvertibleGaussian",
-    "LinearSchedule",
-    "LocalExpectation_ELBO",
-    "LogisticNormalSoftmax",
-    "LogitRelaxedBernoulli",
-    "MarkovChain",
-    "OneHotCategorical",
-    "PiecewiseSchedule",
-    "PlackettLuce",
-    "RebarRelaxation",
-    "ReinMaxBernoulli",
-    "ReinMaxOneHotCategorical",
-    "RelaxReparam",
-    "RelaxedBernoulli",
-    "RelaxedBernoulliStraightThrough",
-    "RelaxedMarkovChain",
-    "RelaxedOneHotCategorical",
-    "RelaxedOneHotCategoricalStraightThrough",
-    "ReweightedWakeSleep_ELBO",
-    "ScoreFunction_ELBO",
-    "StochasticTimesSmooth",
-    "StraightThroughBernoulli",
-    "SubsetStraightThrough",
-    "compare_estimators",
-    "count_steps",
-    "current_step",
-    "discrete_elbo",
-    "fit",
-    "gradient_stats",
-    "kl_divergence",
-    "laplace_bridge",
-    "laplace_bridge_inverse",
-    "log_evidence",
-    "pareto_k",
-    "recommend",
-    "register_relaxation",
-    "relax",
-    "relaxation_of",
-    "to_arviz",
-    "truncate",
-]
+__all__ = list(NAMES)

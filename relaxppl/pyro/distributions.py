@@ -1,149 +1,88 @@
-"""The relaxations as Pyro distributions: one line each."""
-
-from __future__ import annotations
+"""The relaxations as Pyro distributions: a line each, under the relaxation's own name."""
 
 from pyro.distributions import OneHotCategorical as OneHotCategorical
 
-from relaxppl import ops
-from relaxppl.common.chain import Conditioned
+from relaxppl.common.distributions import Conditioned, Weighted
 from relaxppl.pyro.shell import RelaxedDistribution
-from relaxppl.relaxations import (
-    conditional_bernoulli,
-    correlated_relaxed_bernoulli,
-    decoupled_straight_through,
-    gaussian_relaxed_bernoulli,
-    generalized_gumbel_softmax,
-    gumbel_rao,
-    gumbel_sinkhorn,
-    gumbel_softmax_top_k,
-    hard_concrete,
-    invertible_gaussian,
-    logistic_normal,
-    markov_chain,
-    plackett_luce,
-    rebar_relaxation,
-    reinmax,
-    relaxed_bernoulli,
-    relaxed_markov_chain,
-    relaxed_one_hot,
-    stochastic_times_smooth,
-    straight_through_bernoulli,
-    subset_straight_through,
-)
 
 
-class RelaxedBernoulli(RelaxedDistribution):
-    relaxation = relaxed_bernoulli.RelaxedBernoulli
+class RelaxedBernoulli(RelaxedDistribution): ...
 
 
-class LogitRelaxedBernoulli(RelaxedDistribution):
-    relaxation = relaxed_bernoulli.LogitRelaxedBernoulli
+class LogitRelaxedBernoulli(RelaxedDistribution): ...
 
 
-class RelaxedBernoulliStraightThrough(RelaxedDistribution):
-    relaxation = relaxed_bernoulli.RelaxedBernoulliStraightThrough
+class RelaxedBernoulliStraightThrough(RelaxedDistribution): ...
 
 
-class StraightThroughBernoulli(RelaxedDistribution):
-    relaxation = straight_through_bernoulli.StraightThroughBernoulli
+class StraightThroughBernoulli(RelaxedDistribution): ...
 
 
-class RelaxedOneHotCategorical(RelaxedDistribution):
-    relaxation = relaxed_one_hot.RelaxedOneHotCategorical
+class RelaxedOneHotCategorical(RelaxedDistribution): ...
 
 
-class ExpRelaxedOneHotCategorical(RelaxedDistribution):
-    relaxation = relaxed_one_hot.ExpRelaxedOneHotCategorical
+class ExpRelaxedOneHotCategorical(RelaxedDistribution): ...
 
 
-class RelaxedOneHotCategoricalStraightThrough(RelaxedDistribution):
-    relaxation = relaxed_one_hot.RelaxedOneHotCategoricalStraightThrough
+class RelaxedOneHotCategoricalStraightThrough(RelaxedDistribution): ...
 
 
-class DecoupledStraightThroughGumbelSoftmax(RelaxedDistribution):
-    relaxation = decoupled_straight_through.DecoupledStraightThroughGumbelSoftmax
+class DecoupledStraightThroughGumbelSoftmax(RelaxedDistribution): ...
 
 
-class ReinMaxOneHotCategorical(RelaxedDistribution):
-    relaxation = reinmax.ReinMaxOneHotCategorical
+class ReinMaxOneHotCategorical(RelaxedDistribution): ...
 
 
-class ReinMaxBernoulli(RelaxedDistribution):
-    relaxation = reinmax.ReinMaxBernoulli
+class ReinMaxBernoulli(RelaxedDistribution): ...
 
 
-class GumbelRaoOneHotCategorical(RelaxedDistribution):
-    relaxation = gumbel_rao.GumbelRaoOneHotCategorical
+class GumbelRaoOneHotCategorical(RelaxedDistribution): ...
 
 
-class GumbelRaoBernoulli(RelaxedDistribution):
-    relaxation = gumbel_rao.GumbelRaoBernoulli
+class GumbelRaoBernoulli(RelaxedDistribution): ...
 
 
-class InvertibleGaussian(RelaxedDistribution):
-    relaxation = invertible_gaussian.InvertibleGaussian
+class InvertibleGaussian(RelaxedDistribution): ...
 
 
-class LogisticNormalSoftmax(RelaxedDistribution):
-    relaxation = logistic_normal.LogisticNormalSoftmax
+class LogisticNormalSoftmax(RelaxedDistribution): ...
 
 
-class GumbelSoftmaxTopK(RelaxedDistribution):
-    relaxation = gumbel_softmax_top_k.GumbelSoftmaxTopK
+class GumbelSoftmaxTopK(RelaxedDistribution): ...
 
 
-class ConditionalBernoulli(RelaxedDistribution):
-    relaxation = conditional_bernoulli.ConditionalBernoulli
+class ConditionalBernoulli(RelaxedDistribution): ...
 
 
-class SubsetStraightThrough(RelaxedDistribution):
-    relaxation = subset_straight_through.SubsetStraightThrough
+class SubsetStraightThrough(RelaxedDistribution): ...
 
 
-class PlackettLuce(RelaxedDistribution):
-    relaxation = plackett_luce.PlackettLuce
+class PlackettLuce(RelaxedDistribution): ...
 
 
-class GumbelSinkhorn(RelaxedDistribution):
-    relaxation = gumbel_sinkhorn.GumbelSinkhorn
+class GumbelSinkhorn(RelaxedDistribution): ...
 
 
-class GeneralizedGumbelSoftmax(RelaxedDistribution):
-    relaxation = generalized_gumbel_softmax.GeneralizedGumbelSoftmax
-
-    @property
-    def weights(self) -> RelaxedDistribution:
-        """The distribution of the weights (*batch, n): a site with a density."""
-        law = self.law
-        made = RelaxedOneHotCategoricalStraightThrough if law.hard else RelaxedOneHotCategorical
-        logits = ops.broadcast_to(law.logits, (*self.batch_shape, law.size))
-        temperature, logits = self._kept(law.temperature), self._kept(logits)
-        return made(temperature, logits=logits, validate_args=self._validate_args)
+class GeneralizedGumbelSoftmax(Weighted, RelaxedDistribution):
+    laws_of_weights = RelaxedOneHotCategorical, RelaxedOneHotCategoricalStraightThrough
 
 
-class MarkovChain(Conditioned, RelaxedDistribution):
-    relaxation = markov_chain.MarkovChain
+class MarkovChain(Conditioned, RelaxedDistribution): ...
 
 
-class RelaxedMarkovChain(RelaxedDistribution):
-    relaxation = relaxed_markov_chain.RelaxedMarkovChain
+class RelaxedMarkovChain(RelaxedDistribution): ...
 
 
-class CorrelatedRelaxedBernoulli(RelaxedDistribution):
-    relaxation = correlated_relaxed_bernoulli.CorrelatedRelaxedBernoulli
+class CorrelatedRelaxedBernoulli(RelaxedDistribution): ...
 
 
-class GaussianRelaxedBernoulli(RelaxedDistribution):
-    relaxation = gaussian_relaxed_bernoulli.GaussianRelaxedBernoulli
+class GaussianRelaxedBernoulli(RelaxedDistribution): ...
 
 
-class HardConcrete(RelaxedDistribution):
-    relaxation = hard_concrete.HardConcrete
+class HardConcrete(RelaxedDistribution): ...
 
 
-class RebarRelaxation(RelaxedDistribution):
-    relaxation = rebar_relaxation.RebarRelaxation
+class RebarRelaxation(RelaxedDistribution): ...
 
 
-class StochasticTimesSmooth(RelaxedDistribution):
-    relaxation = stochastic_times_smooth.StochasticTimesSmooth
+class StochasticTimesSmooth(RelaxedDistribution): ...
