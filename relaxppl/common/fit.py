@@ -34,11 +34,12 @@ def check(num_steps: Any, progress: Any) -> None:
         raise TypeError(f"fit: progress must be True, False or None, got {progress!r}")
 
 
-def bar_class(progress: bool | None) -> Any:
+def bar_class(progress: bool | None, what: str = "fit") -> Any:
     """Returns tqdm's class of bars, or None where there is to be no bar.
 
     :param progress: whether there is to be one; None where someone may look: in a terminal or a
         notebook, if tqdm is installed.
+    :param what: who wants it, for the message.
     :raises ImportError: naming the extra, if one is asked for and tqdm is not installed.
     """
     notebook = "ipykernel" in sys.modules
@@ -50,7 +51,7 @@ def bar_class(progress: bool | None) -> Any:
         if progress is None:
             return None
         raise ImportError(
-            f'fit: the progress bar needs tqdm ({error}): pip install "relaxppl[progress]"'
+            f'{what}: the progress bar needs tqdm ({error}): pip install "relaxppl[progress]"'
         ) from error
 
 

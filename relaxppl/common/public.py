@@ -23,6 +23,7 @@ NAMES = (
     "RelaxReparam",
     "ReweightedWakeSleep_ELBO",
     "ScoreFunction_ELBO",
+    "calibrate",
     "compare_estimators",
     "count_steps",
     "current_step",

@@ -10,6 +10,7 @@ from relaxppl.common.public import NAMES
 from relaxppl.numpyro.arviz import to_arviz as to_arviz
 from relaxppl.numpyro.auto import AutoDiscrete as AutoDiscrete
 from relaxppl.numpyro.bound import discrete_elbo as discrete_elbo
+from relaxppl.numpyro.calibrate import calibrate as calibrate
 from relaxppl.numpyro.diagnostics import compare_estimators as compare_estimators
 from relaxppl.numpyro.diagnostics import gradient_stats as gradient_stats
 from relaxppl.numpyro.distributions import *  # noqa: F403

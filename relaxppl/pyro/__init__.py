@@ -12,6 +12,7 @@ from relaxppl.common.public import NAMES
 from relaxppl.pyro.arviz import to_arviz as to_arviz
 from relaxppl.pyro.auto import AutoDiscrete as AutoDiscrete
 from relaxppl.pyro.bound import discrete_elbo as discrete_elbo
+from relaxppl.pyro.calibrate import calibrate as calibrate
 from relaxppl.pyro.diagnostics import compare_estimators as compare_estimators
 from relaxppl.pyro.diagnostics import gradient_stats as gradient_stats
 from relaxppl.pyro.distributions import *  # noqa: F403

@@ -154,6 +154,32 @@ class Sampler:
                 made[group][name] = self.read.value_of(site)
         return made
 
+    def simulated(self, key: Any = None) -> tuple[Trace, Trace]:
+        """Returns the latent and the observed sites of the model alone, with the data drawn."""
+        trace = self._run_model({}, key, unobserve=True)
+        sites = {
+            n: s
+            for n, s in trace.items()
+            if self._is_scored(s) and not is_auxiliary(s) and not s["is_observed"]
+        }
+        data = {n: s for n, s in sites.items() if s["infer"].get("was_observed", False)}
+        return {n: s for n, s in sites.items() if n not in data}, data
+
+    def observations(self, values: dict[str, Any], key: Any = None) -> dict[str, Any]:
+        """Returns what the model observes, by site.
+
+        :param values: of all latent sites of the model, as it draws them.
+        """
+        model = self._run_model(values, key)
+        return {n: as_numpy(s["value"]) for n, s in self._observed(model).items()}
+
+    def log_joint(self, values: dict[str, Any], key: Any = None) -> Any:
+        """Returns the log density of latent values and data together.
+
+        :param values: of all latent sites of the model, as it draws them.
+        """
+        return self._log_prob_sum(self._run_model(values, key))
+
     def _check_weighted(self, reason: str | None) -> None:
         if not self.whole:
             reason = "the programs run on a subsample alone; give them the whole data"

@@ -117,7 +117,7 @@ def to_arviz(
     groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
         groups["constant_data"] = constants_of(
-            _innermost(model), args, kwargs, first.observed, _array
+            _innermost(model), args, kwargs, first.observed, array_of
         )
     else:
         groups["constant_data"] = {k: np.asarray(v) for k, v in request.constant_data.items()}
@@ -205,7 +205,8 @@ def _innermost(model: Any) -> Any:
     return model
 
 
-def _array(value: Any) -> np.ndarray | None:
+def array_of(value: Any) -> np.ndarray | None:
+    """Returns an argument as an array, or None for what is no array of numbers."""
     if not isinstance(value, (np.ndarray, jax.Array)):
         return None
     if jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):

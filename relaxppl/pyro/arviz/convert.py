@@ -115,7 +115,7 @@ def to_arviz(
         groups |= draw_all(run, run.draw_prior, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
-        groups["constant_data"] = constants_of(unwrap(model), args, kwargs, first.observed, _array)
+        groups["constant_data"] = constants_of(unwrap(model), args, kwargs, first.observed, array_of)
     else:
         given = {k: torch.as_tensor(v) for k, v in request.constant_data.items()}
         groups["constant_data"] = {k: as_numpy(v) for k, v in given.items()}
@@ -210,7 +210,8 @@ def _reshaped(value: np.ndarray, draws: int, shape: tuple[int, ...]) -> np.ndarr
     return np.broadcast_to(value.reshape(shape), (draws, *shape))
 
 
-def _array(value: Any) -> np.ndarray | None:
+def array_of(value: Any) -> np.ndarray | None:
+    """Returns an argument as an array, or None for what is no array of numbers."""
     if not isinstance(value, torch.Tensor | np.ndarray):
         return None
     array = as_numpy(value)

@@ -1,0 +1,179 @@
+"""Simulation-based calibration of a guide: its posteriors of data whose origin is known."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer import SVI
+
+from relaxppl.common.arviz.labels import Labels
+from relaxppl.common.arviz.request import Request
+from relaxppl.common.calibrate import run as common
+from relaxppl.common.calibrate.arguments import check_observed, places, replaced
+from relaxppl.common.calibrate.result import Calibration
+from relaxppl.common.calibrate.simulate import LOG_JOINT, drawn_of, quantities
+from relaxppl.ops import as_numpy
+from relaxppl.pyro.arviz import trace as read
+from relaxppl.pyro.arviz.convert import array_of, draw_all, read_program
+from relaxppl.pyro.arviz.sampler import Sampler
+from relaxppl.pyro.sites import SITES
+
+Sites = dict[str, Any]
+
+
+def calibrate(
+    *program: Any,
+    num_simulations: int = 200,
+    num_draws: int = 100,
+    data: Callable[[dict[str, torch.Tensor]], tuple[Any, ...]] | None = None,
+    level: float = 0.01,
+    seed: int = 0,
+    keep: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    parallel: bool | None = None,
+    **kwargs: Any,
+) -> Calibration:
+    """Returns whether a guide's posteriors are right, on data sets drawn from the model.
+
+    Called as ``calibrate(svi, result, *args)`` or ``calibrate(model, guide, params, *args)``, where
+    None takes the parameters of the parameter store, one fit serves every data set, as it can where
+    the guide reads the data; as ``calibrate(svi, num_steps, *args)`` each data set has a fit of its
+    own, of so many steps from the initial values (those of a module from where it stands). Latent
+    values and data are drawn from the model, and the values that made the data are compared with
+    draws of the guide: ranks of continuous sites and counts, frequencies and probabilities of
+    discrete ones, and the ranks of the joint log density.
+
+    :param program: as said; then the positional arguments of model and guide. The observations
+        among them are replaced by drawn ones.
+    :param num_simulations: how many data sets.
+    :param num_draws: how many draws of the guide for each.
+    :param data: from drawn observations, by site, to the positional arguments; None where the
+        observations are arguments as they stand.
+    :param level: the chance that a right guide is called wrong.
+    :param seed: of the random numbers; torch's own go on as if nothing had been drawn.
+    :param keep: a file that the work done is kept in, and that a further call goes on from.
+    :param progress: whether to show a bar; None shows it in terminals and notebooks only.
+    :param parallel: whether the draws of a data set run vectorised, as of :func:`to_arviz`.
+    :param kwargs: the keyword arguments of model and guide.
+    :returns: to be printed: a verdict with the figures; ``passed``, ``plot()``, ``to_arviz()``.
+    :raises TypeError: if the program is given in none of its forms, or a count is none.
+    :raises ValueError: for counts that are too small, a level that is no small probability, data
+        that cannot be found among the arguments, a model with parameters to be fitted to each data
+        set, or a file of another program.
+    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
+
+    Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
+    """
+    common.check(num_simulations, num_draws, level)
+    svi, steps = program[0] if program else None, None
+    if isinstance(svi, SVI) and len(program) > 1 and common.is_count(program[1]):
+        steps, args = int(program[1]), tuple(program[2:])
+        model, guide, params = svi.model, svi.guide, None
+    else:
+        model, guide, params, args, _ = read_program("calibrate", program)
+    request = Request(num_draws, posterior_predictive=False, log_likelihood=False)
+    # The initial values of a fit are made anew for each data set.
+    with pyro.get_param_store().scope() if steps is not None else nullcontext():
+        if steps is not None:
+            _check_no_params(model, guide, args, kwargs)
+            with torch.random.fork_rng(devices=[]):
+                guide(*args, **kwargs)
+        base = Sampler(model, guide, params, args, kwargs, request)
+        first = base.prototype()
+        vectorised = base.vectorises() if parallel is None else parallel
+
+        def arguments(drawn: Sites) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            if data is not None:
+                return tuple(data(drawn)), kwargs
+            return replaced(args, kwargs, at, drawn, _like)
+
+        at = {} if data is not None else places(args, kwargs, first.observed, array_of)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            latents, observed = base.simulated()
+        values = {n: s["value"] for n, s in observed.items()}
+        new, named = arguments(values)
+        again = dataclasses.replace(base, args=new, kwargs=named)
+        seen = again.observations({n: s["value"] for n, s in latents.items()})
+        check_observed({n: as_numpy(v) for n, v in values.items()}, seen)
+    labels = Labels(first.sites, list(first.sites), {}, {})
+    found = quantities(
+        SITES,
+        latents,
+        {n: tuple(s["value"].shape) for n, s in latents.items()},
+        lambda name, shape: labels.of(name, name, shape),
+    )
+
+    def one(index: int) -> tuple[Sites, Sites]:
+        torch.manual_seed(seed + index)
+        with pyro.get_param_store().scope() if steps is not None else nullcontext():
+            latents, observed = base.simulated()
+            new, named = arguments({n: s["value"] for n, s in observed.items()})
+            run = dataclasses.replace(base, args=new, kwargs=named)
+            if steps is not None:
+                run.model, run.guide = _fitted(svi, steps, new, named)
+            drawn = draw_all(run, run.draw, num_draws, None, vectorised)
+            truth = {n: read.value_of(s) for n, s in latents.items()}
+            truth[LOG_JOINT] = run.log_joint({n: s["value"] for n, s in latents.items()})
+            draws = {n: drawn_of(n, drawn["posterior"]) for n in latents}
+            draws[LOG_JOINT] = drawn["sample_stats"]["log_p"]
+        return {n: np.asarray(v)[None] for n, v in truth.items()}, draws
+
+    def simulate(start: int, end: int) -> tuple[Sites, Sites]:
+        with torch.random.fork_rng(devices=[]):
+            return one(start)
+
+    known = {} if steps is not None else {n: as_numpy(v) for n, v in base.trained().items()}
+    identity = {
+        "model": common.name_of(model),
+        "guide": common.name_of(guide),
+        "fit": f"the parameters {common.digest(known)}" if steps is None else f"{steps} steps each",
+        "seed": str(seed),
+    }
+    return common.run(
+        simulate,
+        found,
+        identity,
+        num_simulations,
+        num_draws,
+        level,
+        keep,
+        progress,
+        1,
+        {"host": "pyro", "inference_library": "pyro-ppl", "fit": identity["fit"]},
+    )
+
+
+def _fitted(svi: SVI, steps: int, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """Returns model and guide after a fit in the parameter store; modules are copies."""
+    run = copy.copy(svi)
+    if isinstance(svi.guide, torch.nn.Module):
+        # Together, as one may hold the other.
+        run.model, run.guide = copy.deepcopy((svi.model, svi.guide))
+    states = svi.optim.optim_objs
+    before = set(states)
+    for _ in range(steps):
+        run.step(*args, **kwargs)
+    for param in set(states) - before:
+        del states[param]
+    return run.model, run.guide
+
+
+def _check_no_params(model: Any, guide: Any, args: Any, kwargs: Any) -> None:
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), poutine.block():
+        drawn = poutine.trace(guide).get_trace(*args, **kwargs)
+        trace = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(*args, **kwargs)
+    common.check_no_params([n for n, s in trace.nodes.items() if s["type"] == "param"])
+
+
+def _like(new: torch.Tensor, old: Any) -> torch.Tensor:
+    return new.to(torch.as_tensor(old).dtype)
