@@ -75,7 +75,8 @@ def calibrate(
     Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
     """
     common.check(num_simulations, num_draws, level)
-    svi, steps, key = program[0] if program else None, None, rng_key
+    svi: Any = program[0] if program else None
+    steps, key = None, rng_key
     if isinstance(svi, SVI) and len(program) > 1 and common.is_count(program[1]):
         steps, args = int(program[1]), program[2:]
         model, guide, static = svi.model, svi.guide, svi.static_kwargs
@@ -173,5 +174,3 @@ def _check_no_params(model: Any, guide: Any, key: Any, args: Any, kwargs: Any) -
 
 def _like(new: jax.Array, old: Any) -> jax.Array:
     return jnp.asarray(new, jnp.asarray(old).dtype)
-
-

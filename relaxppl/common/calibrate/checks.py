@@ -39,10 +39,10 @@ class Check:
         """The chance, at most, that a right guide looks as bad in any of the three tests."""
         return min(1.0, len(self.p) * min(self.p.values()))
 
-    @property
-    def worst(self) -> str:
-        """The test that says most."""
-        return min(self.p, key=self.p.__getitem__)
+    def worst(self, bar: float) -> str:
+        """Returns the first test below a bar, as the mean over elements says more than one."""
+        below = [look for look in self.p if len(self.p) * self.p[look] < bar]
+        return below[0] if below else min(self.p, key=self.p.__getitem__)
 
 
 def of_ranks(u: np.ndarray) -> Check:

@@ -11,7 +11,7 @@ import numpy as np
 
 from relaxppl.common.arviz.labels import plain
 from relaxppl.common.arviz.tree import is_inference_data, require
-from relaxppl.common.calibrate.checks import Check, of_flags, of_ranks
+from relaxppl.common.calibrate.checks import LOOKS, Check, of_flags, of_ranks
 from relaxppl.common.calibrate.simulate import LOG_JOINT, Quantity
 from relaxppl.common.diagnostics.text import table
 
@@ -59,10 +59,14 @@ class Calibration:
                 self.ranks[name] = u.reshape(shape)
 
     @property
+    def bar(self) -> float:
+        """The p-value below which a site is flagged: the level, shared among all."""
+        return self.level / len(self.checks)
+
+    @property
     def flagged(self) -> list[str]:
         """What is not calibrated, the least likely first."""
-        bar = self.level / len(self.checks)
-        found = [name for name, check in self.checks.items() if check.p_value < bar]
+        found = [name for name, check in self.checks.items() if check.p_value < self.bar]
         return sorted(found, key=lambda name: self.checks[name].p_value)
 
     @property
@@ -74,13 +78,12 @@ class Calibration:
     def verdict(self) -> str:
         """One or more sentences with the figures of the tests."""
         of = f"{self.num_simulations} data sets with {self.num_draws} draws each"
-        count = len(self.checks)
         if self.passed:
             least = min(self.checks, key=lambda name: self.checks[name].p_value)
             return (
-                f"Nothing speaks against this guide: on {of}, the smallest p-value of {count} is "
-                f"{self.checks[least].p_value:.2g} (of {least}), where one below "
-                f"{self.level / count:.2g} would be called wrong. Errors too small for so many data "
+                f"Nothing speaks against this guide: on {of}, the smallest p-value of "
+                f"{len(self.checks)} is {self.checks[least].p_value:.2g} (of {least}), where one "
+                f"below {self.bar:.2g} would be called wrong. Errors too small for so many data "
                 "sets are not seen."
             )
         said = "; ".join(f"{name}: {self._words(name)}" for name in self.flagged)
@@ -91,14 +94,16 @@ class Calibration:
 
     def _words(self, name: str) -> str:
         check = self.checks[name]
-        worst = check.worst
+        worst = check.worst(self.bar)
         figure = f"p = {check.p_value:.1g}"
         size = check.size[worst]
         if worst == "element":
-            at = np.unravel_index(int(size), self._quantities[name].shape)
-            where = f"element {tuple(map(int, at))}" if at else "its value"
+            shape = self._quantities[name].shape
+            at = tuple(map(int, np.unravel_index(int(size), shape)))
+            where = f"element {at}" if at else "its value"
             if name in self.flags:
-                truth, share = (x[(slice(None), *at)] for x in self.flags[name])
+                index: Any = (..., *at)
+                truth, share = (x[index] for x in self.flags[name])
                 return (
                     f"{where} is 1 in {truth.mean():.3f} of the data sets, {share.mean():.3f} by "
                     f"the guide ({figure})"
@@ -109,7 +114,10 @@ class Calibration:
                 low = "low" if size > 0 else "high"
                 return f"probabilities are too {low}, by {abs(size):.3f} on average ({figure})"
             near = "not sure enough" if size > 0 else "too sure"
-            return f"probabilities are {near}: frequencies follow them {1 + size:.2f} to 1 ({figure})"
+            return (
+                f"probabilities are {near}: where they differ by 0.1, frequencies differ by "
+                f"{0.1 * (1 + size):.3f} ({figure})"
+            )
         if name == LOG_JOINT and worst == "shift":
             return (
                 "latent values and data together are "
@@ -133,7 +141,7 @@ class Calibration:
             [name, *(f"{check.p[look]:.2g}" for look in check.p), f"{check.p_value:.2g}"]
             for name, check in self.checks.items()
         ]
-        return "\n".join([self.verdict, *table(["", *_LOOKS, "p-value"], rows)])
+        return "\n".join([self.verdict, *table(["", *LOOKS, "p-value"], rows)])
 
     def to_arviz(self) -> Any:
         """Returns what ArviZ works on: ``InferenceData`` with ArviZ 0.x, ``DataTree`` with 1.x.
@@ -195,7 +203,6 @@ class Calibration:
         return figure
 
 
-_LOOKS = ("shift", "spread", "element")
 _BAND = 2.576
 
 

@@ -34,7 +34,10 @@ def check(num_simulations: Any, num_draws: Any, level: float) -> None:
     :raises TypeError: for a count that is no whole number.
     :raises ValueError: for too few data sets or draws, or a level that is no small probability.
     """
-    for name, value, least in (("num_simulations", num_simulations, FEWEST), ("num_draws", num_draws, 9)):
+    for name, value, least in (
+        ("num_simulations", num_simulations, FEWEST),
+        ("num_draws", num_draws, 9),
+    ):
         if not is_count(value):
             raise TypeError(f"calibrate: {name} must be a whole number, got {value!r}")
         if value < least:
@@ -112,7 +115,7 @@ class Kept:
                 arrays = {n: file[f"counts {n}"] for n in held["quantities"]}
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
-                f"calibrate: {self.path} is no file of calibrate; give another to keep, or remove it"
+                f"calibrate: {self.path} is no file of calibrate; give another to keep"
             ) from error
         for what, value in self.identity.items():
             if held["identity"].get(what) != value:

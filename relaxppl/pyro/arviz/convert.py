@@ -115,7 +115,9 @@ def to_arviz(
         groups |= draw_all(run, run.draw_prior, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)
     if request.constant_data is None:
-        groups["constant_data"] = constants_of(unwrap(model), args, kwargs, first.observed, array_of)
+        groups["constant_data"] = constants_of(
+            unwrap(model), args, kwargs, first.observed, array_of
+        )
     else:
         given = {k: torch.as_tensor(v) for k, v in request.constant_data.items()}
         groups["constant_data"] = {k: as_numpy(v) for k, v in given.items()}
