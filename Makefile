@@ -52,7 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(PY) -m models.discrete_vae.demo --out $(DEMO_OUT)
+	$(PY) -m models.demo --out $(DEMO_OUT)
 
 GALLERY ?= laplace_bridge decoupled_straight_through sparse_regression subset_selection mixture
 

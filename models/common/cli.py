@@ -126,6 +126,19 @@ def require(packages: Sequence[str], extra: str, purpose: str) -> None:
             )
 
 
+def needed(extra: str, *packages: str) -> None:
+    """End the process in one line, before a program's own imports fail, if a package is missing.
+
+    :param extra: the extra of relaxppl that brings the packages.
+    :param packages: names to import.
+    """
+    try:
+        require(packages, extra, "this program")
+    except MissingExtraError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
 def load_host(backend: str) -> ModuleType:
     """Import relaxppl's half for a host.
 

@@ -21,19 +21,22 @@ from models.common.outputs import versions, write_metrics, written_together
 PACKAGES = ("numpy", "numpyro", "jax", "pyro-ppl", "torch", "scikit-learn", "arviz")
 
 
-def build_parser(name: str, description: str) -> OneLineParser:
+def build_parser(name: str, description: str, backend: str | None = None) -> OneLineParser:
     """A parser with the options that every program has.
 
     :param name: the program's, as in models.NAME.
     :param description: what it does, for --help.
+    :param backend: the host of a program that has one; None lets the user choose.
     :returns: the parser, to which a program adds its own options.
     """
     parser = OneLineParser(prog=name, description=description)
     add = parser.add_argument
-    add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
+    if backend is None:
+        add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
+        add("--quick", action="store_true", help="a small run that shows that everything works")
+    parser.set_defaults(backend=backend or "numpyro")
     add("--seed", type=seed_int, default=0, help="of the data and of every draw")
-    add_out(parser, name, "folder for the pictures and the metrics")
-    add("--quick", action="store_true", help="a small run that shows that everything works")
+    add_out(parser, name.replace(".", "/"), "folder for the pictures and the metrics")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         require(NEEDED, "models", "this program")
         load_host(options.backend)
 
-        from models.common.data import load_digits
+        from models.data import load_digits
         from models.discrete_vae import report
         from models.discrete_vae.result import Settings
 

@@ -14,9 +14,9 @@ from numpyro.infer import SVI, Trace_ELBO
 from numpyro.infer.svi import SVIState
 
 import relaxppl.numpyro as rx
-from models.common.data import Digits
 from models.common.networks import Weights
 from models.common.progress import train_with_progress
+from models.data import Digits
 from models.discrete_vae.latents import Latents, bind
 from models.discrete_vae.result import Result, Settings, initial_weights
 

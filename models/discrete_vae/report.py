@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from models.common.data import Digits
 from models.common.figures import image_grid, image_rows, loss_curve
 from models.common.outputs import versions, write_metrics, written_together
+from models.data import Digits, baseline_bound
 from models.discrete_vae.latents import LAWS
-from models.discrete_vae.result import Result, baseline_bound
+from models.discrete_vae.result import Result
 
 FILES = ("reconstructions.png", "samples.png", "loss.png", "metrics.json", "posterior.nc")
 SHOWN_COLUMNS = 12

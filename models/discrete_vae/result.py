@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.common.cli import RunFailedError
 from models.common.networks import Weights, two_layer_weights
+from models.data import pixel_logits
 from models.discrete_vae.latents import HIDDEN, LatentKind
 
 
@@ -107,25 +108,12 @@ def initial_weights(
     """
     rng = np.random.default_rng(seed)
     pixels = images.shape[1]
-    mean = pixel_means(images)
-    bias = np.clip(np.log(mean) - np.log1p(-mean), -4.0, 4.0)
     weights = {
         "encoder": two_layer_weights(rng, pixels, HIDDEN, kind.width),
-        "decoder": two_layer_weights(rng, kind.width, HIDDEN, pixels, bias),
+        "decoder": two_layer_weights(rng, kind.width, HIDDEN, pixels, pixel_logits(images)),
     }
     if rank:
         # Not zero, where the correlation would have no gradient.
         factors = 0.05 * rng.standard_normal((kind.width, rank))
         weights["encoder"]["factors"] = factors.astype(np.float32)
     return weights
-
-
-def pixel_means(images: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Each pixel's probability, with half a pseudo-count on either side so that none is 0 or 1."""
-    return (images.sum(0, dtype=np.float64) + 0.5) / (len(images) + 1.0)
-
-
-def baseline_bound(train: NDArray[np.floating], test: NDArray[np.floating]) -> float:
-    """Log-likelihood per held-out image under independent pixels fitted to the training images."""
-    mean = pixel_means(train)
-    return float((test @ np.log(mean) + (1.0 - test) @ np.log1p(-mean)).mean())

@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         import numpy as np
 
-        from models.common.data import load_digits
         from models.common.figures import image_rows
         from models.common.outputs import write_metrics, written_together
+        from models.data import load_digits
         from models.discrete_vae import report
         from models.discrete_vae.result import Settings
 

@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         require(NEEDED, "models", "this program")
         load_host(options.backend)
 
-        from models.common.data import load_digits
+        from models.data import load_digits
         from models.sigmoid_belief_network import report
         from models.sigmoid_belief_network.result import QUICK, Settings
         from models.sigmoid_belief_network.table import run_table

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.common.data import Digits
 from models.common.figures import new_figure
 from models.common.outputs import versions, write_metrics, written_together
+from models.data import Digits
 from models.sigmoid_belief_network.estimators import ESTIMATORS, Choice
 from models.sigmoid_belief_network.result import Reached, Row
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.common.networks import Weights
+from models.data import pixel_logits
 
 LATENTS = 200
 """Binary latents in a layer, unless told otherwise."""
@@ -130,8 +131,7 @@ def initial_weights(
         (downwards): "w1" and "b1", and "w2" and "b2" if there is a hidden layer.
     """
     rng = np.random.default_rng(seed)
-    mean = (images.sum(0, dtype=np.float64) + 0.5) / (len(images) + 1.0)
-    pixel_bias = np.clip(np.log(mean) - np.log1p(-mean), -4.0, 4.0).astype(np.float32)
+    pixel_bias = pixel_logits(images)
     made: dict[str, Weights] = {}
     for layer in range(1, settings.layers + 1):
         below = images.shape[1] if layer == 1 else settings.latents

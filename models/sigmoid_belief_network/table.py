@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from models.common.data import Digits
 from models.common.networks import Weights
 from models.common.progress import check_finite
+from models.data import Digits
 from models.sigmoid_belief_network.estimators import Choice
 from models.sigmoid_belief_network.result import Reached, Row, Settings, Trainer
 

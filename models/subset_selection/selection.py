@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.common.data import load_digits
+from models.data import load_digits
 
 CLASSES = 10
 

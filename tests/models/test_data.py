@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.common.cli import BadArgumentError
-from models.common.data import IDX_FILES, load_digits, read_idx
+from models.data import IDX_FILES, load_digits, read_idx
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

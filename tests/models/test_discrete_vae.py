@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from matplotlib.image import imread
 import relaxppl.numpyro
 import relaxppl.pyro
 from models.common.cli import RunFailedError
-from models.common.data import load_digits
 from models.common.progress import train_with_progress
-from models.discrete_vae import cli, demo, latents, numpyro_model, pyro_model
+from models.data import baseline_bound, load_digits
+from models.discrete_vae import cli, latents, numpyro_model, pyro_model
 from models.discrete_vae.latents import LAWS, LatentKind, Latents, bind
 from models.discrete_vae.report import FILES
-from models.discrete_vae.result import Settings, baseline_bound, initial_weights
+from models.discrete_vae.result import Settings, initial_weights
 from tests.models import test_discrete_vae_table as table_tests
 
 HOSTS = ("numpyro", "pyro")
@@ -100,18 +99,6 @@ def test_posterior_opens_in_arviz(trained: Any) -> None:
         own = np.abs(guess - digits.test[:16]).mean(1)
         other = np.abs(guess - np.roll(digits.test[:16], 1, 0)).mean(1)
         assert (own < other).all()
-
-
-def test_demo_sets_the_hosts_side_by_side(trained: Any, tmp_path: Path) -> None:
-    out, metrics = trained
-    shutil.copytree(out, tmp_path / "demo")
-    demo.picture(tmp_path / "demo")
-    assert imread(tmp_path / "demo" / demo.PICTURE).shape[0] > 300
-    lines = demo.table(metrics).splitlines()
-    assert len(lines) == 3
-    for line, host in zip(lines[1:], HOSTS, strict=True):
-        assert line.startswith(host)
-        assert f"{metrics[host]['discrete_test_bound']:.2f} nats" in line
 
 
 TRAINED = "RelaxedOneHotCategoricalStraightThrough"

@@ -13,11 +13,11 @@ from scipy import special, stats
 
 import relaxppl.numpyro
 import relaxppl.pyro
-from models.common.data import load_digits
+from models.data import baseline_bound, load_digits
 from models.discrete_vae import numpyro_model, pyro_model, table
 from models.discrete_vae.builds import COUNTS
 from models.discrete_vae.latents import KINDS, LAWS, LatentKind, Latents, bind
-from models.discrete_vae.result import Settings, baseline_bound
+from models.discrete_vae.result import Settings
 
 # NumPyro compiles for each, so most are on Pyro.
 TRAINED = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from models.common.data import Digits
+from models.data import Digits
 from models.sigmoid_belief_network import cli, numpyro_model, pyro_model, report, table
 from models.sigmoid_belief_network.estimators import ALL, choose
 from models.sigmoid_belief_network.report import FILES
