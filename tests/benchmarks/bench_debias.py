@@ -7,7 +7,8 @@ discrete model under the discrete guide, in nats per training image, by ten draw
     python -m tests.benchmarks.bench_debias kl
     python -m tests.benchmarks.bench_debias ramp --steps 30000
 
-``--keep FILE`` holds the runs that are done, so that a table can be made in several sittings.
+```--keep FILE``` holds the runs that are done, so that a table can be made in several sittings,
+and ``--picture FILE`` draws them against steps and against seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import numpy as np
 import numpyro
 
 import relaxppl.numpyro as rx
+from models.common.figures import new_figure
 from models.sigmoid_belief_network.result import Settings, initial_weights
 from tests.benchmarks import bench_elbo_numpyro, table
 from tests.benchmarks import reference_sbn_jax as reference
@@ -40,6 +42,8 @@ from tests.benchmarks import reference_sbn_jax as reference
 BATCH, CHUNK, RAMP = 100, 500, 20_000
 CHECKPOINTS = (500, 2_000, 8_000, 16_000, 30_000)
 HOST = "straight-through"
+OWN = "TraceGraph_ELBO"
+"""NumPyro's own loss for discrete sites: a score function without a baseline."""
 REBAR = partial(rx.REBAR_ELBO, temperature=0.1)
 ELBOS: dict[str, Callable[..., Any]] = {
     HOST: rx.ScoreFunction_ELBO,
@@ -47,6 +51,7 @@ ELBOS: dict[str, Callable[..., Any]] = {
     "REBAR, w = 0": partial(REBAR, debias=0.0),
     f"REBAR, w = step / {RAMP:,}": partial(REBAR, debias=rx.LinearSchedule(0.0, 1.0, RAMP)),
     "DisARM": rx.DisARM_ELBO,
+    OWN: lambda exact_kl: numpyro.infer.TraceGraph_ELBO(),
 }
 KL: dict[str, Any] = {"sampled": False, "exact": True, "learned": "learned"}
 ROWS = {
@@ -71,14 +76,16 @@ def initial(seed: int, images: np.ndarray) -> dict[str, Any]:
     return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
 
 
-def train(row: str, kl: str, seed: int, images: np.ndarray, steps: int) -> dict[str, float]:
-    """The bound at each checkpoint."""
+def begin(row: str, kl: str, seed: int, images: np.ndarray) -> tuple[Any, Any, Any]:
+    """SVI, its state, and a function that takes as many steps as it is given keys."""
     elbo = ELBOS[row](exact_kl=KL[kl])
     model, guide = bench_elbo_numpyro.model, bench_elbo_numpyro.guide
     if row == HOST:
         model, guide = relaxed(model), relaxed(guide)
+    if row != OWN:
+        guide = elbo.prepare(guide)
     optimiser = rx.count_steps(numpyro.optim.Adam(1e-3))
-    svi = numpyro.infer.SVI(model, elbo.prepare(guide), optimiser, elbo)
+    svi = numpyro.infer.SVI(model, guide, optimiser, elbo)
     data = jnp.asarray(images)
     state = svi.init(jax.random.key(seed), data[:BATCH], init_params=initial(seed, images))
 
@@ -86,7 +93,13 @@ def train(row: str, kl: str, seed: int, images: np.ndarray, steps: int) -> dict[
         rows = jax.random.choice(key, len(data), (BATCH,), replace=False)
         return svi.update(state, data[rows])
 
-    chunk = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))
+    return svi, state, jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))
+
+
+def train(row: str, kl: str, seed: int, images: np.ndarray, steps: int) -> dict[str, float]:
+    """The bound at each checkpoint."""
+    svi, state, chunk = begin(row, kl, seed, images)
+    data = jnp.asarray(images)
     # A longer run begins as a shorter one does.
     draw = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed + 1)))
     found = {}
@@ -130,6 +143,45 @@ def measure(rows: list[tuple[str, str]], steps: int, seeds: int, keep: Path | No
     return table.markdown(header, lines)
 
 
+def step_seconds(rows: list[tuple[str, str]], images: np.ndarray, turns: int = 9) -> list[float]:
+    """The median time of a step of each row, which take turns of 50 steps."""
+    runs = [begin(row, kl, 0, images)[1:] for row, kl in rows]
+    keys = jax.random.split(jax.random.key(0), 50)
+    found: list[list[float]] = [[] for _ in rows]
+    for turn in range(turns + 1):
+        for (state, chunk), seconds in zip(runs, found, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(chunk(state, keys))
+            # The first turn compiles.
+            if turn:
+                seconds.append((time.perf_counter() - start) / len(keys))
+    return [float(np.median(seconds)) for seconds in found]
+
+
+def draw(path: Path, rows: list[tuple[str, str]], steps: int, seeds: int, kept: Any) -> None:
+    """The bound against steps and against seconds, with its 95 % interval over seeds."""
+    wanted = np.array([c for c in CHECKPOINTS if c <= steps])
+    times = step_seconds(rows, reference.load_images())
+    figure = new_figure(9.5, 3.8)
+    axes = figure.subplots(1, 2, sharey=True)
+    for (row, kl), second in zip(rows, times, strict=True):
+        runs = [kept[f"{row} | {kl} | {seed}"] for seed in range(seeds)]
+        bounds = np.array([[run[str(c)] for c in wanted] for run in runs])
+        mean = bounds.mean(0)
+        for axis, unit in zip(axes, (1.0, second), strict=True):
+            (line,) = axis.plot(wanted * unit, mean, "o-", ms=3, label=row)
+            if seeds > 1:
+                half = T95[seeds] * bounds.std(0, ddof=1) / np.sqrt(seeds)
+                colour = line.get_color()
+                axis.fill_between(wanted * unit, mean - half, mean + half, color=colour, alpha=0.2)
+    for axis, label in zip(axes, ("step", "seconds of one core"), strict=True):
+        axis.set_xscale("log")
+        axis.set_xlabel(label)
+    axes[0].set_ylabel("bound of the discrete model, nats an image")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
 def main() -> None:
     """Train what is asked for and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -138,6 +190,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, choices=range(1, 6), default=3)
     parser.add_argument("--only", nargs="+", choices=list(ELBOS), default=list(ELBOS))
     parser.add_argument("--keep", type=Path, help="a file of the runs that are done")
+    parser.add_argument("--picture", type=Path, help="a file for the curves; needs --keep")
     parser.add_argument("--write", action="store_true", help="keep the table")
     options = parser.parse_args()
     for what in [options.what] if options.what else ROWS:
@@ -146,6 +199,9 @@ def main() -> None:
         print(text)
         if options.write:
             table.write(f"debias_{what}_{options.steps}", text)
+        if options.picture:
+            kept = json.loads(options.keep.read_text())
+            draw(options.picture, rows, options.steps, options.seeds, kept)
 
 
 if __name__ == "__main__":
