@@ -75,7 +75,7 @@ def corrected(
     """Returns groups of draws of the posterior, and attributes that say how they were made.
 
     :param groups: draws of the guide, (1, proposals, ...); ``rows`` holds ``log_p`` and ``log_q``
-        of each, (1, proposals, *rows.shape).
+        of each, (1, proposals, *rows.shape), and ``log_weight`` where it is not their difference.
     :param kind: "psis" or "mh".
     :param num_draws: how many draws of the posterior.
     :param rows: what is corrected by itself.
@@ -86,8 +86,8 @@ def corrected(
     groups = dict(groups)
     log_p, log_q = (groups["rows"][name][0].astype(np.float64) for name in ("log_p", "log_q"))
     count = len(log_p)
-    del groups["rows"]
-    log_w = (log_p - log_q).reshape(count, -1)
+    known = groups.pop("rows").get("log_weight")
+    log_w = (log_p - log_q if known is None else known[0].astype(np.float64)).reshape(count, -1)
     smooth, k = smoothed(log_w)
     _check(kind, k, count, rows)
     if kind == "psis":

@@ -24,6 +24,7 @@ class Request:
     :param dims: names of the dimensions of a variable that no plate names, by variable.
     :param constant_data: arrays by name; None takes the arrays among the model's arguments.
     :param weighs: what needs the weights of the draws, for the message where they have none.
+    :param particles: draws of each row's sites for one draw of the sites above, to correct them.
     :raises TypeError: for a count that is no whole number.
     :raises ValueError: for a count below 1, or a correction that there is not.
     """
@@ -38,9 +39,11 @@ class Request:
     dims: Mapping[str, Sequence[str]] = field(default_factory=dict)
     constant_data: Mapping[str, Any] | None = None
     weighs: str | None = None
+    particles: int = 16
 
     def __post_init__(self) -> None:
         _check_count("num_draws", self.num_draws)
+        _check_count("particles", self.particles)
         if self.batch_size is not None:
             _check_count("batch_size", self.batch_size)
         if self.correct is not None and self.correct not in KINDS:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.labels import Dims, deterministic_site
+from relaxppl.common.arviz.particles import Particles
 from relaxppl.common.arviz.prototype import Prototype, check_covered, inexact
 from relaxppl.common.arviz.request import Request
 from relaxppl.common.arviz.trace import (
@@ -29,7 +30,7 @@ Draws = dict[str, dict[str, Any]]
 
 
 @dataclass
-class Sampler:
+class Sampler(Particles):
     """A model and its trained guide.
 
     A host's class defines the hooks at the end. Where they take a key, it is the host's PRNG key,
@@ -57,6 +58,7 @@ class Sampler:
     summed: list[str] = field(default_factory=list)
     nesting: int = 0
     rows: Rows = field(default_factory=lambda: Rows({}))
+    local: Rows = field(default_factory=lambda: Rows({}))
 
     host: ClassVar[Host]
     read: ClassVar[Any]
@@ -89,6 +91,8 @@ class Sampler:
         if self.request.needs_weights:
             self._check_weighted(reason)
             self.rows = Rows(self._common_plates([*guide.values(), *model.values()]))
+            if self.request.correct and self.request.particles > 1 and not self.rows.plates:
+                self.local = self.independent_rows(guide, key)
         return Prototype(
             sites=sites,
             observed={n: as_numpy(s["value"]) for n, s in observed.items()},
@@ -105,6 +109,9 @@ class Sampler:
         """Returns one draw, or as many as run at once, of every group that is drawn."""
         guide_key, model_key, predict_key = self._split(key)
         relaxed, guide = self._run_guide(guide_key)
+        if self.local.plates:
+            picked, log_weight = self.picked(guide, model_key)
+            relaxed, guide = self._run_guide(guide_key, picked)
         values = self._values(guide, relaxed, model_key)
         model = self._run_model(values, model_key)
         log_p = self._log_prob_sum(model)
@@ -117,6 +124,8 @@ class Sampler:
         }
         if self.request.correct:
             drawn |= self._weights(guide, model)
+            if self.local.plates:
+                drawn["rows"]["log_weight"] = log_weight
         if self.weighted:
             log_q = self._log_prob_sum(guide)
             drawn["sample_stats"] |= {"log_q": log_q, "log_weight": log_p - log_q}
@@ -260,8 +269,10 @@ class Sampler:
         """Checks that the parameters are those of the programs."""
         raise NotImplementedError
 
-    def _run_guide(self, key: Any = None) -> tuple[dict[str, Watched], Trace]:
-        """Runs the guide; returns the sites that are relaxed, and the trace."""
+    def _run_guide(
+        self, key: Any = None, values: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Watched], Trace]:
+        """Runs the guide, some sites at given values; returns what is relaxed, and the trace."""
         raise NotImplementedError
 
     def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:

@@ -12,6 +12,7 @@ from numpyro import handlers
 
 from relaxppl.common import relax
 from relaxppl.common.arviz import sampler as common
+from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.relax.watching import Watched, watched
@@ -40,9 +41,11 @@ class Sampler(common.Sampler):
         declared = {s["name"]: s["value"] for s in sites if s["type"] == "param"}
         check_params(declared, self.params, _shapes, "the result of svi.run")
 
-    def _run_guide(self, key: Any = None) -> tuple[dict[str, Watched], Trace]:
+    def _run_guide(
+        self, key: Any = None, values: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Watched], Trace]:
         with watched(self.hardened) as relaxed:
-            trace = self._trace(self.guide, self.params, key)
+            trace = self._trace(self.guide, {**self.params, **(values or {})}, key)
         return relaxed, trace
 
     def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
@@ -69,6 +72,23 @@ class Sampler(common.Sampler):
         if unobserve:
             fn = Unobserve(fn)
         return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
+
+    _lib: ClassVar[Any] = jnp
+    _where = staticmethod(jnp.where)
+    _constant = staticmethod(jnp.asarray)
+    _compiled = staticmethod(jax.jit)
+    _keys = staticmethod(jax.random.split)
+    _folded = staticmethod(jax.random.fold_in)
+
+    def _gumbel(self, key: Any, like: Any) -> jax.Array:
+        return jax.random.gumbel(key, like.shape, like.dtype)
+
+    def _far(self, one: Any, other: Any) -> jax.Array:
+        return jnp.abs(jnp.asarray(one, float) - other).max()
+
+    def _repeated(self, count: int, more: Any, start: Any, rows: Rows) -> Any:
+        least = jnp.full(rows.shape, -jnp.inf)
+        return jax.lax.fori_loop(0, count, more, (start, least, least, jnp.zeros(())))
 
     def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> Any:
         return jnp.broadcast_to(summed(frozenset()), shape)

@@ -30,6 +30,7 @@ def to_arviz(
     log_likelihood: bool = True,
     prior: bool | int = False,
     correct: str | None = None,
+    particles: int = 16,
     coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, Sequence[str]] | None = None,
     constant_data: Mapping[str, Any] | None = None,
@@ -68,6 +69,8 @@ def to_arviz(
         four Markov chains over as many, with their ``acceptance_rate`` in ``sample_stats``. Where
         every site of both programs lies in the same plates, the elements of these are corrected
         one by one.
+    :param particles: how many draws are made of the sites of each row, for one draw of the sites
+        above them, where a correction finds rows that are independent given what is above.
     :param coords: labels of dimensions, by dimension.
     :param dims: names of the dimensions of a site that are no plate's (or of all), by site.
     :param constant_data: arrays by name, in place of those among the arguments.
@@ -96,6 +99,7 @@ def to_arviz(
         coords or {},
         dims or {},
         constant_data,
+        particles=particles,
     )
     model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
@@ -110,7 +114,7 @@ def to_arviz(
         groups, more = corrected(
             groups, request.correct, request.num_draws, run.rows, first.dims, rng
         )
-        notes |= more
+        notes |= more | run.notes
     if request.prior_draws:
         groups |= draw_all(run, run.draw_prior, request.prior_draws, batch_size, parallel)
     groups["observed_data"] = dict(first.observed)

@@ -16,6 +16,7 @@ from pyro.poutine.util import site_is_subsample
 
 from relaxppl.common import relax
 from relaxppl.common.arviz import sampler as common
+from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.arviz.trace import is_latent, latents
@@ -146,6 +147,23 @@ class Sampler(common.Sampler):
         with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
             trace = poutine.trace(around(fn)).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
+
+    _lib: ClassVar[Any] = np
+    _where = staticmethod(torch.where)
+    _constant = staticmethod(torch.as_tensor)
+
+    def _gumbel(self, key: Any, like: np.ndarray) -> np.ndarray:
+        uniform = torch.rand(like.shape, dtype=torch.float64).clamp(min=1e-300)
+        return as_numpy(-torch.log(-torch.log(uniform)))
+
+    def _far(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return (one.double() - other.double()).abs().max()
+
+    def _repeated(self, count: int, more: Any, start: Any, rows: Rows) -> Any:
+        carried = start, np.array(-np.inf), np.array(-np.inf), np.zeros(())
+        for index in range(count):
+            carried = more(index, carried)
+        return carried
 
     def _spread(self, summed: Callable[[Frames], Any], shape: tuple[int, ...]) -> np.ndarray:
         if self.draws is None:
