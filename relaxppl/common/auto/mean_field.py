@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from relaxppl import ops
+from relaxppl.common.auto.errors import (
+    no_discrete_site,
+    unknown_law,
+    unknown_names,
+    unknown_size,
+    wrong_logits,
+)
 from relaxppl.common.relax.host import is_discrete
 from relaxppl.common.shell import Shell
 from relaxppl.common.sites import Sites
@@ -249,62 +256,3 @@ def checked_levels(levels: Any) -> np.ndarray:
     if array.ndim != 1 or not np.all((array >= 0.0) & (array <= 1.0)):
         raise ValueError(f"quantiles must be numbers between 0 and 1, got {levels!r}")
     return array
-
-
-def no_discrete_site(latents: Iterable[str], relaxed: Iterable[str]) -> ValueError:
-    """Returns the refusal of a model without discrete latent sites."""
-    sites, relaxed = list(latents), list(relaxed)
-    found = f"its latent sites are {', '.join(map(repr, sites))}" if sites else "it has none at all"
-    if relaxed:
-        return ValueError(
-            f"AutoDiscrete: {', '.join(map(repr, relaxed))} of the model is relaxed already. Give "
-            "AutoDiscrete the discrete model and relax the guide: relax(AutoDiscrete(model), ...)"
-        )
-    return ValueError(
-        f"AutoDiscrete: the model has no discrete latent site ({found}); use the host's AutoNormal"
-    )
-
-
-def unknown_law(name: str, law: str) -> ValueError:
-    """Returns the refusal of a site for which there is no mean-field law here."""
-    return ValueError(
-        f"AutoDiscrete: the site {name!r} is a {law}, for which it has no guide. It has one for "
-        "Bernoulli, Categorical, OneHotCategorical and for scalar counts from zero. Write this "
-        f"site's guide and put both in rx.AutoGuideList, hiding {name!r} from "
-        "AutoDiscrete's model with the handler block"
-    )
-
-
-def unknown_size(name: str, law: str) -> ValueError:
-    """Returns the refusal of a count whose number of values is not known."""
-    return ValueError(
-        f"AutoDiscrete: the site {name!r} is a {law} and the number of values to keep cannot be "
-        f"found from its parameters here; give it, sizes={{{name!r}: n}} for the counts "
-        "0, ..., n - 1"
-    )
-
-
-def unknown_names(argument: str, names: Iterable[str], sites: Iterable[str]) -> ValueError:
-    """Returns the refusal of an argument that names a site which is not there."""
-    return ValueError(
-        f"AutoDiscrete: {argument} names {', '.join(map(repr, sorted(names)))}, but the discrete "
-        f"latent sites of the model are {', '.join(map(repr, sites))}"
-    )
-
-
-def wrong_logits(
-    name: str, found: tuple[int, ...], batch: tuple[int, ...], event: tuple[int, ...]
-) -> ValueError:
-    """Returns the refusal of amortised logits of the wrong shape."""
-    return ValueError(
-        f"AutoDiscrete: amortize gave logits of shape {found} for the site {name!r}, which needs "
-        f"{(*batch, *event)}: its batch {batch}, then {event}"
-    )
-
-
-def uncovered(names: Iterable[str]) -> ValueError:
-    """Returns the refusal of a continuous guide that leaves latent sites out."""
-    return ValueError(
-        f"AutoDiscrete: the continuous guide has no {', '.join(map(repr, sorted(names)))}; give "
-        "continuous= a class or a function of the model, which then sees every continuous site"
-    )

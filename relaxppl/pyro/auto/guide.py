@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -12,22 +12,29 @@ import pyro
 import pyro.distributions as dist
 import pyro.poutine as poutine
 import torch
+from pyro.distributions.util import sum_rightmost
 from pyro.infer.autoguide import AutoGuide, AutoNormal
-from pyro.infer.autoguide.initialization import init_to_feasible
+from pyro.infer.autoguide.initialization import InitMessenger, init_to_feasible
 from pyro.infer.autoguide.utils import deep_setattr
 from pyro.nn.module import PyroModule, PyroParam
+from torch.distributions import biject_to
 
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
 from relaxppl.common.relax import is_discrete
+from relaxppl.pyro.auto.factors import factors_of
+from relaxppl.pyro.auto.laws import Autoregressive, PrefixTree
 from relaxppl.pyro.finite_count import FiniteCount
 from relaxppl.pyro.sites import SITES
 
 Values = dict[str, torch.Tensor]
 
+_DRAWS = 10_000
+"""How many draws the marginals of a dependent guide are the means of."""
 
-class AutoDiscrete(auto.MeanField, AutoGuide):
-    """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
+
+class AutoDiscrete(auto.Dependent, AutoGuide):
+    """A guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
     OneHotCategorical, or for a count a :class:`FiniteCount`. The logits are parameters
@@ -42,6 +49,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         sites it names, (*batch, *event) of the site for a Bernoulli or a one-hot and with the
         classes or counts as a further last dimension for the others. Of a subsampled plate it may
         give the subsample's rows or all. A module's parameters are this module's too.
+    :param structure: "mean_field", no site depending on another; "autoregressive", each given those
+        before it that the model's factors make it depend on; or one of these by site, the sites
+        that are not named being independent. Then the continuous sites, where ``continuous`` is not
+        given, are normal on the whole line given the sites before them.
     :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
         leave the prior at most the tail.
     :param tail: a number between 0 and 1.
@@ -60,6 +71,9 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         "integer": dist.Categorical,
         "count": FiniteCount,
     }
+    _joint_laws = (PrefixTree, Autoregressive)
+    _delta: ClassVar[Any] = dist.Delta
+    _normal: ClassVar[Any] = dist.Normal
 
     def __init__(
         self,
@@ -67,6 +81,7 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         *,
         continuous: Any = None,
         amortize: Callable[..., Mapping[str, Any]] | None = None,
+        structure: str | Mapping[str, str] = "mean_field",
         sizes: Mapping[str, int] | None = None,
         tail: float = 1e-6,
         init_scale: float = 0.1,
@@ -79,6 +94,9 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
         self._init_loc_fn = init_loc_fn
         self._amortize = amortize
+        self._structure = self._checked_structure(structure)
+        self._reals: dict[str, auto.Real] = {}
+        self._links: list[auto.Conditional] = []
         self._sites: dict[str, Site] = {}
         self._part_sites: frozenset[str] = frozenset()
         self._whole = False
@@ -102,6 +120,13 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
             self.prototype_trace = None
             raise
         self._part_sites = frozenset(sites.keys() - discrete.keys())
+        if self._dependent:
+            own_part = self._continuous[0] is None
+            firsts = self._firsts(args, kwargs) if own_part and self._part_sites else {}
+            self._reals = {n: self._real(n, sites[n], firsts) for n in self._part_sites}
+            self._link(factors_of(self.model, sites, args, kwargs), own_part)
+            if own_part:
+                self._part_sites = frozenset()
         if self._part_sites:
             self.part = self._make_part()
 
@@ -155,7 +180,67 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
             missing = self._part_sites - result.keys()
             if missing:
                 raise auto.uncovered(missing)
+        if self._dependent:
+            return {**result, **self._draw_given(plates, given, result)}
         return {**result, **self._draw(plates, given)}
+
+    def _firsts(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Returns the first values of the continuous sites."""
+        with poutine.block(), InitMessenger(self._init_loc_fn):
+            trace = poutine.trace(self.model).get_trace(*args, **kwargs)
+        return {n: trace.nodes[n]["value"] for n in self._part_sites}
+
+    def _real(self, name: str, node: Any, firsts: Mapping[str, Any]) -> auto.Real:
+        fn = node["fn"]
+        value = firsts.get(name, node["value"]).detach()
+        free = biject_to(fn.support).inv(value)
+        rank = len(fn.batch_shape)
+        event = tuple(free.shape)[value.ndim - fn.event_dim :]
+        batch = list(fn.batch_shape)
+        first = free.expand(*batch, *event).cpu().numpy().astype(float)
+        for frame in node["cond_indep_stack"]:
+            full = frame.full_size or frame.size
+            if full != frame.size:
+                first = np.take(first, np.arange(full) % frame.size, axis=frame.dim + rank)
+                batch[frame.dim] = full
+        frames = tuple(node["cond_indep_stack"])
+        return auto.Real(frames, fn.event_dim, tuple(batch), event, first)
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        known = set(names)
+        return [name for name in self.prototype_trace.nodes if name in known]
+
+    def _full_size(self, plate: str) -> int:
+        frame = self._prototype_frames[plate]
+        return frame.full_size or frame.size
+
+    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> torch.Tensor:
+        path = f"{kind}.{name}"
+        try:
+            return attrgetter(path)(self)
+        except AttributeError:
+            pass
+        value = self.prototype_trace.nodes[name]["value"]
+        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+        init = torch.as_tensor(first, dtype=dtype, device=value.device)
+        deep_setattr(self, path, PyroParam(init, event_dim=event_dim))
+        return attrgetter(path)(self)
+
+    def _floating(self, value: torch.Tensor) -> torch.Tensor:
+        return value if value.is_floating_point() else value.to(torch.get_default_dtype())
+
+    def _as_drawn(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        return value.to(self.prototype_trace.nodes[name]["value"].dtype)
+
+    def _constrained(self, name: str, free: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        transform = biject_to(self.prototype_trace.nodes[name]["fn"].support)
+        value = transform(free)
+        stretch = transform.log_abs_det_jacobian(free, value)
+        events = self._reals[name].event_dim - transform.codomain.event_dim
+        return value, -sum_rightmost(stretch, events)
+
+    def _unconstrained(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        return biject_to(self.prototype_trace.nodes[name]["fn"].support).inv(value)
 
     def _logits(self, *args: Any, **kwargs: Any) -> Values:
         if self.prototype_trace is None:
@@ -173,7 +258,28 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
             count, along the last dimension.
         """
+        if self._dependent:
+            return self._means(self._draws(_DRAWS, args, kwargs))
         return self._probs(self._logits(*args, **kwargs))
+
+    def _draws(self, number: int, args: Any, kwargs: Any) -> Values:
+        """Returns draws of the whole guide over the full plates, along a first axis."""
+        if self.prototype_trace is None:
+            self(*args, **kwargs)
+        found: dict[str, Any] = {}
+        sites = {**self._sites, **self._reals}
+        shapes = {n: self.prototype_trace.nodes[n]["fn"] for n in sites}
+        depth = max((-frame.dim for frame in self._prototype_frames.values()), default=0)
+        depth = max([depth, *(len(fn.batch_shape) for fn in shapes.values())])
+        with self._full_plates(), poutine.block():
+            self._create_plates(*args, **kwargs)
+            with pyro.plate("_draws", number, dim=-depth - 1):
+                drawn = self(*args, **kwargs)
+        for name, fn in shapes.items():
+            value = drawn[name]
+            inner = len(fn.batch_shape) + fn.event_dim
+            found[name] = value.reshape((number, *value.shape[value.ndim - inner :]))
+        return found
 
     @torch.no_grad()
     def sample_posterior(
@@ -185,6 +291,9 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :param sample_shape: the shape of the draws.
         :returns: by site, (*sample_shape, *shape of the site).
         """
+        if self._dependent:
+            drawn = self._draws(int(np.prod(sample_shape)), args, kwargs)
+            return {n: x.reshape((*sample_shape, *x.shape[1:])) for n, x in drawn.items()}
         result: Values = {}
         logits = self._logits(*args, **kwargs)
         if self.part is not None:
@@ -232,6 +341,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
             the likeliest class.
         """
+        if self._dependent:
+            drawn = self._draws(_DRAWS, args, kwargs)
+            reals = {n: torch.quantile(drawn[n], 0.5, dim=0) for n in self._reals}
+            return {**reals, **self._medians(self._means(drawn))}
         result = self._of_part(lambda part: part.median(*args, **kwargs))
         return {**result, **self._medians(self.probs(*args, **kwargs))}
 
@@ -246,6 +359,13 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :raises ValueError: for a level outside [0, 1].
         """
         levels = auto.checked_levels(quantiles)
+        if self._dependent:
+            drawn = self._draws(_DRAWS, args, kwargs)
+            reals = {
+                n: torch.quantile(drawn[n], torch.as_tensor(levels).to(drawn[n]), dim=0)
+                for n in self._reals
+            }
+            return {**reals, **self._quantiles(self._means(drawn), levels)}
         result = self._of_part(lambda part: part.quantiles(list(levels), *args, **kwargs))
         return {**result, **self._quantiles(self.probs(*args, **kwargs), levels)}
 

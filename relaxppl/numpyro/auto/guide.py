@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -12,12 +13,16 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.distributions.util import sum_rightmost
 from numpyro.infer.autoguide import AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_uniform
 
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
 from relaxppl.common.relax import is_discrete
+from relaxppl.numpyro.auto.factors import factors_of
+from relaxppl.numpyro.auto.laws import Autoregressive, PrefixTree
 from relaxppl.numpyro.distributions import OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
@@ -25,9 +30,12 @@ from relaxppl.numpyro.without_sites import without_sites
 
 Values = dict[str, jax.Array]
 
+_DRAWS = 10_000
+"""How many draws the marginals of a dependent guide are the means of."""
 
-class AutoDiscrete(auto.MeanField, AutoGuide):
-    """A mean-field guide over the discrete latent sites, beside one over the continuous sites.
+
+class AutoDiscrete(auto.Dependent, AutoGuide):
+    """A guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
     OneHotCategorical, or for a count a :class:`FiniteCount`. The logits are parameters
@@ -43,6 +51,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         counts as a further last dimension for the others; what it learns it declares itself, as
         with ``numpyro.param`` or ``flax_module``. Of a subsampled plate it may give the
         subsample's rows or all.
+    :param structure: "mean_field", no site depending on another; "autoregressive", each given those
+        before it that the model's factors make it depend on; or one of these by site, the sites
+        that are not named being independent. Then the continuous sites, where ``continuous`` is not
+        given, are normal on the whole line given the sites before them.
     :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
         leave the prior at most the tail.
     :param tail: a number between 0 and 1.
@@ -62,6 +74,9 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         "integer": dist.Categorical,
         "count": FiniteCount,
     }
+    _joint_laws = (PrefixTree, Autoregressive)
+    _delta: ClassVar[Any] = dist.Delta
+    _normal: ClassVar[Any] = dist.Normal
 
     def __init__(
         self,
@@ -69,6 +84,7 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         *,
         continuous: Any = None,
         amortize: Callable[..., Mapping[str, Any]] | None = None,
+        structure: str | Mapping[str, str] = "mean_field",
         sizes: Mapping[str, int] | None = None,
         tail: float = 1e-6,
         init_scale: float = 0.1,
@@ -78,6 +94,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
     ) -> None:
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn, create_plates=create_plates)
         self._continuous, self._amortize = continuous, amortize
+        self._structure = self._checked_structure(structure)
+        self._reals: dict[str, auto.Real] = {}
+        self._links: list[auto.Conditional] = []
+        self._whole = False
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
         self._sites: dict[str, Site] = {}
         self._part: Any = None
@@ -106,6 +126,14 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
             for seed, (name, site) in enumerate(discrete.items())
         }
         self._part_sites = frozenset(latents.keys() - discrete.keys())
+        self._model_trace = trace
+        if self._dependent:
+            own_part = self._continuous is None
+            self._reals = {n: self._real(n, latents[n], own_part) for n in self._part_sites}
+            values = {n: s["value"] for n, s in latents.items()}
+            self._link(factors_of(self.model, values, args, kwargs), own_part)
+            if own_part:
+                self._part_sites = frozenset()
         if self._part_sites:
             hidden = [n for n, s in trace.items() if s["type"] == "sample" and is_discrete(s["fn"])]
             self._part = self._make_part(frozenset(hidden))
@@ -145,7 +173,54 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
             missing = self._part_sites - result.keys()
             if missing:
                 raise auto.uncovered(missing)
+        if self._dependent:
+            return {**result, **self._draw_given(plates, given, result)}
         return {**result, **self._draw(plates, given)}
+
+    def _real(self, name: str, site: dict[str, Any], drawn_here: bool) -> auto.Real:
+        value = site["value"]
+        if drawn_here:
+            at = handlers.seed(self.init_loc_fn, rng_seed=len(name))({**site, "value": None})
+            value = value if at is None else at
+        free = np.asarray(biject_to(site["fn"].support).inv(value))
+        rank = len(site["fn"].batch_shape)
+        batch = list(site["fn"].batch_shape)
+        free = np.broadcast_to(free, (*batch, *free.shape[free.ndim - (free.ndim - rank) :]))
+        for frame in site["cond_indep_stack"]:
+            full = self._prototype_frame_full_sizes[frame.name]
+            if full != frame.size:
+                at = np.arange(full) % frame.size
+                free = np.take(free, at, axis=frame.dim + rank)
+                batch[frame.dim] = full
+        frames = tuple(site["cond_indep_stack"])
+        return auto.Real(frames, site["fn"].event_dim, tuple(batch), free.shape[rank:], free)
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        known = set(names)
+        return [name for name in self._model_trace if name in known]
+
+    def _full_size(self, plate: str) -> int:
+        return self._prototype_frame_full_sizes[plate]
+
+    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> jax.Array:
+        init = jnp.asarray(first, dtype=jnp.result_type(float))
+        return numpyro.param(f"{name}_{self.prefix}_{kind}", init, event_dim=event_dim)
+
+    def _floating(self, value: jax.Array) -> jax.Array:
+        return value.astype(jnp.result_type(float, value))
+
+    def _as_drawn(self, name: str, value: jax.Array) -> jax.Array:
+        return value.astype(self._model_trace[name]["value"].dtype)
+
+    def _constrained(self, name: str, free: jax.Array) -> tuple[jax.Array, jax.Array]:
+        transform = biject_to(self._model_trace[name]["fn"].support)
+        value = transform(free)
+        stretch = transform.log_abs_det_jacobian(free, value)
+        events = self._reals[name].event_dim - (transform.codomain.event_dim)
+        return value, -sum_rightmost(stretch, events)
+
+    def _unconstrained(self, name: str, value: jax.Array) -> jax.Array:
+        return biject_to(self._model_trace[name]["fn"].support).inv(value)
 
     def _own_logits(self, name: str, site: Site) -> jax.Array:
         init = jnp.asarray(site.init, dtype=jnp.result_type(float))
@@ -168,11 +243,14 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
     def _param(self, name: str) -> str:
         return f"{name}_{self.prefix}_logits"
 
-    def _logits(self, params: Values, *args: Any, **kwargs: Any) -> Values:
+    def _check_run(self) -> None:
         if self.prototype_trace is None:
             raise RuntimeError(
                 "AutoDiscrete: the guide has not run yet; run SVI.init, or call it seeded"
             )
+
+    def _logits(self, params: Values, *args: Any, **kwargs: Any) -> Values:
+        self._check_run()
         given: Mapping[str, Any] = {}
         if self._amortize is not None:
             if not args and not kwargs:
@@ -203,7 +281,32 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
             count, along the last dimension.
         """
+        if self._dependent:
+            return self._means(self._draws(jax.random.key(0), params, _DRAWS, args, kwargs))
         return self._probs(self._logits(params, *args, **kwargs))
+
+    def _draws(
+        self, rng_key: jax.Array, params: Values, number: int, args: Any, kwargs: Any
+    ) -> Values:
+        """Returns draws of the whole guide over the full plates, along a first axis."""
+        self._check_run()
+
+        def draw(key: jax.Array) -> Values:
+            seeded = handlers.seed(handlers.substitute(self, data=params), key)
+            with handlers.block():
+                return seeded(*args, **kwargs)
+
+        self._whole = True
+        try:
+            return jax.vmap(draw)(jax.random.split(rng_key, number))
+        finally:
+            self._whole = False
+
+    def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if not self._whole:
+            return super()._create_plates(*args, **kwargs)
+        sizes = self._prototype_frame_full_sizes
+        return {n: numpyro.plate(n, sizes[n], dim=f.dim) for n, f in self._prototype_frames.items()}
 
     def sample_posterior(
         self,
@@ -221,6 +324,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :param sample_shape: the shape of the draws.
         :returns: by site, (*sample_shape, *shape of the site).
         """
+        if self._dependent:
+            number = math.prod(sample_shape)
+            drawn = self._draws(rng_key, params, number, args, kwargs)
+            return {n: x.reshape((*sample_shape, *x.shape[1:])) for n, x in drawn.items()}
         key, part_key = jax.random.split(rng_key)
         result: Values = {}
         logits = self._logits(params, *args, **kwargs)
@@ -242,6 +349,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
             the likeliest class.
         """
+        if self._dependent:
+            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
+            reals = {n: jnp.median(drawn[n], axis=0) for n in self._reals}
+            return {**reals, **self._medians(self._means(drawn))}
         result = self._of_part(lambda part: part.median(params))
         return {**result, **self._medians(self.probs(params, *args, **kwargs))}
 
@@ -258,6 +369,10 @@ class AutoDiscrete(auto.MeanField, AutoGuide):
         :raises ValueError: for a level outside [0, 1].
         """
         levels = auto.checked_levels(quantiles)
+        if self._dependent:
+            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
+            reals = {n: jnp.quantile(drawn[n], levels, axis=0) for n in self._reals}
+            return {**reals, **self._quantiles(self._means(drawn), levels)}
         result = self._of_part(lambda part: part.quantiles(params, levels))
         return {**result, **self._quantiles(self.probs(params, *args, **kwargs), levels)}
 

@@ -1,0 +1,24 @@
+"""What ``AutoDiscrete`` does on either host."""
+
+from relaxppl.common.auto.conditional import Conditional
+from relaxppl.common.auto.dependent import Dependent, Real
+from relaxppl.common.auto.errors import uncovered
+from relaxppl.common.auto.mean_field import (
+    Site,
+    binary_quantiles,
+    checked_levels,
+    count_quantiles,
+    start,
+)
+
+__all__ = [
+    "Conditional",
+    "Dependent",
+    "Real",
+    "Site",
+    "binary_quantiles",
+    "checked_levels",
+    "count_quantiles",
+    "start",
+    "uncovered",
+]

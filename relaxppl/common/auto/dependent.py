@@ -1,0 +1,291 @@
+"""The part of ``AutoDiscrete`` whose sites depend on each other, as far as it needs no host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from relaxppl import ops
+from relaxppl.common.auto.conditional import (
+    Conditional,
+    Continuous,
+    Discrete,
+    Parent,
+    standardised,
+)
+from relaxppl.common.auto.errors import subsampled_together, unknown_names, unknown_structure
+from relaxppl.common.auto.graph import Factor, Link, Node, ordered
+from relaxppl.common.auto.layout import Layout, layout_of
+from relaxppl.common.auto.mean_field import MeanField, Site
+from relaxppl.ops import Array
+
+MEAN_FIELD, AUTOREGRESSIVE = "mean_field", "autoregressive"
+STRUCTURES = (MEAN_FIELD, AUTOREGRESSIVE)
+_CONTINUOUS_SCALE = 0.1
+
+
+@dataclass(frozen=True)
+class Real:
+    """A continuous site on the whole line.
+
+    :param frames: of its plates.
+    :param event_dim: of its values.
+    :param batch: of its plates' full sizes.
+    :param event: the shape of one draw on the whole line.
+    :param init: the first location there, (*batch, *event).
+    """
+
+    frames: tuple[Any, ...]
+    event_dim: int
+    batch: tuple[int, ...]
+    event: tuple[int, ...]
+    init: np.ndarray
+
+
+class Dependent(MeanField):
+    """A guide whose sites may depend on each other along the model's dependencies.
+
+    A host's class sets the class attributes and defines the hooks at the end, of both classes.
+    """
+
+    _joint_laws: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
+    """The classes of a tree of prefixes and of a sequence."""
+    _delta: ClassVar[Callable[..., Any]]
+    _normal: ClassVar[Callable[..., Any]]
+    _structure: str | Mapping[str, str]
+    _reals: dict[str, Real]
+    """The continuous sites that this guide draws itself, or sees."""
+    _links: list[Conditional]
+    """The sites that it draws, in order; none if it is a mean field."""
+
+    @staticmethod
+    def _checked_structure(structure: Any) -> str | Mapping[str, str]:
+        given = structure.values() if isinstance(structure, Mapping) else (structure,)
+        if not all(choice in STRUCTURES for choice in given):
+            raise unknown_structure(structure, STRUCTURES)
+        return dict(structure) if isinstance(structure, Mapping) else structure
+
+    @property
+    def _dependent(self) -> bool:
+        """Whether any site may depend on another."""
+        structure = self._structure
+        given = structure.values() if isinstance(structure, Mapping) else (structure,)
+        return any(choice != MEAN_FIELD for choice in given)
+
+    def _link(self, factors: Iterable[Factor], own_part: bool) -> None:
+        """Finds what each site is drawn given.
+
+        :param factors: of the model, by its latent sites.
+        :param own_part: whether the continuous sites are drawn here too.
+        """
+        sites: dict[str, Site | Real] = {**self._reals, **self._sites}
+        structure = self._structure
+        if isinstance(structure, Mapping):
+            unknown = structure.keys() - sites.keys()
+            if unknown:
+                raise unknown_names("structure", unknown, sites)
+        nodes = {}
+        for name in self._order(sites):
+            choice = structure
+            if isinstance(structure, Mapping):
+                choice = structure.get(name, MEAN_FIELD)
+            discrete = name in self._sites
+            plates = frozenset(frame.name for frame in sites[name].frames)
+            apart = choice == MEAN_FIELD
+            nodes[name] = Node(plates, discrete, apart, not discrete and not own_part)
+        known = frozenset(sites)
+        found = [Factor(f.sites & known, f.plates) for f in factors]
+        links = ordered(nodes, found)
+        self._links = [
+            self._conditional(seed, link, nodes[link.name])
+            for seed, link in enumerate(links)
+            if own_part or link.name in self._sites
+        ]
+
+    def _conditional(self, seed: int, link: Link, node: Node) -> Conditional:
+        site = self._site_of(link.name)
+        batch, event = self._shape_of(link.name)
+        frames = [(frame.name, frame.dim) for frame in site.frames]
+        local = frozenset(dim for name, dim in frames if name in link.local)
+        if node.apart:  # Its variables are drawn one by one, whatever lies in no plate too.
+            local = frozenset(range(-len(batch), 0))
+        layout = Layout(batch, event, local)
+        for frame in site.frames:
+            if frame.dim not in local and self._full_size(frame.name) != frame.size:
+                raise subsampled_together(link.name, frame.name)
+        parents = [self._parent(name, link.local) for name in link.parents]
+        if link.name in self._reals:
+            return Continuous(link.name, layout, parents, link.local)
+        values = self._values_of(link.name)
+        return Discrete(link.name, layout, parents, link.local, values, seed, node.apart)
+
+    def _parent(self, name: str, local: frozenset[str]) -> Parent:
+        frames = [(frame.name, frame.dim) for frame in self._site_of(name).frames]
+        layout = layout_of(*self._shape_of(name), frames, local)
+        return Parent(name, layout, self._values_of(name), name in self._sites)
+
+    def _site_of(self, name: str) -> Any:
+        return self._sites[name] if name in self._sites else self._reals[name]
+
+    def _shape_of(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Returns a site's batch and the shape of the variables of one draw."""
+        if name in self._reals:
+            return self._reals[name].batch, self._reals[name].event
+        site = self._sites[name]
+        return site.batch, site.event if site.kind == "binary" else site.event[:-1]
+
+    def _values_of(self, name: str) -> int:
+        if name in self._reals:
+            return 2
+        site = self._sites[name]
+        return 2 if site.kind == "binary" else site.event[-1]
+
+    def _draw_given(
+        self, plates: Mapping[str, Any], given: Mapping[str, Any], drawn: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Draws every site of this guide's own, each given those before it.
+
+        :param plates: by name.
+        :param given: amortised logits by site.
+        :param drawn: the values of the continuous sites, where another guide draws them.
+        """
+        known = {}
+        for name, value in drawn.items():
+            free = self._unconstrained(name, value)
+            known[name] = ops.stack([free, free * free], -1)
+        result = {}
+        for link in self._links:
+            name, site = link.name, self._site_of(link.name)
+
+            def read(kind: str, first: np.ndarray, rank: int, name: str = name) -> Array:
+                return self._own(name, kind, first, rank)
+
+            with ExitStack() as stack:
+                for frame in site.frames:
+                    if frame.name in link.plates:
+                        stack.enter_context(plates[frame.name])
+                if isinstance(link, Continuous):
+                    free, known[name] = self._draw_real(link, known, read)
+                else:
+                    logits = None
+                    if name in given:
+                        logits = self._rows(name, site, self._array(given[name]), plates)
+                    assert isinstance(link, Discrete)
+                    value, known[name] = self._draw_discrete(link, logits, known, read)
+            if isinstance(link, Discrete) and (link.apart or link.layout.alone):
+                result[name] = value
+                continue
+            with ExitStack() as stack:
+                for frame in site.frames:
+                    stack.enter_context(plates[frame.name])
+                log_density: Any = 0.0
+                if isinstance(link, Continuous):
+                    value, log_density = self._constrained(name, free)
+                fn = self._delta(value, log_density=log_density, event_dim=site.event_dim)
+                result[name] = self._runtime.sample(name, fn)
+        return result
+
+    def _draw_real(
+        self, link: Continuous, known: Mapping[str, Array], read: Any
+    ) -> tuple[Array, Array]:
+        """Returns a draw of a site on the whole line, and the same encoded."""
+        site = self._reals[link.name]
+        loc = link.layout.gather(read("loc", site.init, len(site.event)), 0)
+        width = np.full_like(site.init, np.log(_CONTINUOUS_SCALE))
+        log_scale = link.layout.gather(read("log_scale", width, len(site.event)), 0)
+        loc, scale = link.normal(loc, log_scale, known, read)
+        drawn = self._runtime.sample(
+            f"{link.name}_free", self._normal(loc, scale).to_event(1), infer=_AUXILIARY
+        )
+        noise = (drawn - loc) / scale
+        columns = standardised(noise)
+        return link.layout.scatter(drawn, 0), link.layout.scatter(columns, 1)
+
+    def _draw_discrete(
+        self, link: Discrete, logits: Array | None, known: Mapping[str, Array], read: Any
+    ) -> tuple[Array, Array]:
+        """Returns a draw of a site, and the same encoded, (..., *batch, *event, K)."""
+        name, site = link.name, self._sites[link.name]
+        if logits is None:
+            logits = self._own_logits(name, site)
+        if link.apart:
+            value = self._runtime.sample(name, site.law(logits))
+            return value, self._encoded(name, value)
+        if site.kind == "binary":
+            logits = ops.stack([ops.zeros_like(logits), logits], -1)
+        parameters = link.parameters(link.layout.gather(logits, 1), known, read)
+        if link.layout.alone:
+            alone = link.alone(parameters)
+            if site.kind == "binary":
+                alone = alone[..., 1] - alone[..., 0]
+            value = self._runtime.sample(name, site.law(alone))
+            return value, self._encoded(name, value)
+        tree, sequence = self._joint_laws
+        law = tree(**parameters) if "tree" in parameters else sequence(**parameters)
+        rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
+        encoded = link.layout.scatter(rows, 1)
+        return self._decoded(name, encoded), encoded
+
+    def _encoded(self, name: str, value: Array) -> Array:
+        kind, size = self._sites[name].kind, self._values_of(name)
+        if kind == "binary":
+            value = self._floating(value)
+            return ops.stack([1.0 - value, value], -1)
+        if kind == "one-hot":
+            return value
+        return ops.one_hot(value, size, self._floating(value))
+
+    def _decoded(self, name: str, encoded: Array) -> Array:
+        kind = self._sites[name].kind
+        if kind == "binary":
+            return self._as_drawn(name, encoded[..., 1])
+        return encoded if kind == "one-hot" else ops.argmax(encoded, axis=-1)
+
+    def _means(self, drawn: Mapping[str, Array]) -> dict[str, Array]:
+        """Returns the marginal probabilities of the discrete sites.
+
+        :param drawn: draws, along a first axis.
+        """
+        found = {}
+        for name, site in self._sites.items():
+            encoded = self._encoded(name, drawn[name])
+            mean = ops.sum(encoded, axis=0) / float(encoded.shape[0])
+            found[name] = mean[..., 1] if site.kind == "binary" else mean
+        return found
+
+    # The hooks of a host.
+
+    def _order(self, names: Iterable[str]) -> list[str]:
+        """Returns names in the model's order."""
+        raise NotImplementedError
+
+    def _full_size(self, plate: str) -> int:
+        """Returns a plate's full size."""
+        raise NotImplementedError
+
+    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> Array:
+        """Returns a parameter of a site, of the rows of the plates' subsamples."""
+        raise NotImplementedError
+
+    def _floating(self, value: Array) -> Array:
+        """Returns a value as floats."""
+        raise NotImplementedError
+
+    def _as_drawn(self, name: str, value: Array) -> Array:
+        """Returns a binary site's value in the type in which the model draws it."""
+        raise NotImplementedError
+
+    def _constrained(self, name: str, free: Array) -> tuple[Array, Array]:
+        """Returns a site's value, and minus the log of how much it stretches space, (*batch)."""
+        raise NotImplementedError
+
+    def _unconstrained(self, name: str, value: Array) -> Array:
+        """Returns a site's value on the whole line."""
+        raise NotImplementedError
+
+
+_AUXILIARY = {"is_auxiliary": True}
