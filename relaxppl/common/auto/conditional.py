@@ -57,9 +57,17 @@ class Parent:
         """How many joint values its variables have."""
         return float(self.values) ** self.layout.size if self.discrete else 1.0
 
-    def seen(self, known: Array) -> Array:
-        """Returns its variables as the later site's rows see them, (..., *kept, size, values)."""
-        return self.layout.gather(known, 1)
+    def seen(self, known: Array, rank: int) -> Array:
+        """Returns its variables as the later site's rows see them, (..., *kept, size, values).
+
+        :param known: its values, encoded, (..., *batch, *event, values).
+        :param rank: of the later site's batch.
+        """
+        x = self.layout.gather(known, 1)
+        # A plate that the later site does not lie in has left a dimension behind.
+        while len(x.shape) - 2 > rank and x.shape[0] == 1:
+            x = x[0]
+        return x
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Conditional:
         """Returns the parents' values in a row, centred, (..., *kept, columns)."""
         rows = []
         for parent in self.parents:
-            x = parent.seen(known[parent.name])
+            x = parent.seen(known[parent.name], len(self.layout.batch))
             if parent.discrete:
                 x = x - 1.0 / parent.values
             rows.append(x.reshape((*x.shape[:-2], parent.columns)))
@@ -110,7 +118,7 @@ class Conditional:
         at: Array | None = None
         for parent in self.parents:
             if parent.discrete:
-                x = parent.seen(known[parent.name])
+                x = parent.seen(known[parent.name], len(self.layout.batch))
                 for i in range(parent.layout.size):
                     row = x[..., i, :]
                     if at is None:

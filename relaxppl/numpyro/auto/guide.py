@@ -298,7 +298,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
         self._whole = True
         try:
-            return jax.vmap(draw)(jax.random.split(rng_key, number))
+            # Compiled as one: by itself each operation of the guide would be a program of its own.
+            return jax.jit(jax.vmap(draw))(jax.random.split(rng_key, number))
         finally:
             self._whole = False
 

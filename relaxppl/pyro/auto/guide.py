@@ -110,6 +110,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             if "enumerate" not in s["infer"]
         }
         self.logits = PyroModule()
+        self._dtype = torch.get_default_dtype()
+        if self._dependent:
+            nodes = self.prototype_trace.nodes.values()
+            values = [n["value"] for n in nodes if n["type"] == "sample"]
+            for value in values:
+                if torch.is_floating_point(value):
+                    self._dtype = torch.promote_types(self._dtype, value.dtype)
         try:
             discrete = self._discrete(sites)
             for seed, (name, site) in enumerate(discrete.items()):
@@ -148,7 +155,9 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         return continuous(model)
 
     def _declare(self, name: str, site: Site, value: torch.Tensor) -> None:
-        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
+        dtype = value.dtype if value.is_floating_point() else self._dtype
+        if self._dependent:  # Its sites meet in one sum.
+            dtype = self._dtype
         first = torch.as_tensor(site.init, dtype=dtype, device=value.device)
         deep_setattr(self.logits, name, PyroParam(first, event_dim=len(site.event)))
 
@@ -220,14 +229,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             return attrgetter(path)(self)
         except AttributeError:
             pass
-        value = self.prototype_trace.nodes[name]["value"]
-        dtype = value.dtype if value.is_floating_point() else torch.get_default_dtype()
-        init = torch.as_tensor(first, dtype=dtype, device=value.device)
+        device = self.prototype_trace.nodes[name]["value"].device
+        init = torch.as_tensor(first, dtype=self._dtype, device=device)
         deep_setattr(self, path, PyroParam(init, event_dim=event_dim))
         return attrgetter(path)(self)
 
     def _floating(self, value: torch.Tensor) -> torch.Tensor:
-        return value if value.is_floating_point() else value.to(torch.get_default_dtype())
+        return value.to(self._dtype)
 
     def _as_drawn(self, name: str, value: torch.Tensor) -> torch.Tensor:
         return value.to(self.prototype_trace.nodes[name]["value"].dtype)

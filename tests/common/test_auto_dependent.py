@@ -1,0 +1,271 @@
+"""AutoDiscrete's dependent structures: the order, the joint laws, and guides that are exact."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pyro
+import pytest
+import torch
+from scipy import special, stats
+
+from relaxppl.common.auto.graph import Factor, Node, ordered
+from tests.common.relax.hosts import both
+
+NONE: frozenset[str] = frozenset()
+
+
+def links(
+    nodes: dict[str, Node], *factors: tuple[str, str]
+) -> dict[str, tuple[set[str], set[str]]]:
+    """By site, in the order of drawing, its parents and its local plates."""
+    made = [
+        Factor(frozenset(sites.split()), frozenset(plates.split())) for sites, plates in factors
+    ]
+    return {link.name: (set(link.parents), set(link.local)) for link in ordered(nodes, made)}
+
+
+def discrete(plates: str = "") -> Node:
+    return Node(frozenset(plates.split()), True)
+
+
+def continuous(plates: str = "") -> Node:
+    return Node(frozenset(plates.split()), False)
+
+
+def test_a_chain_keeps_its_neighbours() -> None:
+    nodes = {f"z{t}": discrete() for t in range(4)}
+    factors = [("z0", "")] + [(f"z{t} z{t + 1}", "") for t in range(3)]
+    found = links(nodes, *factors, *((f"z{t}", "") for t in range(4)))
+    assert found == {
+        "z0": (set(), set()), "z1": ({"z0"}, set()), "z2": ({"z1"}, set()), "z3": ({"z2"}, set()),
+    }  # fmt: skip
+
+
+def test_plates_stay_apart_given_what_they_share() -> None:
+    # A mixture: the means are shared, the components of the rows independent given them.
+    nodes = {"mu": continuous("k"), "z": discrete("rows")}
+    found = links(nodes, ("mu", "k"), ("z", "rows"), ("z mu", "rows"))
+    assert found == {"mu": (set(), set()), "z": ({"mu"}, {"rows"})}
+    assert list(found) == ["mu", "z"]
+    # A regression: the flags of its features meet in one likelihood, and their coefficients too.
+    nodes = {"noise": continuous(), "w": continuous("f"), "flag": discrete("f")}
+    found = links(nodes, ("noise", ""), ("w", "f"), ("flag", "f"), ("noise w flag", "rows"))
+    assert list(found) == ["flag", "noise", "w"]
+    assert found["w"] == ({"flag", "noise"}, set())
+    # Rows against columns: what one side is summed out for couples all of the other.
+    nodes = {"u": discrete("a"), "v": discrete("b")}
+    found = links(nodes, ("u", "a"), ("v", "b"), ("u v", "a b"))
+    assert found == {"u": (set(), set()), "v": ({"u"}, {"b"})}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_site_is_given_suffices(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = [f"z{i}" for i in range(7)]
+    scopes = [tuple(sorted(rng.choice(7, size=int(n), replace=False))) for n in (1, 2, 2, 3, 2, 2)]
+    joint = np.ones((2,) * 7)
+    for scope in scopes:
+        shape = [2 if i in scope else 1 for i in range(7)]
+        joint = joint * rng.gamma(0.5, size=shape)
+    joint /= joint.sum()
+    order = ordered(
+        {n: discrete() for n in names},
+        [Factor(frozenset(names[i] for i in scope), NONE) for scope in scopes],
+    )
+    product = np.ones_like(joint)
+    for link in order:
+        own = {names.index(n) for n in (link.name, *link.parents)}
+        both_of = joint.sum(axis=tuple(set(range(7)) - own), keepdims=True)
+        product = product * both_of / both_of.sum(axis=names.index(link.name), keepdims=True)
+    np.testing.assert_allclose(product, joint, atol=1e-12)
+
+
+def chances(law: str, p: dict[str, np.ndarray], values: np.ndarray) -> np.ndarray:
+    """The probability of each value, (S, D, K), one variable after the other."""
+    depth, size = values.shape[1:]
+    found = []
+    for rows in values:
+        total, prefix = 0.0, 0
+        start = 0
+        for d in range(depth):
+            if law == "PrefixTree":
+                logits = p["tree"][start + prefix]
+            else:
+                y = np.where(np.arange(depth)[:, None] < d, rows - 1.0 / size, 0.0).ravel()
+                own = slice(d * size, (d + 1) * size)
+                logits = p["logits"][d] + p["linear"][own] @ y
+                logits = logits + p["out"][own] @ np.tanh(p["bias"] + p["into"] @ y)
+            k = int(rows[d].argmax())
+            total += special.log_softmax(logits)[k]
+            prefix, start = prefix * size + k, start + size**d
+        found.append(np.exp(total))
+    return np.array(found)
+
+
+@both
+@pytest.mark.parametrize("law", ["PrefixTree", "Autoregressive"])
+def test_joint_laws_against_enumeration(host: Any, law: str) -> None:
+    depth, size, hidden = 3, 3, 2
+    rng = np.random.default_rng(1)
+    shapes: dict[str, tuple[int, ...]] = {"tree": (13, size)}
+    if law == "Autoregressive":
+        rows = depth * size
+        shapes = {
+            "logits": (depth, size), "linear": (rows, rows), "into": (hidden, rows),
+            "bias": (hidden,), "out": (rows, hidden),
+        }  # fmt: skip
+    p = {name: rng.normal(size=(2, *shape)) for name, shape in shapes.items()}
+    laws = importlib.import_module(f"relaxppl.{host.name}.auto.laws")
+    fn = getattr(laws, law)(**{name: host.array(x) for name, x in p.items()})
+    assert tuple(fn.event_shape) == (depth, size)
+    values = np.eye(size)[list(itertools.product(range(size), repeat=depth))]
+    expected = np.stack([chances(law, {n: x[i] for n, x in p.items()}, values) for i in range(2)])
+    shape = (20_000,)
+    if host.name == "numpyro":
+
+        @jax.jit
+        def known(key: Any) -> Any:
+            made = (fn.mean, fn.entropy()) if law == "PrefixTree" else ()
+            return fn.log_prob(jnp.asarray(values[:, None])), fn.sample(key, shape), made
+
+        log_p, draws, moments = jax.tree.map(np.asarray, known(jax.random.key(0)))
+    else:
+        torch.manual_seed(0)
+        log_p, draws = fn.log_prob(host.array(values[:, None])).numpy(), fn.sample(shape).numpy()
+        moments = (fn.mean.numpy(), fn.entropy().numpy()) if law == "PrefixTree" else ()
+    found = np.exp(log_p)
+    np.testing.assert_allclose(found.T, expected, rtol=1e-9)
+    digits = draws.argmax(-1) @ size ** np.arange(depth)[::-1]
+    for i in range(2):
+        share = np.bincount(digits[:, i], minlength=len(values)) / len(draws)
+        error = 5 * np.sqrt(expected[i] / len(draws)) + 1e-4
+        assert np.all(np.abs(share - expected[i]) < error)
+    if law == "PrefixTree":
+        mean = np.einsum("is,sdk->idk", expected, values)
+        np.testing.assert_allclose(moments[0], mean, atol=1e-9)
+        np.testing.assert_allclose(moments[1], -(expected * np.log(expected)).sum(-1), rtol=1e-9)
+        np.testing.assert_array_equal(host.numpy(fn.enumerate_support(expand=False))[:, 0], values)
+
+
+CLASSES = np.array([0.2, 0.5, 0.3])
+LOADS = np.array([1.0, -0.5, 2.0])
+Y_ROWS = np.array([0.4, -1.0])
+
+
+def program(host: Any) -> Any:
+    """A class, flags that meet in one sum, and rows that see the class."""
+
+    def model() -> None:
+        dist, array = host.dist, host.array
+        with host.plate("flags", 3):
+            flag = host.sample("flag", dist.Bernoulli(array(0.3)))
+        klass = host.sample("klass", dist.Categorical(array(CLASSES)))
+        shift = array([0.0, 1.0, -1.0])[klass]
+        mean = (flag * array(LOADS)).sum(-1, keepdims=True) + shift[..., None]
+        host.sample("y", dist.Normal(mean, 0.5).to_event(1), obs=array([1.6]))
+        with host.plate("rows", 2):
+            row = host.sample("row", dist.Bernoulli(logits=shift))
+            host.sample("x", dist.Normal(row - shift, 0.7), obs=array(Y_ROWS))
+
+    return model
+
+
+def joint() -> tuple[np.ndarray, float]:
+    """log p of each value of the class, the flags and the rows, (3, 2, 2, 2, 2, 2), normalised."""
+    log_p = np.zeros((3, 2, 2, 2, 2, 2))
+    for index in np.ndindex(*log_p.shape):
+        k, flags, rows = index[0], np.array(index[1:4]), np.array(index[4:])
+        shift = [0.0, 1.0, -1.0][k]
+        total = np.log(CLASSES[k]) + stats.bernoulli.logpmf(flags, 0.3).sum()
+        total += stats.norm.logpdf(1.6, flags @ LOADS + shift, 0.5)
+        total += stats.bernoulli.logpmf(rows, special.expit(shift)).sum()
+        log_p[index] = total + stats.norm.logpdf(Y_ROWS, rows - shift, 0.7).sum()
+    log_z = float(special.logsumexp(log_p))
+    return log_p - log_z, log_z
+
+
+AXES = {"klass": [0], "flag": [1, 2, 3], "row": [4, 5]}
+
+
+def tables(guide: Any) -> dict[str, np.ndarray]:
+    """The tables that make the guide the posterior: conditional log probabilities."""
+    p = np.exp(joint()[0])
+    found = {}
+    for link in guide._links:
+        above = [axis for parent in link.parents for axis in AXES[parent.name]]
+        elements = [[axis] for axis in AXES["row"]]
+        if link.name != "row":
+            elements = [AXES[link.name]]
+        rows = []
+        for own in elements:
+            kept = [*above, *own]
+            q = np.moveaxis(
+                p.sum(axis=tuple({*range(6)} - {*kept}), keepdims=True), kept, range(len(kept))
+            )
+            q = q.reshape(q.shape[: len(kept)])
+            cells = q.reshape((-1, *q.shape[len(above) :]))
+            tree = []
+            for d in range(len(own)):
+                upto = cells.sum(axis=tuple(range(d + 2, cells.ndim)))
+                tree.append(upto.reshape((len(cells), -1, upto.shape[-1])))
+            rows.append(np.log(np.concatenate(tree, axis=1)))
+        table = np.stack(rows)
+        shape = (*link.layout.kept, *link.shapes["table"]) if "table" in link.shapes else None
+        found[link.name] = table if shape is None else table.reshape(shape)
+    return found
+
+
+@both
+def test_a_guide_with_the_posteriors_tables_is_the_posterior(host: Any) -> None:
+    pyro.clear_param_store()
+    model, guide = program(host), host.rx.AutoDiscrete(program(host), structure="autoregressive")
+    log_z = joint()[1]
+    elbo = host.rx.ScoreFunction_ELBO(num_particles=20)
+    exact = {"klass": np.exp(special.logsumexp(joint()[0], axis=(1, 2, 3, 4, 5)))}
+    exact["flag"] = np.array([np.exp(joint()[0]).take(1, axis=1 + i).sum() for i in range(3)])
+    exact["row"] = np.array([np.exp(joint()[0]).take(1, axis=4 + i).sum() for i in range(2)])
+    if host.name == "numpyro":
+        svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.01), elbo)
+        params = jax.jit(lambda key: svi.get_params(svi.init(key)))(jax.random.key(0))
+        for name, table in tables(guide).items():
+            params[f"{name}_auto_linear"] = 0.0 * params.get(f"{name}_auto_linear", 0.0)
+            params[f"{name}_auto_logits"] = 0.0 * params[f"{name}_auto_logits"]
+            if f"{name}_auto_table" in params:
+                assert params[f"{name}_auto_table"].shape == table.shape
+                params[f"{name}_auto_table"] = jnp.asarray(table)
+            else:
+                params[f"{name}_auto_logits"] = jnp.asarray(table[0, 0, 0])
+        loss = jax.jit(lambda key, params: elbo.loss(key, params, model, guide))
+        losses = [float(loss(jax.random.key(1), params))]
+        probs = guide.probs(params)
+        draws = guide.sample_posterior(jax.random.key(2), params, sample_shape=(2, 3))
+    else:
+        torch.manual_seed(0)
+        guide()
+        with torch.no_grad():
+            for name, table in tables(guide).items():
+                getattr(guide.logits, name).zero_()
+                if "table" in {
+                    kind for link in guide._links if link.name == name for kind in link.shapes
+                }:
+                    getattr(guide.linear, name).zero_()
+                    getattr(guide.table, name).copy_(host.array(table))
+                else:
+                    getattr(guide.logits, name).copy_(host.array(table[0, 0, 0]))
+        losses = [host.rx.ScoreFunction_ELBO().loss(model, guide) for _ in range(3)]
+        probs = guide.probs()
+        draws = guide.sample_posterior(sample_shape=(2, 3))
+    # Where q is p every draw is worth the evidence.
+    np.testing.assert_allclose(losses, -log_z, rtol=1e-6)
+    for name, expected in exact.items():
+        np.testing.assert_allclose(host.numpy(probs[name]), expected, atol=0.02)
+    assert {n: tuple(x.shape) for n, x in draws.items()} == {
+        "klass": (2, 3), "flag": (2, 3, 3), "row": (2, 3, 2),
+    }  # fmt: skip
