@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
 from relaxppl.common.arviz.correct import Rows
+from relaxppl.common.arviz.draws import Groups
 from relaxppl.common.diagnostics.text import table
 
 NAME = "log_evidence"
@@ -68,16 +69,27 @@ def check(num_draws: int, importance_samples: Sequence[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def evidence(
-    log_p: np.ndarray, log_q: np.ndarray, importance_samples: tuple[int, ...], rows: Rows
+def log_evidence(
+    draw: Callable[[], Groups], importance_samples: tuple[int, ...], rows: Rows
 ) -> LogEvidence:
-    """Returns the bounds.
+    """Returns lower bounds of log p(data) by growing numbers of draws, for any trained guide.
 
-    :param log_p: of each draw, (draws, *rows.shape).
-    :param log_q: the same of the guide.
-    :param importance_samples: K, in increasing order.
+    With K draws the bound is E log (1/K sum_k p / q): at K = 1 the ELBO of the discrete program,
+    and with K to infinity the log evidence. Where every site of both programs lies in the same
+    plates, each of their elements has a bound of its own, and these are added up; else the bound is
+    one for all.
+
+    :param draw: returns the log densities of draws by model and by guide, of each row.
+    :param importance_samples: K, of each bound; the largest at most half of num_draws.
     :param rows: the plates whose elements have bounds of their own.
+    :returns: the bounds with their standard errors, and by element of the plates.
+    :raises TypeError: if the program is given in none of its forms.
+    :raises ValueError: if there are too few draws, or they have no weights; the message says why.
+
+    Burda et al., 2016 (arXiv:1509.00519).
     """
+    drawn = draw()["rows"]
+    log_p, log_q = drawn["log_p"][0], drawn["log_q"][0]
     log_w = (log_p.astype(np.float64) - log_q).reshape(len(log_p), -1)
     bounds, errors = [], []
     for k in importance_samples:

@@ -1,28 +1,20 @@
 """The public names, the same on both hosts."""
 
 from relaxppl import relaxations
+from relaxppl.estimators.choice import ESTIMATORS
 
 NAMES = (
     *relaxations.__all__,
-    "ARMS_ELBO",
-    "REBAR_ELBO",
-    "RELAX_ELBO",
-    "RLOO_ELBO",
-    "VIMCO_ELBO",
+    *(f"{estimator.__name__}_ELBO" for estimator in ESTIMATORS.values()),
     "AutoDiscrete",
     "AutoGuideList",
     "ConstantSchedule",
     "CosineSchedule",
-    "Coupled_ELBO",
-    "DisARM_ELBO",
     "ExponentialSchedule",
     "FiniteCount",
     "LinearSchedule",
-    "LocalExpectation_ELBO",
     "PiecewiseSchedule",
     "RelaxReparam",
-    "ReweightedWakeSleep_ELBO",
-    "ScoreFunction_ELBO",
     "calibrate",
     "compare_estimators",
     "count_steps",

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Estimator
+from relaxppl.estimators.choice import ESTIMATORS
 from relaxppl.estimators.rebar import REBAR
 
 
 class EstimatorELBO:
-    """An ELBO class made for an estimator: ``class DisARM_ELBO(DiscreteELBO, estimator=DisARM)``.
+    """An ELBO class made for an estimator: ``class DisARM_ELBO(DiscreteELBO): ...``.
 
+    One whose name does not say it does so itself, ``class Mine(DiscreteELBO, estimator=DisARM)``.
     Its constructor takes the host's arguments, the estimator's options and ``exact_kl``.
     """
 
@@ -25,6 +27,8 @@ class EstimatorELBO:
 
     def __init_subclass__(cls, estimator: type[Estimator] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        named = {f"{kind.__name__}_ELBO": kind for kind in ESTIMATORS.values()}
+        estimator = estimator or named.get(cls.__name__)
         if estimator is None:
             return
         cls.estimator_class = estimator

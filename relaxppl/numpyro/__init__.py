@@ -15,16 +15,7 @@ from relaxppl.numpyro.diagnostics import compare_estimators as compare_estimator
 from relaxppl.numpyro.diagnostics import gradient_stats as gradient_stats
 from relaxppl.numpyro.distributions import *  # noqa: F403
 from relaxppl.numpyro.divergences import kl_divergence as kl_divergence
-from relaxppl.numpyro.elbo.classes import ARMS_ELBO as ARMS_ELBO
-from relaxppl.numpyro.elbo.classes import REBAR_ELBO as REBAR_ELBO
-from relaxppl.numpyro.elbo.classes import RELAX_ELBO as RELAX_ELBO
-from relaxppl.numpyro.elbo.classes import RLOO_ELBO as RLOO_ELBO
-from relaxppl.numpyro.elbo.classes import VIMCO_ELBO as VIMCO_ELBO
-from relaxppl.numpyro.elbo.classes import Coupled_ELBO as Coupled_ELBO
-from relaxppl.numpyro.elbo.classes import DisARM_ELBO as DisARM_ELBO
-from relaxppl.numpyro.elbo.classes import LocalExpectation_ELBO as LocalExpectation_ELBO
-from relaxppl.numpyro.elbo.classes import ReweightedWakeSleep_ELBO as ReweightedWakeSleep_ELBO
-from relaxppl.numpyro.elbo.classes import ScoreFunction_ELBO as ScoreFunction_ELBO
+from relaxppl.numpyro.elbo.classes import *  # noqa: F403
 from relaxppl.numpyro.evidence import log_evidence as log_evidence
 from relaxppl.numpyro.finite_count import FiniteCount as FiniteCount
 from relaxppl.numpyro.fit import fit as fit

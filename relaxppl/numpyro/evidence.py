@@ -8,11 +8,14 @@ from typing import Any
 import jax
 
 from relaxppl.common import evidence as common
+from relaxppl.common.arviz.draws import Groups
 from relaxppl.common.arviz.request import Request
+from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.arviz.convert import draw_all, read_program
 from relaxppl.numpyro.arviz.sampler import Sampler
 
 
+@documented_by(common.log_evidence, Request)
 def log_evidence(
     *program: Any,
     rng_key: jax.Array,
@@ -25,28 +28,21 @@ def log_evidence(
     """Returns lower bounds of log p(data) by growing numbers of draws, for any trained guide.
 
     Called as ``log_evidence(svi, result, *args, rng_key=key)`` or ``log_evidence(model, guide,
-    params, *args, rng_key=key)``. With K draws the
-    bound is E log (1/K sum_k p / q): at K = 1 the ELBO of the discrete program, and with K to
-    infinity the log evidence. Where every site of both programs lies in the same plates, each of
-    their elements has a bound of its own, and these are added up; else the bound is one for all.
+    params, *args, rng_key=key)``.
 
     :param program: as of :func:`to_arviz`.
     :param rng_key: a PRNG key.
     :param num_draws: how many draws of the guide, in all.
-    :param importance_samples: K, of each bound; the largest at most half of num_draws.
-    :param batch_size: how many draws are made at a time; None chooses by the memory they take.
     :param parallel: as of :func:`to_arviz`.
     :param kwargs: the keyword arguments of model and guide.
-    :returns: the bounds with their standard errors, and by element of the plates.
-    :raises TypeError: if the program is given in none of its forms.
-    :raises ValueError: if there are too few draws, or they have no weights; the message says why.
-
-    Burda et al., 2016 (arXiv:1509.00519).
     """
     wanted = common.check(num_draws, importance_samples)
     model, guide, params, args, _, static = read_program(common.NAME, program)
     request = Request(num_draws, batch_size, weighs=common.NAME)
     run = Sampler(model, guide, params, args, {**static, **kwargs}, request)
     run.prototype(rng_key)
-    drawn = draw_all(run.draw_weights, rng_key, num_draws, batch_size, parallel)["rows"]
-    return common.evidence(drawn["log_p"][0], drawn["log_q"][0], wanted, run.rows)
+
+    def draw() -> Groups:
+        return draw_all(run.draw_weights, rng_key, num_draws, batch_size, parallel)
+
+    return common.log_evidence(draw, wanted, run.rows)

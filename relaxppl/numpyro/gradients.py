@@ -173,6 +173,11 @@ class GradientSampler:
         return other
 
     @property
+    def discrete(self) -> list[str]:
+        """The guide's discrete latent sites."""
+        return self.declared.discrete
+
+    @property
     def evaluations(self) -> float:
         """Evaluations of the model for one gradient."""
         if not self._evaluations:

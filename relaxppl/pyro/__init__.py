@@ -17,16 +17,7 @@ from relaxppl.pyro.diagnostics import compare_estimators as compare_estimators
 from relaxppl.pyro.diagnostics import gradient_stats as gradient_stats
 from relaxppl.pyro.distributions import *  # noqa: F403
 from relaxppl.pyro.divergences import kl_divergence as kl_divergence
-from relaxppl.pyro.elbo.classes import ARMS_ELBO as ARMS_ELBO
-from relaxppl.pyro.elbo.classes import REBAR_ELBO as REBAR_ELBO
-from relaxppl.pyro.elbo.classes import RELAX_ELBO as RELAX_ELBO
-from relaxppl.pyro.elbo.classes import RLOO_ELBO as RLOO_ELBO
-from relaxppl.pyro.elbo.classes import VIMCO_ELBO as VIMCO_ELBO
-from relaxppl.pyro.elbo.classes import Coupled_ELBO as Coupled_ELBO
-from relaxppl.pyro.elbo.classes import DisARM_ELBO as DisARM_ELBO
-from relaxppl.pyro.elbo.classes import LocalExpectation_ELBO as LocalExpectation_ELBO
-from relaxppl.pyro.elbo.classes import ReweightedWakeSleep_ELBO as ReweightedWakeSleep_ELBO
-from relaxppl.pyro.elbo.classes import ScoreFunction_ELBO as ScoreFunction_ELBO
+from relaxppl.pyro.elbo.classes import *  # noqa: F403
 from relaxppl.pyro.evidence import log_evidence as log_evidence
 from relaxppl.pyro.finite_count import FiniteCount as FiniteCount
 from relaxppl.pyro.fit import fit as fit

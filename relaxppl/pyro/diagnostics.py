@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO
 
 from relaxppl.common import diagnostics
 from relaxppl.common.diagnostics import Comparison, GradientStats
+from relaxppl.common.docstring import documented_by
 from relaxppl.common.enumerated import MOST_STATES
 from relaxppl.pyro.elbo.engine import DiscreteELBO
 from relaxppl.pyro.enumerated import CannotEnumerateError, EnumeratedELBO, Inspected
@@ -19,6 +21,7 @@ Params = dict[str, Any]
 _MOST_RUNS = 4096
 
 
+@documented_by(diagnostics.gradient_stats)
 def gradient_stats(
     elbo: Any,
     model: Callable[..., Any],
@@ -35,34 +38,38 @@ def gradient_stats(
 
     The parameter store and the state of the random numbers are left as they were.
 
-    :param elbo: a loss of this package or of the host.
-    :param model: the model.
-    :param guide: the guide, with at least one discrete latent site.
     :param params: constrained values of the parameters by name; None for those of the store.
-    :param args: the arguments of model and guide.
-    :param num_draws: how many gradients to draw, at least 2.
     :param seed: of the draws.
-    :param tune: for how many steps the ELBO first learns its own parameters, such as REBAR's
-        temperature, if params or the store does not have them.
-    :param exact: whether to enumerate the discrete sites for the exact gradient, where they have
-        few enough joint values. What else the guide draws is averaged over.
-    :param kwargs: the keyword arguments of model and guide.
-    :returns: arrays by parameter, in unconstrained coordinates.
-    :raises ValueError: for a guide without discrete sites, params that do not fit, or num_draws
-        below 2.
     """
-    diagnostics.check_draws(num_draws)
-    with borrowed(model, guide, params, args, kwargs, seed) as lent:
-        if not lent.discrete:
-            raise diagnostics.no_discrete_site(guide)
-        sampler = GradientSampler(elbo, model, guide, lent, args, kwargs)
-        sampler.tune(tune)
-        name = type(elbo).__name__
-        stats = diagnostics.measure({name: sampler}, num_draws)[name]
-        reference = None
-        if exact:
-            reference = exact_gradient(model, guide, lent, args, kwargs, num_draws)
-    return diagnostics.with_exact(stats, reference)
+    program = (model, guide, params, args, kwargs, seed)
+    return diagnostics.gradient_stats(_HOST, elbo, *program, num_draws, tune, exact)
+
+
+@documented_by(diagnostics.compare_estimators)
+def compare_estimators(
+    estimators: Mapping[str, Any] | Sequence[Any],
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    params: Params | None,
+    *args: Any,
+    num_draws: int = 1000,
+    seconds: float | None = None,
+    seed: int = 0,
+    tune: int = 100,
+    exact: bool = True,
+    **kwargs: Any,
+) -> Comparison:
+    """Returns several ELBOs side by side, on one's own program, best at equal time first.
+
+    The parameter store and the state of the random numbers are left as they were.
+
+    :param seconds: a limit on the time of the draws; None for none.
+    :param seed: of the draws.
+    """
+    program = (model, guide, params, args, kwargs, seed)
+    return diagnostics.compare_estimators(
+        _HOST, estimators, *program, num_draws, seconds, tune, exact
+    )
 
 
 def exact_gradient(
@@ -81,6 +88,8 @@ def exact_gradient(
     :param most_states: the most joint values to sum over.
     """
     inspected = Inspected(model, guide, args, kwargs)
+    if not inspected.variables:
+        raise diagnostics.no_discrete_site(guide)
     while True:
         states = inspected.states
         if states > most_states:
@@ -95,71 +104,30 @@ def exact_gradient(
             inspected.by_plate = False
 
 
-def compare_estimators(
-    estimators: Mapping[str, Any] | Sequence[Any],
-    model: Callable[..., Any],
-    guide: Callable[..., Any],
-    params: Params | None,
-    *args: Any,
-    num_draws: int = 1000,
-    seconds: float | None = None,
-    seed: int = 0,
-    tune: int = 100,
-    exact: bool = True,
-    **kwargs: Any,
-) -> Comparison:
-    """Returns several ELBOs side by side, on one's own program, best at equal time first.
+class _Program:
+    """A program at given parameters, for the samplers of several losses."""
 
-    They take turns, so that a busy machine slows them alike. The parameter store and the state of
-    the random numbers are left as they were.
+    def __init__(self, model: Any, guide: Any, args: Any, kwargs: Any, lent: Borrowed) -> None:
+        self.model, self.guide = model, guide
+        self.args, self.kwargs, self.lent = args, kwargs, lent
 
-    :param estimators: ELBOs by name, or in a list; in place of one, (elbo, model, guide) for a
-        program of its own with the same parameters, such as a relaxed one.
-    :param model: the model.
-    :param guide: the guide, with at least one discrete latent site.
-    :param params: as of :func:`gradient_stats`.
-    :param args: the arguments of model and guide.
-    :param num_draws: how many gradients to draw of each, at least 2.
-    :param seconds: a limit on the time of the draws; None for none.
-    :param seed: of the draws.
-    :param tune: as of :func:`gradient_stats`.
-    :param exact: as of :func:`gradient_stats`.
-    :param kwargs: the keyword arguments of model and guide.
-    :returns: a table to print, ``to_dataset()`` and ``plot()``; what cannot run is listed with the
-        reason.
-    :raises ValueError: as :func:`gradient_stats`.
-    """
-    diagnostics.check_draws(num_draws)
-    entries = diagnostics.named(estimators)
-    samplers: dict[str, GradientSampler] = {}
-    failures: dict[str, str] = {}
+    def sampler(self, elbo: Any, model: Any, guide: Any) -> GradientSampler:
+        return GradientSampler(elbo, model, guide, self.lent, self.args, self.kwargs)
+
+    def exact(self, sampler: Any, num_draws: int) -> GradientStats | None:
+        return exact_gradient(self.model, self.guide, self.lent, self.args, self.kwargs, num_draws)
+
+
+@contextmanager
+def _program(
+    model: Any, guide: Any, params: Any, args: Any, kwargs: Any, seed: int
+) -> Iterator[_Program]:
     with borrowed(model, guide, params, args, kwargs, seed) as lent:
-        if not lent.discrete:
-            raise diagnostics.no_discrete_site(guide)
-        for name, entry in entries.items():
-            whole = entry if isinstance(entry, tuple) else (entry, model, guide)
-            elbo, own_model, own_guide = whole
-            sampler = GradientSampler(elbo, own_model, own_guide, lent, args, kwargs)
-            try:
-                sampler.tune(tune)
-                sampler.draw(2)
-            except (NotImplementedError, TypeError, ValueError) as error:
-                failures[name] = str(error)
-            else:
-                samplers[name] = sampler
-        stats = diagnostics.measure(samplers, num_draws, seconds) if samplers else {}
-        if exact and samplers:
-            reference = exact_gradient(model, guide, lent, args, kwargs, num_draws)
-            for s in stats.values():
-                diagnostics.with_exact(s, reference)
-    return diagnostics.ranked(stats, {n: trusts(entries[n]) for n in stats}, failures)
+        yield _Program(model, guide, args, kwargs, lent)
 
 
-def trusts(entry: Any) -> bool | None:
-    """Returns whether a loss is unbiased at discrete sites by construction; None if unknown."""
-    if isinstance(entry, tuple):
-        return None
-    return isinstance(entry, (DiscreteELBO, Trace_ELBO, TraceGraph_ELBO, TraceEnum_ELBO))
-
+_HOST = diagnostics.Host(
+    program=_program, unbiased=(DiscreteELBO, Trace_ELBO, TraceGraph_ELBO, TraceEnum_ELBO)
+)
 
 __all__ = ["Comparison", "GradientStats", "compare_estimators", "gradient_stats"]

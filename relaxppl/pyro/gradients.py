@@ -128,6 +128,7 @@ class GradientSampler:
         self.model, self.guide = _Counted(model), guide
         self.args, self.kwargs, self.rate = args, kwargs, rate
         # The ELBOs' own parameters have the same names: each keeps its own.
+        self.discrete = lent.discrete
         self._state = {key: dict(value) for key, value in lent.state.items()}
         self._given = set(lent.state["params"])
         self._adam: dict[str, tuple[torch.Tensor, torch.Tensor, int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -14,17 +14,22 @@ from relaxppl.common.arviz.correct import KINDS, proposals
 class Request:
     """What to draw and how to label it.
 
-    :param num_draws: draws of the guide, or of what corrects it.
-    :param batch_size: how many draws are made at a time; None decides by their size.
-    :param posterior_predictive: whether observed sites are drawn anew.
-    :param log_likelihood: whether the log density of each observation is kept.
-    :param prior: whether to draw from the model alone, or how often; True is as often as the guide.
-    :param correct: None, "psis" or "mh": how draws of the guide are made draws of the posterior.
+    :param num_draws: how many draws of the guide.
+    :param batch_size: how many draws are made at a time; None chooses by the memory they take.
+    :param posterior_predictive: whether observed sites are drawn anew for every draw.
+    :param log_likelihood: whether to keep the log density of every observation, unscaled.
+    :param prior: whether to draw from the model alone; a number for another number of draws.
+    :param correct: None for draws of the guide as they are; "psis" for draws of the posterior,
+        picked among ten times as many of the guide's by their Pareto smoothed weights; "mh" for
+        four Markov chains over as many, with their ``acceptance_rate`` in ``sample_stats``. Where
+        every site of both programs lies in the same plates, the elements of these are corrected
+        one by one.
     :param coords: labels of dimensions, by dimension.
-    :param dims: names of the dimensions of a variable that no plate names, by variable.
-    :param constant_data: arrays by name; None takes the arrays among the model's arguments.
+    :param dims: names of the dimensions of a site that are no plate's (or of all), by site.
+    :param constant_data: arrays by name, in place of those among the arguments.
     :param weighs: what needs the weights of the draws, for the message where they have none.
-    :param particles: draws of each row's sites for one draw of the sites above, to correct them.
+    :param particles: how many draws are made of the sites of each row, for one draw of the sites
+        above them, where a correction finds rows that are independent given what is above.
     :raises TypeError: for a count that is no whole number.
     :raises ValueError: for a count below 1, or a correction that there is not.
     """
@@ -35,8 +40,8 @@ class Request:
     log_likelihood: bool = True
     prior: bool | int = False
     correct: str | None = None
-    coords: Mapping[str, Any] = field(default_factory=dict)
-    dims: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coords: Mapping[str, Any] | None = None
+    dims: Mapping[str, Sequence[str]] | None = None
     constant_data: Mapping[str, Any] | None = None
     weighs: str | None = None
     particles: int = 16

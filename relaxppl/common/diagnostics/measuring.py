@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
 
-import numpy as np
-
 from relaxppl.common.diagnostics.stats import Arrays, GradientStats
 
 _TURNS = 5
@@ -47,6 +45,10 @@ class Moments:
 
 class Sampler(Protocol):
     """Draws gradients of one loss at fixed parameters of the model and the guide."""
+
+    @property
+    def discrete(self) -> Sequence[str]:
+        """The discrete latent sites of the guide."""
 
     @property
     def evaluations(self) -> float:
@@ -154,31 +156,3 @@ def summary(name: str, moments: Moments, seconds: float, evaluations: float) -> 
         evaluations=evaluations,
         seconds=seconds,
     )
-
-
-def with_exact(stats: GradientStats, reference: GradientStats | None) -> GradientStats:
-    """Sets the exact gradient of some statistics to the mean of a reference's."""
-    if reference is not None:
-        stats.exact = {key: reference.mean[key] for key in stats.mean}
-        stats.exact_error = {
-            key: np.sqrt(reference.variance[key] / reference.num_draws) for key in stats.mean
-        }
-    return stats
-
-
-def named(estimators: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """Returns losses by name, those of a list by their classes' names.
-
-    :raises ValueError: if there are none.
-    """
-    if isinstance(estimators, Mapping):
-        found = dict(estimators)
-    else:
-        found = {}
-        for entry in estimators:
-            name = type(entry[0] if isinstance(entry, tuple) else entry).__name__
-            same = sum(other == name or other.startswith(f"{name} ") for other in found)
-            found[f"{name} {same + 1}" if same else name] = entry
-    if not found:
-        raise ValueError("compare_estimators needs at least one ELBO, got none")
-    return found

@@ -11,18 +11,17 @@ import torch
 from pyro.infer import SVI
 from pyro.poutine.messenger import unwrap
 
-from relaxppl.common.arviz.attributes import attributes
-from relaxppl.common.arviz.constants import constant_data as constants_of
-from relaxppl.common.arviz.correct import corrected, note_mixing
+from relaxppl.common.arviz import convert as common
 from relaxppl.common.arviz.draws import Batch, collect
 from relaxppl.common.arviz.draws import batch_size as size_of_batch
-from relaxppl.common.arviz.labels import Labels
 from relaxppl.common.arviz.request import Request
-from relaxppl.common.arviz.tree import build, require
+from relaxppl.common.arviz.tree import require
+from relaxppl.common.docstring import documented_by
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz.sampler import Sampler
 
 
+@documented_by(common.to_arviz, Request)
 def to_arviz(
     *program: Any,
     num_draws: int = 1000,
@@ -41,52 +40,16 @@ def to_arviz(
     """Returns draws of a trained guide, and what the model says of them, as ArviZ's object.
 
     Called as ``to_arviz(svi, result, *args)`` or ``to_arviz(model, guide, params, *args)``, where
-    None for the result or the parameters takes those of the parameter store. The groups are
-
-    - ``posterior``: the guide's draws, discrete values as integers. A site that ``relax`` relaxes
-      stands there twice: ``z`` as sampled, and ``z_hard``, the discrete values that these stand
-      for. Deterministic sites of the model are beside them;
-    - ``posterior_predictive``, ``log_likelihood`` and ``observed_data``: the observed sites;
-    - ``sample_stats``: ``log_p`` and ``log_q`` of every draw, and their difference ``log_weight``,
-      whose mean estimates the ELBO and whose tail :func:`pareto_k` judges;
-    - ``prior`` and ``prior_predictive``, if asked for;
-    - ``constant_data``: the tensors among the model's arguments that it does not observe.
-
-    What lies downstream of a relaxed site, and every group but ``posterior``, is that of the
-    discrete program, run on the hardened values. Where a site is *written* with a relaxed
-    distribution there is no such program; then it is run as written, on the values as sampled.
-    Plates name dimensions. A plate with a subsample size is run whole, unless the program only runs
-    on the subsample it was given.
+    None for the result or the parameters takes those of the parameter store.
 
     :param program: an ``SVI`` and what :func:`fit` returned, the parameters by name or None; or a
         model, a guide and one of these; then the positional arguments of model and guide.
-    :param num_draws: how many draws of the guide.
-    :param posterior_predictive: whether observed sites are drawn anew for every draw.
-    :param log_likelihood: whether to keep the log density of every observation, unscaled.
-    :param prior: whether to draw from the model alone; a number for another number of draws.
-    :param correct: None for draws of the guide as they are; "psis" for draws of the posterior,
-        picked among ten times as many of the guide's by their Pareto smoothed weights; "mh" for
-        four Markov chains over as many, with their ``acceptance_rate`` in ``sample_stats``. Where
-        every site of both programs lies in the same plates, the elements of these are corrected
-        one by one.
-    :param particles: how many draws are made of the sites of each row, for one draw of the sites
-        above them, where a correction finds rows that are independent given what is above.
-    :param coords: labels of dimensions, by dimension.
-    :param dims: names of the dimensions of a site that are no plate's (or of all), by site.
-    :param constant_data: arrays by name, in place of those among the arguments.
     :param batch_size: how many draws are made at a time where they run vectorised; None chooses by
         the memory they take.
     :param parallel: whether the draws of a batch run vectorised, in an outermost plate, as those of
         the host's ``Predictive``, or in turn; None vectorises where a few draws, scored again one
         at a time, show that the programs allow for it.
     :param kwargs: the keyword arguments of model and guide.
-    :returns: an ``arviz.InferenceData`` with ArviZ 0.x, an ``xarray.DataTree`` with ArviZ 1.x.
-    :raises ImportError: naming the extra, if ArviZ is not installed.
-    :raises TypeError: if the program is given in neither form, or a number of draws is none.
-    :raises ValueError: if a number of draws is below 1, a parameter of the programs is not among
-        those given or has another shape, a latent site of the model is none of the guide's, dims or
-        coords fit no variable, or the draws cannot be corrected: they have no weights, or the
-        Pareto k-hat of these is above 0.7.
     """
     require()
     request = Request(
@@ -96,48 +59,25 @@ def to_arviz(
         log_likelihood,
         prior,
         correct,
-        coords or {},
-        dims or {},
+        coords,
+        dims,
         constant_data,
         particles=particles,
     )
     model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype()
-    labels = Labels(first.sites, first.variables, request.dims, request.coords)
-    if parallel is None:
-        parallel = run.vectorises()
-    groups = draw_all(run, run.draw, request.guide_draws, batch_size, parallel)
-    notes = first.notes
-    if request.correct:
-        rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        groups, more = corrected(
-            groups, request.correct, request.num_draws, run.rows, first.dims, rng
-        )
-        notes |= more | run.notes
-    if request.prior_draws:
-        groups |= draw_all(run, run.draw_prior, request.prior_draws, batch_size, parallel)
-    groups["observed_data"] = dict(first.observed)
-    if request.constant_data is None:
-        groups["constant_data"] = constants_of(
-            unwrap(model), args, kwargs, first.observed, array_of
-        )
-    else:
-        given = {k: torch.as_tensor(v) for k, v in request.constant_data.items()}
-        groups["constant_data"] = {k: as_numpy(v) for k, v in given.items()}
-    attrs = attributes(
-        "pyro",
-        ("pyro-ppl", "torch", "numpy", "arviz"),
-        loss,
-        run.trained(),
-        first.relaxed,
-        first.written,
-        first.discrete,
+    vectorised = run.vectorises() if parallel is None else parallel
+    host = common.Host(
+        name="pyro",
+        packages=("pyro-ppl", "torch", "numpy", "arviz"),
+        draw=lambda one, count, _: draw_all(run, one, count, batch_size, vectorised),
+        generator=lambda: np.random.default_rng(int(torch.randint(2**62, ()))),
+        arrays=lambda given: {k: as_numpy(torch.as_tensor(v)) for k, v in given.items()},
+        array_of=array_of,
+        unwrapped=unwrap,
     )
-    data = build(groups, first.sources, labels, attrs | notes)
-    if request.correct == "mh":
-        note_mixing(data)
-    return data
+    return common.to_arviz(host, run, first, run.trained(), loss)
 
 
 def read_program(
