@@ -7,6 +7,10 @@ from numbers import Integral
 from typing import Any
 
 
+class MarkedError(Exception):
+    """The model has sites to be summed out, which the host's plain ELBO would draw."""
+
+
 def check(importance_samples: int) -> None:
     """Refuses a number of draws that makes no bound.
 

@@ -12,9 +12,8 @@ from numpyro.primitives import Messenger
 
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
-from relaxppl.estimators.choice import check_not_enumerated
-from relaxppl.numpyro.elbo.classes import VIMCO_ELBO
-from relaxppl.numpyro.elbo.program import enumerated_sites
+from relaxppl.numpyro.elbo.classes import ScoreFunction_ELBO, VIMCO_ELBO
+from relaxppl.numpyro.elbo.summed_out import is_marked
 from relaxppl.numpyro.registry import HOST
 
 
@@ -46,8 +45,8 @@ def discrete_elbo(
     :param kwargs: the keyword arguments of model and guide.
     :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
         the program has no discrete form; or if K is no whole number of at least 1.
-    :raises NotImplementedError: naming the site, if the model has one that the guide has not and
-        that is marked to be summed out.
+    :raises NotImplementedError: naming the site, if the model has one that the guide has not, that
+        is marked to be summed out, and that cannot be.
     """
     common_bound.check(importance_samples)
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
@@ -56,8 +55,14 @@ def discrete_elbo(
     program = checked_model, checked_guide, *args
     with common.left_discrete():
         if importance_samples == 1:
-            loss = elbo.loss(rng_key, params, *program, **kwargs)
+            try:
+                loss = elbo.loss(rng_key, params, *program, **kwargs)
+            except common_bound.MarkedError:
+                own = ScoreFunction_ELBO(num_particles, vectorize_particles)
+                checked_model.host = False
+                loss = own.loss(rng_key, params, *program, **kwargs)
         else:
+            checked_model.host = False
             several = VIMCO_ELBO(importance_samples, vectorize_particles)
 
             def one(key: jax.Array) -> jax.Array:
@@ -78,6 +83,8 @@ class _Refuse(Messenger):
     def __init__(self, fn: Callable, guide: dict[str, None] | None = None) -> None:
         super().__init__(fn)
         self.guide = guide
+        self.host = True
+        """Whether the host evaluates it, which would draw what is marked to be summed out."""
         self.seen: dict[str, None] = {}
 
     def process_message(self, msg: Any) -> None:
@@ -85,7 +92,5 @@ class _Refuse(Messenger):
             common.check_discrete(HOST, msg["name"], msg["fn"])
             self.seen[msg["name"]] = None
             msg["infer"] = common_bound.without_estimator(msg["infer"])
-            if self.guide is not None:
-                check_not_enumerated(
-                    enumerated_sites({msg["name"]: msg}, self.guide), "discrete_elbo"
-                )
+            if self.host and self.guide is not None and is_marked(msg, self.guide):
+                raise common_bound.MarkedError

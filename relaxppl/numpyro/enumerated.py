@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,8 @@ from relaxppl.common import enumerated
 from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Frames, Term, reduce_to
 from relaxppl.numpyro.elbo.laws import unmasked
-from relaxppl.numpyro.elbo.program import enumerated_sites
-from relaxppl.numpyro.elbo.structure import Structure, analyse, frames_of
+from relaxppl.numpyro.elbo.structure import Structure, analyse
+from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of, term_of
 from relaxppl.numpyro.sites import SITES
 
 _AT_ONCE = 64
@@ -46,8 +45,6 @@ class Inspected:
         self.variables: dict[str, Variable] = {}
         self.random = False
         """Whether the program draws more than these sites: continuous values or subsamples."""
-        self.summed: set[str] = set()
-        """The model's own sites that only the host's enumeration sums out."""
         frames: list[tuple[str, bool, Frames]] = []
 
         def run(fn: Callable[..., Any]) -> dict[str, Any]:
@@ -55,15 +52,19 @@ class Inspected:
             return handlers.trace(seeded).get_trace(*args, **kwargs)
 
         def look() -> None:
-            traces = run(model), run(guide)
-            self.summed = enumerated_sites(*traces)
+            traces = run(self.structure.summing(model)), run(guide)
+            groups = groups_of(traces[0], self.structure.summed)
+            outer = {n: group.outermost.frames for group in groups for n in group.sites}
             for fn, trace in zip((model, guide), traces, strict=True):
                 for name, site in trace.items():
                     if site["type"] == "plate":
                         size, subsample_size = site["args"]
                         self.random |= size != subsample_size
                     elif site["type"] == "sample":
-                        frames.append((name, fn is guide, frames_of(site)))
+                        own = frames_of(site)
+                        frames.append(
+                            (name, fn is guide, own if fn is guide else outer.get(name, own))
+                        )
                         if fn is guide and name in self.structure.discrete:
                             self.variables[name] = SITES.variable_of(
                                 site["fn"], site["cond_indep_stack"]
@@ -101,9 +102,11 @@ class Inspected:
     @property
     def states(self) -> float:
         """How many evaluations of the program enumerate the sites."""
-        if self.summed:
-            return math.inf
         return enumerated.states(self.variables, self.by_plate)
+
+
+def _log_prob(site: dict[str, Any]) -> jax.Array:
+    return site["fn"].log_prob(site["value"])
 
 
 class EnumeratedELBO(ELBO):
@@ -138,22 +141,26 @@ class EnumeratedELBO(ELBO):
 
         def evaluate(at: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
             held = handlers.substitute(handlers.seed(guide, keys[0]), data=at)
-            model_trace, guide_trace = get_importance_trace(
-                handlers.seed(model, keys[1]), held, args, kwargs, param_map
-            )
+            summing = handlers.seed(inspected.structure.summing(model), keys[1])
+            model_trace, guide_trace = get_importance_trace(summing, held, args, kwargs, param_map)
+            groups = groups_of(model_trace, inspected.structure.summed)
+            grouped = {name: group for group in groups for name in group.sites}
             frames: Frames = frozenset()
             if inspected.by_plate:
                 frames = frames_of(guide_trace[next(iter(at))])
             weights, costs, rest = [], [], jnp.zeros(())
             for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
                 for name, site in trace.items():
-                    if site["type"] != "sample":
+                    group = grouped.get(name) if sign > 0 else None
+                    if site["type"] != "sample" or group and name != group.outermost.name:
                         continue
-                    own = frames_of(site)
+                    own, value = frames_of(site), site["log_prob"]
+                    if group is not None:
+                        value = term_of(group, model_trace, _log_prob)
                     if frames <= own:
-                        costs.append(Term(name, sign * site["log_prob"], own, discrete))
+                        costs.append(Term(name, sign * value, own, discrete))
                     else:
-                        rest = rest + sign * jnp.sum(site["log_prob"])
+                        rest = rest + sign * jnp.sum(value)
                     if sign < 0 and name in discrete:
                         log_q = unmasked(site["fn"]).log_prob(site["value"])
                         weights.append(Term(name, log_q, own, discrete))

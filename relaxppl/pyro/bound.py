@@ -13,7 +13,8 @@ from pyro.poutine.messenger import Messenger
 
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
-from relaxppl.pyro.elbo.classes import VIMCO_ELBO
+from relaxppl.pyro.elbo.classes import ScoreFunction_ELBO, VIMCO_ELBO
+from relaxppl.pyro.elbo.summed_out import is_marked
 from relaxppl.pyro.registry import HOST
 
 
@@ -46,6 +47,8 @@ def discrete_elbo(
     :param kwargs: the keyword arguments of model and guide.
     :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
         the program has no discrete form; or if K is no whole number of at least 1.
+    :raises NotImplementedError: naming the site, if the model has one that the guide has not, that
+        is marked to be summed out, and that cannot be.
     """
     common_bound.check(importance_samples)
     options: dict[str, Any] = {
@@ -53,20 +56,44 @@ def discrete_elbo(
         "max_plate_nesting": max_plate_nesting,
     }
     data = {name: torch.as_tensor(value) for name, value in (params or {}).items()}
+    of_guide = _Refuse()
+    of_model = _Refuse(of_guide.seen)
     programs = [
-        poutine.substitute(_RefuseRelaxed()(program), data=data) for program in (model, guide)
+        poutine.substitute(check(program), data=data)
+        for check, program in ((of_model, model), (of_guide, guide))
     ]
     with common.left_discrete(), torch.no_grad():
         if importance_samples == 1:
             elbo = Trace_ELBO(num_particles=num_particles, **options)
-            return -elbo.loss(*programs, *args, **kwargs)
+            try:
+                return -elbo.loss(*programs, *args, **kwargs)
+            except common_bound.MarkedError:
+                of_model.host = False
+                own = ScoreFunction_ELBO(num_particles, **options)
+                return -own.loss(*programs, *args, **kwargs)
+        of_model.host = False
         several = VIMCO_ELBO(importance_samples, **options)
         losses = [several.loss(*programs, *args, **kwargs) for _ in range(num_particles)]
         return -sum(losses) / num_particles
 
 
-class _RefuseRelaxed(Messenger):
+class _Refuse(Messenger):
+    """Refuses what has no discrete bound, or none that a draw of the guide estimates.
+
+    :param guide: of the model: the names that the guide's run, which comes first, has seen.
+    """
+
+    def __init__(self, guide: dict[str, None] | None = None) -> None:
+        super().__init__()
+        self.guide = guide
+        self.host = True
+        """Whether the host evaluates it, which would draw what is marked to be summed out."""
+        self.seen: dict[str, None] = {}
+
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"]:
             common.check_discrete(HOST, msg["name"], msg["fn"])
+            self.seen[msg["name"]] = None
             msg["infer"] = common_bound.without_estimator(msg["infer"])
+            if self.host and self.guide is not None and is_marked(msg, self.guide):
+                raise common_bound.MarkedError

@@ -15,7 +15,7 @@ from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import frames_of
+from relaxppl.pyro.elbo.summed_out import frames_of
 from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 

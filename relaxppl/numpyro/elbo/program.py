@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -15,7 +15,6 @@ from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
-from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import each
@@ -28,7 +27,8 @@ from relaxppl.numpyro.elbo.laws import (
     stopped,
     unmasked,
 )
-from relaxppl.numpyro.elbo.structure import Structure, frames_of
+from relaxppl.numpyro.elbo.structure import Structure
+from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of, term_of
 
 
 class Program:
@@ -77,14 +77,18 @@ class Program:
                 fn = handlers.seed(fn, plate_key, hide_types=hidden)
             return handlers.seed(fn, key)
 
-        self.model, self.guide = seeded(model, keys[0]), seeded(guide, keys[1])
+        self.model = seeded(structure.summing(model), keys[0])
+        self.guide = seeded(guide, keys[1])
         if hold_draws:
             self.guide = _Held(self.guide)
         self.model_trace, self.guide_trace = get_importance_trace(
             self.model, self.guide, args, kwargs, params
         )
-        check_model_guide_match(self.model_trace, self.guide_trace)
-        check_not_enumerated(enumerated_sites(self.model_trace, self.guide_trace), "this ELBO")
+        self.groups = groups_of(self.model_trace, structure.summed)
+        grouped = {name for group in self.groups for name in group.sites}
+        # Beside a summed site the model's law has more dimensions than the guide's.
+        seen = {n: s for n, s in self.guide_trace.items() if n in grouped}
+        check_model_guide_match({**self.model_trace, **seen}, self.guide_trace)
         _validate_model(self.model_trace, plate_warning="strict")
         self.discrete = frozenset(structure.discrete)
         pairs = exact_kl.candidates(structure) if use_exact_kl else frozenset()
@@ -254,6 +258,7 @@ class Program:
             value: Callable[[], jax.Array],
             guide: bool,
             integrated: bool = False,
+            latent: bool | None = None,
         ) -> None:
             if only is not None and not deps & only:
                 return
@@ -265,7 +270,7 @@ class Program:
                 deps & self.discrete,
                 guide,
                 integrated=integrated,
-                latent=bool(deps) or not site["is_observed"],
+                latent=bool(deps) or (not site["is_observed"] if latent is None else latent),
             )
             if keep(found):
                 made, factor = value(), self.factors.get(name)
@@ -276,8 +281,15 @@ class Program:
         def is_sampled(name: str) -> bool:
             return name not in self.integrated or name in self.factors
 
+        grouped = {name: group for group in self.groups for name in group.sites}
         for name, site in model_trace.items():
-            if site["type"] == "sample" and is_sampled(name):
+            group = grouped.get(name)
+            if group is not None and name == group.outermost.name:
+                deps = frozenset().union(*(structure.model_terms[n] for n in group.sites))
+                latent = any(not model_trace[n]["is_observed"] for n in group.others)
+                value = partial(term_of, group, model_trace, partial(_unscaled, soft=soft))
+                add(site, deps, value, False, latent=latent)
+            elif group is None and site["type"] == "sample" and is_sampled(name):
                 add(site, structure.model_terms[name], partial(_log_prob, site, soft), False)
         for name, site in guide_trace.items():
             if site["type"] != "sample":
@@ -322,19 +334,6 @@ def _minus_log_q(site: dict[str, Any], soft: frozenset[str], stopped: bool) -> j
     return -(jax.lax.stop_gradient(log_prob) if stopped else log_prob)
 
 
-def enumerated_sites(model: Mapping[str, Any], guide: Collection[str]) -> set[str]:
-    """Returns the latent sites of a model's trace that are marked for it alone to sum out.
-
-    :param guide: the names of the guide's sites.
-    """
-    return {
-        name
-        for name, site in model.items()
-        if site["type"] == "sample" and not site["is_observed"] and name not in guide
-        if site["infer"].get("enumerate")
-    }
-
-
 def _extended(fn: Any, encoded: jax.Array) -> jax.Array:
     log_prob = extended(fn, encoded)
     assert log_prob is not None  # or the site would have no factor
@@ -353,6 +352,11 @@ def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
 def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
     if "log_prob" in site:
         return site["log_prob"]
+    log_prob = _unscaled(site, soft)
+    return log_prob if site["scale"] is None else site["scale"] * log_prob
+
+
+def _unscaled(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
     if site["name"] in soft:
         log_prob = soft_log_prob(site["fn"], site["value"])
         if log_prob is None:
@@ -369,7 +373,7 @@ def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
         log_prob = soft_log_prob(site["fn"], site["value"])
         if log_prob is None:
             log_prob = site["fn"].log_prob(site["value"])
-    return log_prob if site["scale"] is None else site["scale"] * log_prob
+    return log_prob
 
 
 class _Held(Messenger):

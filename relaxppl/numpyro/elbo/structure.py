@@ -14,20 +14,17 @@ from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 from numpyro.ops.provenance import eval_provenance
 
-from relaxppl.estimators.program import Candidate, Frame, Frames
+from relaxppl.estimators.program import Candidate
 from relaxppl.numpyro.elbo.counts import count_type
+from relaxppl.estimators.summed_out import Variable, refusal
 from relaxppl.numpyro.elbo.laws import base_of, law_type
+from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, frames_of, is_marked
 
 _PARAMS = "relaxppl parameters"
 _SEEN = "relaxppl model: "
 """Before a site's name: its value as the model has it, not by way of the guide."""
 
 Deps = Mapping[str, frozenset[str]]
-
-
-def frames_of(site: dict[str, Any]) -> Frames:
-    """Returns the plates of a site."""
-    return frozenset(Frame(frame.name, frame.dim) for frame in site["cond_indep_stack"])
 
 
 def candidate_of(site: dict[str, Any]) -> Candidate:
@@ -56,6 +53,16 @@ class Structure:
     """The sites of which the guide leaves the model more than the values, in a closure say."""
     discrete: Mapping[str, Candidate]
     """The guide's latent sites without a reparameterised sampler, in the guide's order."""
+    summed: Mapping[str, Variable]
+    """The model's own sites that are marked to be summed out."""
+    first: int
+    """The rightmost dimension that is free for their values."""
+
+    def summing(self, model: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns the model with all values of the sites that are summed out at once."""
+        if not self.summed:
+            return model
+        return SummedOut(model, self.guide_laws, self.first, dict(self.summed))
 
     def runs_guide(self, names: frozenset[str]) -> bool:
         """Returns whether the guide makes anything else of other values of the named sites."""
@@ -94,8 +101,12 @@ def analyse(
 
     with _explained():
         values = jax.eval_shape(latents)
+    summed: dict[str, Variable] = {}
+    left: list[str] = []
+    first = 0
 
     def program(**inputs: Any) -> Any:
+        nonlocal first
         own = inputs.pop(_PARAMS)
         apart = {name: inputs.pop(_SEEN + name) for name in values}
 
@@ -112,8 +123,12 @@ def analyse(
             name: {**site, "value": apart[name]} if name in apart else site
             for name, site in guide_trace.items()
         }
-        replayed = handlers.replay(handlers.seed(model, rng_seed=0), seen)
+        summing = SummedOut(model, values, first, summed) if first else model
+        replayed = handlers.replay(handlers.seed(summing, rng_seed=0), seen)
         log_p, model_trace = compute_log_probs(replayed, args, kwargs, own, sum_log_prob=False)
+        sites = model_trace.values()
+        left[:] = [s["name"] for s in sites if is_marked(s, values) and s["name"] not in summed]
+        first = first or first_free([*sites, *guide_trace.values()])
         out = []
         for trace, terms in ((model_trace, log_p), (guide_trace, log_q)):
             sites = {n: s for n, s in trace.items() if s["type"] == "sample"}
@@ -122,10 +137,20 @@ def analyse(
         return out
 
     apart = {_SEEN + name: value for name, value in values.items()}
-    with _explained():
-        found_terms, found_laws, guide_terms, guide_laws = eval_provenance(
-            program, **values, **apart, **{_PARAMS: params}
+
+    def found_in_program() -> Any:
+        with _explained():
+            return eval_provenance(program, **values, **apart, **{_PARAMS: params})
+
+    provenance = found_in_program()
+    if left:
+        # Where their values lie is known once all plates are.
+        provenance = found_in_program()
+    if left:
+        raise refusal(
+            left[0], "it lies inside scan or another loop that runs its body out of sight"
         )
+    found_terms, found_laws, guide_terms, guide_laws = provenance
     laws, model_terms = _union(guide_laws), _union(found_terms)
     return Structure(
         model_terms=_through(model_terms, laws),
@@ -135,6 +160,8 @@ def analyse(
         handed_over=frozenset().union(*model_terms.values()) & values.keys(),
         # A site inside scan is one name for many draws.
         discrete={n: s._replace(recurrent=n in laws[n]) for n, s in found.items()},
+        summed=summed,
+        first=first,
     )
 
 

@@ -29,6 +29,7 @@ from relaxppl.estimators.multi_sample import (
 from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.summed_out import Summed
 from relaxppl.pyro.elbo.verify import verify
 
 _VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
@@ -79,6 +80,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         """What the estimators learn, by name, as it was at the first gradient."""
         self._told: set[str] = set()
         self._counter = Counter()
+        self._summed = Summed()
 
     def prepare(self, guide: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the guide to hand to SVI, and turns on what the estimator learns by default.
@@ -170,6 +172,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 self._factor if self.exact_kl == kl_factor.LEARNED else None,
                 multi_sample=self.estimator.multi_sample,
                 hold_draws=self.estimator.holds_draws,
+                summed=self._summed,
             )
             program.run()
             chosen = self._chosen(program).values()

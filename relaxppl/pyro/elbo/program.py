@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pyro.poutine as poutine
@@ -19,13 +20,21 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.choice import check_not_enumerated
 from relaxppl.estimators.program import Frame, Site, SoftValue, Term
+from relaxppl.estimators.summed_out import Factor, Group, contract, refusal
 from relaxppl.pyro.elbo.batched import each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
 from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
-from relaxppl.pyro.elbo.structure import Record, Watch, frames_of, rewound
+from relaxppl.pyro.elbo.structure import Record, Watch, rewound
+from relaxppl.pyro.elbo.summed_out import (
+    Summed,
+    SummedOut,
+    factor_of,
+    frames_of,
+    groups_of,
+    is_marked,
+)
 from relaxppl.pyro.shell import _NOISE
 
 
@@ -67,6 +76,7 @@ class Program:
     :param multi_sample: whether the bound is one of all draws together: then log q of a discrete
         site is not stopped, and what depends on continuous sites is told from what does not.
     :param hold_draws: whether the guide's reparameterised draws carry no gradient.
+    :param summed: what is summed out of the model, as far as earlier runs have shown.
     """
 
     model: Callable[..., Any]
@@ -81,6 +91,8 @@ class Program:
     factors: dict[str, torch.Tensor] = field(default_factory=dict)
     multi_sample: bool = False
     hold_draws: bool = False
+    summed: Summed = field(default_factory=Summed)
+    groups: list[Group] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
@@ -105,20 +117,34 @@ class Program:
             for name, site in record.sites.items():
                 value = tracker.copy(site.value, record.values[name])
                 seen.nodes[name] = {**seen.nodes[name], "value": value}
-            with watch, _Replay(self.shared, {}):
-                replayed = poutine.replay(self.model, trace=seen)
-                model_trace = poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
+            summing = SummedOut(guide_trace.nodes, self.summed)
+            model_trace = self._run_model(watch, summing, seen)
+            if summing.drawn or (self.summed.found and not self.summed.has_room(guide_trace)):
+                # Where their values lie is known once all plates are.
+                self.summed.first = 0
+                if not summing.drawn:
+                    model_trace = self._run_model(watch, summing, seen)
+                self.summed.make_room((model_trace, guide_trace))
+                model_trace = self._run_model(watch, summing, seen)
+            self.groups = groups_of(model_trace, self.summed.found)
             self.sites, self._rewind = record.sites, record.rewind
             discrete = frozenset(self.sites)
             self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
             escaped = {True: record.escaped, False: watch.escaped}
             self._take(guide_trace, model_trace)
-            self._fill(tracker, escaped)
+            factors = self._fill(tracker, escaped)
+        self._merge(factors)
+
+    def _run_model(self, watch: Watch, summing: SummedOut, guide_trace: Any) -> Any:
+        """Returns a trace of the model at the guide's values."""
+        with watch, _Replay(self.shared, {}):
+            replayed = poutine.replay(summing(self.model), trace=guide_trace)
+            return poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
 
     def _take(self, guide_trace: Any, model_trace: Any) -> None:
         """Keeps the traces and the values in them."""
         if is_validation_enabled():
-            check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
+            check_model_guide_match(model_trace, guide_trace, self._nesting)
         for trace in (model_trace, guide_trace):
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not node["is_observed"]:
@@ -127,10 +153,17 @@ class Program:
                         self.shared[name] = node["value"]
         self.guide_trace = prune_subsample_sites(guide_trace)
         self.model_trace = prune_subsample_sites(model_trace)
-        check_not_enumerated(enumerated_sites(self.model_trace, self.guide_trace), "this ELBO")
 
-    def _fill(self, tracker: Tracker, escaped: dict[bool, dict[str, Names]]) -> None:
-        """Makes the terms."""
+    @property
+    def _nesting(self) -> float:
+        """How many dimensions from the right are batch dimensions, for the host's checks."""
+        return -1 - self.summed.first if self.summed.found else self.max_plate_nesting
+
+    def _fill(self, tracker: Tracker, escaped: dict[bool, dict[str, Names]]) -> dict[str, Factor]:
+        """Makes a term of each site; returns the factors of those that are to make one together."""
+        grouped = {n for group in self.groups for n in group.sites}
+        variables = {v.name for group in self.groups for v in group.variables}
+        factors: dict[str, Factor] = {}
         if self.exact_kl:
 
             def deps(name: str, value: Any) -> Names:
@@ -145,7 +178,12 @@ class Program:
             for name, node in trace.nodes.items():
                 for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
                     with tracker.inside_law() as decided:
-                        value = self._hard_value(node, guide, integrated)
+                        if not guide and name in grouped:
+                            log_prob = partial(_log_prob, node)
+                            factors[name] = factor_of(node, name in variables, log_prob)
+                            value = self._checked(node, factors[name].value)
+                        else:
+                            value = self._hard_value(node, guide, integrated)
                     left = escaped[guide][name]
                     found = tracker.of(value) | decided[0] | left
                     if not guide:
@@ -170,9 +208,29 @@ class Program:
                             held=site is not None and not self.multi_sample,
                             jumps=jumps(smooth) & discrete,
                             integrated=integrated,
-                            latent=not node["is_observed"] or bool(found),
+                            latent=bool(found)
+                            or (not node["is_observed"] and (guide or name not in variables)),
                         )
                     )
+
+        return factors
+
+    def _merge(self, factors: dict[str, Factor]) -> None:
+        """Puts one term in the place of those of sites that see what is summed out together."""
+        terms = {term.name: term for term in self.terms if term.name in factors and not term.guide}
+        if terms:
+            self.terms = [t for t in self.terms if t.guide or t.name not in terms]
+        for group in self.groups:
+            mine = [terms[name] for name in group.sites]
+            self.terms.append(
+                replace(
+                    terms[group.outermost.name],
+                    value=contract(group, [factors[name] for name in group.sites]),
+                    deps=frozenset().union(*(term.deps for term in mine)),
+                    jumps=frozenset().union(*(term.jumps for term in mine)),
+                    latent=any(term.latent for term in mine),
+                )
+            )
 
     def _factorise(self) -> None:
         """Gives the integrated discrete sites their factors; those that have none are sampled."""
@@ -221,15 +279,19 @@ class Program:
                     log_prob = log_prob.detach()
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
-            log_prob = node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
-            value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        if is_validation_enabled():
-            if not guide and not integrated:
-                check_site_shape({**node, "log_prob": value}, self.max_plate_nesting)
-            total = value.sum()
-            warn_if_nan(total, f"log_prob_sum at site '{name}'")
-            warn_if_inf(total, f"log_prob_sum at site '{name}'", allow_neginf=True)
+            value = scale_and_mask(_log_prob(node), node["scale"], node["mask"])
+        value = self._checked(node, value, not guide and not integrated)
         return self._weighted(name, -value if guide else value, integrated)
+
+    def _checked(self, node: Any, value: torch.Tensor, shape: bool = True) -> torch.Tensor:
+        """Returns the log density of a site after the host's checks."""
+        if is_validation_enabled():
+            if shape:
+                check_site_shape({**node, "log_prob": value}, self._nesting)
+            total = value.sum()
+            warn_if_nan(total, f"log_prob_sum at site '{node['name']}'")
+            warn_if_inf(total, f"log_prob_sum at site '{node['name']}'", allow_neginf=True)
+        return value
 
     def plate_scale(self, frame: Frame) -> float:
         """Returns what terms are multiplied by for the subsample of a plate that they lie in."""
@@ -321,15 +383,20 @@ class Program:
     def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
         """Yields the terms of a later run, as they were in the first if they were there."""
         first: dict[tuple[bool, str], list[Term]] = {}
+        merged = {n for g in self.groups for n in g.sites if n != g.outermost.name}
         for term in self.terms:
             first.setdefault((term.guide, term.name), []).append(term)
         for guide, trace in enumerate(traces):
             for name, node in trace.nodes.items():
                 if node["type"] != "sample" or site_is_subsample(node):
                     continue
+                if not guide and name in merged:
+                    continue
                 known = first.get((bool(guide), name))
                 if known is not None:
                     yield from known
+                elif not guide and is_marked(node, self.guide_trace.nodes):
+                    raise refusal(name, "the model reaches it at some values of the guide only")
                 elif not (guide and name in self._integrated):
                     yield Term(name, _ZERO, frozenset(), names, bool(guide), jumps=names)
 
@@ -375,36 +442,42 @@ class Program:
     def _term(self, term: Term, traces: Any, moved: Names, relaxed: bool) -> Term:
         guide, name = term.guide, term.name
         node = traces[guide].nodes[name]
+        group = None if guide else next((g for g in self.groups if g.outermost.name == name), None)
+        if group is not None:
+            variables = {variable.name for variable in group.variables}
+            factors = []
+            for member in group.sites:
+                site = traces[False].nodes[member]
+                log_prob = partial(self._log_prob_again, site, False, moved, relaxed)
+                factors.append(factor_of(site, member in variables, log_prob))
+            return replace(term, value=contract(group, factors))
         if term.integrated:
             value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
-            value = scale_and_mask(value, node["scale"], node["mask"])
         else:
-            value, log_prob = node["value"], None
-            if relaxed and name in moved and name in self.sites:
-                log_prob = soft_log_prob(node["fn"], value)
-                if log_prob is None:
-                    law = type(base_of(node["fn"])).__name__
-                    raise NotImplementedError(
-                        f"site '{name}' is relaxed, but the {'guide' if guide else 'model'} has a "
-                        f"{law} there, which is not defined between the hard values; make it a "
-                        "Bernoulli or a OneHotCategorical, or give the guide's site "
-                        "infer={'estimator': 'score'}"
-                    )
-            if log_prob is None:
-                log_prob = node["fn"].log_prob(value, *node["args"], **node["kwargs"])
-            value = scale_and_mask(log_prob, node["scale"], node["mask"])
+            value = self._log_prob_again(node, guide, moved, relaxed)
+        value = scale_and_mask(value, node["scale"], node["mask"])
         value = self._weighted(name, -value if guide else value, term.integrated)
         return replace(term, value=value, frames=frames_of(node))
 
+    def _log_prob_again(self, node: Any, guide: bool, moved: Names, relaxed: bool) -> torch.Tensor:
+        """Returns the log density of a site in a later run."""
+        name = node["name"]
+        if not (relaxed and name in moved and name in self.sites):
+            return _log_prob(node)
+        log_prob = soft_log_prob(node["fn"], node["value"])
+        if log_prob is None:
+            law = type(base_of(node["fn"])).__name__
+            raise NotImplementedError(
+                f"site '{name}' is relaxed, but the {'guide' if guide else 'model'} has a "
+                f"{law} there, which is not defined between the hard values; make it a "
+                "Bernoulli or a OneHotCategorical, or give the guide's site "
+                "infer={'estimator': 'score'}"
+            )
+        return log_prob
 
-def enumerated_sites(model_trace: Any, guide_trace: Any) -> set[str]:
-    """Returns the sites of the model alone that ask for enumeration."""
-    return {
-        name
-        for name, node in model_trace.nodes.items()
-        if node["type"] == "sample" and not node["is_observed"] and name not in guide_trace
-        if node["infer"].get("enumerate")
-    }
+
+def _log_prob(node: Any) -> torch.Tensor:
+    return node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
 
 
 _ZERO = torch.zeros(())

@@ -9,10 +9,11 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from relaxppl.estimators.program import Candidate, Frame, Frames, Site
+from relaxppl.estimators.program import Candidate, Site
 from relaxppl.pyro.elbo.counts import count_of, count_type
 from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
 from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
+from relaxppl.pyro.elbo.summed_out import frames_of
 
 
 class Watch(Messenger):
@@ -103,11 +104,6 @@ class Record(Watch):
                 side=None if given is None else given.detach(),
                 log_prob=partial(unmasked(fn).log_prob, msg["value"]),
             )
-
-
-def frames_of(node: Any) -> Frames:
-    """Returns the plates of a site."""
-    return frozenset(Frame(f.name, f.dim) for f in node["cond_indep_stack"] if f.vectorized)
 
 
 def rng_state() -> Any:
