@@ -112,21 +112,3 @@ def unprepared(chosen: Mapping[str, Estimator], prepared: Iterable[str]) -> list
             apart.setdefault(estimator, []).append(name)
     texts = (estimator.unprepared(names) for estimator, names in apart.items())
     return [text for text in texts if text is not None]
-
-
-def check_not_enumerated(sites: Iterable[str], who: str) -> None:
-    """Refuses sites of the model alone that are marked to be summed out.
-
-    :param sites: the names of those sites.
-    :param who: the loss or the function that would draw them.
-    :raises NotImplementedError: if there are any, naming them.
-    """
-    names = ", ".join(map(repr, sorted(sites)))
-    if names:
-        raise NotImplementedError(
-            f"{names}: infer={{'enumerate': ...}} asks to sum this out, the guide has no such "
-            f"site, and {who} sums nothing out: it would draw from the prior. Take the host's "
-            "TraceEnum_ELBO, which sums; or give the guide a site of this name, whose gradient "
-            "infer={'estimator': 'local_expectation'} sums over its values; or drop the mark, if a "
-            "draw from the prior is what you want"
-        )

@@ -69,10 +69,10 @@ def refusal(site: str, why: str) -> NotImplementedError:
     :param why: what is in the way.
     """
     return NotImplementedError(
-        f"{site!r}: infer={{'enumerate': ...}} asks to sum this out and the guide has no such site, "
-        f"but {why}. Take the host's TraceEnum_ELBO if it can sum it; or give the guide a site of "
-        "this name, whose gradient infer={'estimator': 'local_expectation'} sums over its values; "
-        "or drop the mark, if a draw from the prior is what you want"
+        f"{site!r}: infer={{'enumerate': ...}} asks to sum this out and the guide has no such "
+        f"site, but {why}. Take the host's TraceEnum_ELBO if it can sum it; or give the guide a "
+        "site of this name, whose gradient infer={'estimator': 'local_expectation'} sums over its "
+        "values; or drop the mark, if a draw from the prior is what you want"
     )
 
 
@@ -109,6 +109,30 @@ def laid_out(values: Array, event_rank: int, dim: int) -> Array:
     shape = tuple(values.shape)
     event = shape[len(shape) - event_rank :]
     return values.reshape((shape[0], *(1,) * (-dim - 1), *event))
+
+
+def check_shapes(
+    drawn: Mapping[str, tuple[int, ...]],
+    summed: Mapping[str, tuple[int, ...]],
+    variables: Iterable[Variable],
+    first: int,
+) -> None:
+    """Refuses a model that does not hand on the dimensions of the values where they are.
+
+    :param drawn: by site of the model the batch shape where all is drawn.
+    :param summed: the same at all values of what is summed out.
+    :param variables: the sites that are summed out.
+    :param first: the rightmost dimension that values lie along.
+    """
+    for name in drawn.keys() & summed.keys():
+        batch = [tuple(_along(x[name], d) for d in range(first + 1, 0)) for x in (drawn, summed)]
+        if batch[0] != batch[1]:
+            raise refusal(
+                next(iter(variables)).name,
+                f"{name!r} has the batch shape {drawn[name]} at one value and {summed[name]} at "
+                "all: what the model computes of it must leave the dimensions left of the plates "
+                "alone, and see the elements of its plate one by one",
+            )
 
 
 def groups(shapes: Mapping[str, tuple[int, ...]], variables: Iterable[Variable]) -> list[Group]:

@@ -152,7 +152,7 @@ class EnumeratedELBO(ELBO):
             for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
                 for name, site in trace.items():
                     group = grouped.get(name) if sign > 0 else None
-                    if site["type"] != "sample" or group and name != group.outermost.name:
+                    if site["type"] != "sample" or (group and name != group.outermost.name):
                         continue
                     own, value = frames_of(site), site["log_prob"]
                     if group is not None:

@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
-from relaxppl.pyro.elbo.classes import ScoreFunction_ELBO, VIMCO_ELBO
+from relaxppl.pyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
 from relaxppl.pyro.elbo.summed_out import is_marked
 from relaxppl.pyro.registry import HOST
 
@@ -69,8 +69,10 @@ def discrete_elbo(
                 return -elbo.loss(*programs, *args, **kwargs)
             except common_bound.MarkedError:
                 of_model.host = False
-                own = ScoreFunction_ELBO(num_particles, **options)
-                return -own.loss(*programs, *args, **kwargs)
+                together = num_particles if vectorize_particles else 1
+                own = ScoreFunction_ELBO(together, **options)
+                runs = range(num_particles // together)
+                return -sum(own.loss(*programs, *args, **kwargs) for _ in runs) / len(runs)
         of_model.host = False
         several = VIMCO_ELBO(importance_samples, **options)
         losses = [several.loss(*programs, *args, **kwargs) for _ in range(num_particles)]

@@ -14,8 +14,8 @@ from relaxppl.common import enumerated
 from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
-from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.summed_out import frames_of
+from relaxppl.pyro.elbo.program import Program, log_prob_of
+from relaxppl.pyro.elbo.summed_out import SummedOut, frames_of, groups_of, term_of
 from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 
@@ -40,7 +40,7 @@ class Inspected:
             # Another mask or a plate in a plate is no matter of shapes here.
             program = Program(model, guide, args, kwargs)
             program.run()
-        self.sites = program.sites
+        self.sites, self.summed = program.sites, program.summed
         self.candidates = [site.candidate for site in self.sites.values()]
         self.variables: dict[str, Variable] = {
             n: SITES.variable_of(s.fn, s.frames) for n, s in self.sites.items()
@@ -134,7 +134,8 @@ class EnumeratedELBO(pyro.infer.ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        replayed = poutine.replay(model, trace=guide_trace)
+        summing = SummedOut(guide_trace.nodes, self.inspected.summed)
+        replayed = poutine.replay(summing(model), trace=guide_trace)
         return poutine.trace(replayed).get_trace(*args, **kwargs), guide_trace
 
     def _at(self, at: Any, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
@@ -146,15 +147,19 @@ class EnumeratedELBO(pyro.infer.ELBO):
         model_trace, guide_trace = self._get_trace(model, held, args, kwargs)
         weights, costs = [], []
         rest = torch.zeros(())
+        groups = groups_of(model_trace, inspected.summed.found)
+        grouped = {name: group for group in groups for name in group.sites}
         for trace, of_guide in ((model_trace, False), (guide_trace, True)):
             trace = prune_subsample_sites(trace)
             trace.compute_log_prob()
             for name, node in trace.nodes.items():
-                if node["type"] != "sample":
+                group = None if of_guide else grouped.get(name)
+                if node["type"] != "sample" or (group and group.outermost.name != name):
                     continue
                 if of_guide and name not in at and is_discrete(node):
                     raise CannotEnumerateError(f"site {name!r} is reached at some values only")
-                frames, value = frames_of(node), node["log_prob"]
+                frames = frames_of(node)
+                value = node["log_prob"] if group is None else term_of(group, trace, log_prob_of)
                 value = -value if of_guide else value
                 if plates <= frames:
                     costs.append(Term(name, value, frames, frozenset(at), of_guide))

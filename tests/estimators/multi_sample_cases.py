@@ -352,7 +352,7 @@ def measure(
 
     :param exact: the function of the case that has the gradient.
     """
-    count = elbo.num_particles
+    count = elbo.num_particles if elbo.estimator.multi_sample else 1
     model, guide = case.build(host, draws)
     one = _numpyro(elbo, case, model, guide, draws) if host is HOSTS[0] else None
     solve = _solver(case, count, exact)
@@ -391,7 +391,7 @@ def _solver(case: Case, count: int, exact: str) -> Any:
             grads = jax.grad(getattr(case, exact))(p, rows, count)
         return value, grads
 
-    return _SOLVERS.setdefault((id(case), count, exact), jax.jit(both))
+    return _SOLVERS.setdefault((id(case.table), count, exact), jax.jit(both))
 
 
 def _numpyro(elbo: Any, case: Case, model: Any, guide: Any, draws: int) -> Any:

@@ -15,10 +15,10 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.summed_out import Variable, check_shapes, refusal
 from relaxppl.numpyro.elbo.counts import count_type
-from relaxppl.estimators.summed_out import Variable, refusal
 from relaxppl.numpyro.elbo.laws import base_of, law_type
-from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, frames_of, is_marked
+from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, is_marked, shapes_of
 
 _PARAMS = "relaxppl parameters"
 _SEEN = "relaxppl model: "
@@ -103,6 +103,7 @@ def analyse(
         values = jax.eval_shape(latents)
     summed: dict[str, Variable] = {}
     left: list[str] = []
+    shapes: list[dict[str, tuple[int, ...]]] = []
     first = 0
 
     def program(**inputs: Any) -> Any:
@@ -129,6 +130,7 @@ def analyse(
         sites = model_trace.values()
         left[:] = [s["name"] for s in sites if is_marked(s, values) and s["name"] not in summed]
         first = first or first_free([*sites, *guide_trace.values()])
+        shapes.append(shapes_of(model_trace))
         out = []
         for trace, terms in ((model_trace, log_p), (guide_trace, log_q)):
             sites = {n: s for n, s in trace.items() if s["type"] == "sample"}
@@ -146,6 +148,7 @@ def analyse(
     if left:
         # Where their values lie is known once all plates are.
         provenance = found_in_program()
+        check_shapes(shapes[0], shapes[-1], summed.values(), first)
     if left:
         raise refusal(
             left[0], "it lies inside scan or another loop that runs its body out of sight"

@@ -1,4 +1,4 @@
-"""A model whose marked sites hold all their values at once, and the terms of the bound they make."""
+"""A model whose marked sites hold all their values at once, and the terms that they make."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SummedOut(Messenger):
         try:
             values = jnp.asarray(fn.enumerate_support(expand=False))
         except NotImplementedError as error:
-            raise refusal(name, f"the values of a {type(fn).__name__} are not listed") from error
+            raise refusal(name, f"a {type(fn).__name__} has no finite list of values") from error
         msg["value"] = laid_out(values, fn.event_dim, dim)
         # As the host's enumeration leaves it, for its checks of shapes.
         msg["infer"] = {**msg["infer"], "name_to_dim": {name: dim}}
@@ -83,10 +83,12 @@ def first_free(sites: Collection[dict[str, Any]]) -> int:
 
 def groups_of(trace: Mapping[str, Any], found: Mapping[str, Variable]) -> list[Group]:
     """Returns the sites of a model's trace that make terms together."""
-    if not found:
-        return []
-    shapes = {n: _batch_shape(s) for n, s in trace.items() if s["type"] == "sample"}
-    return groups(shapes, found.values())
+    return groups(shapes_of(trace), found.values()) if found else []
+
+
+def shapes_of(trace: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the batch shapes of a trace's sites."""
+    return {n: _batch_shape(s) for n, s in trace.items() if s["type"] == "sample"}
 
 
 def _batch_shape(site: dict[str, Any]) -> tuple[int, ...]:

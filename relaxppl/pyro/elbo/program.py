@@ -34,6 +34,7 @@ from relaxppl.pyro.elbo.summed_out import (
     frames_of,
     groups_of,
     is_marked,
+    term_of,
 )
 from relaxppl.pyro.shell import _NOISE
 
@@ -124,8 +125,9 @@ class Program:
                 self.summed.first = 0
                 if not summing.drawn:
                     model_trace = self._run_model(watch, summing, seen)
-                self.summed.make_room((model_trace, guide_trace))
+                self.summed.make_room(model_trace, guide_trace)
                 model_trace = self._run_model(watch, summing, seen)
+                self.summed.check(model_trace)
             self.groups = groups_of(model_trace, self.summed.found)
             self.sites, self._rewind = record.sites, record.rewind
             discrete = frozenset(self.sites)
@@ -179,7 +181,7 @@ class Program:
                 for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
                     with tracker.inside_law() as decided:
                         if not guide and name in grouped:
-                            log_prob = partial(_log_prob, node)
+                            log_prob = partial(log_prob_of, node)
                             factors[name] = factor_of(node, name in variables, log_prob)
                             value = self._checked(node, factors[name].value)
                         else:
@@ -279,7 +281,7 @@ class Program:
                     log_prob = log_prob.detach()
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
-            value = scale_and_mask(_log_prob(node), node["scale"], node["mask"])
+            value = scale_and_mask(log_prob_of(node), node["scale"], node["mask"])
         value = self._checked(node, value, not guide and not integrated)
         return self._weighted(name, -value if guide else value, integrated)
 
@@ -444,13 +446,8 @@ class Program:
         node = traces[guide].nodes[name]
         group = None if guide else next((g for g in self.groups if g.outermost.name == name), None)
         if group is not None:
-            variables = {variable.name for variable in group.variables}
-            factors = []
-            for member in group.sites:
-                site = traces[False].nodes[member]
-                log_prob = partial(self._log_prob_again, site, False, moved, relaxed)
-                factors.append(factor_of(site, member in variables, log_prob))
-            return replace(term, value=contract(group, factors))
+            again = partial(self._log_prob_again, guide=False, moved=moved, relaxed=relaxed)
+            return replace(term, value=term_of(group, traces[False], again))
         if term.integrated:
             value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
         else:
@@ -463,7 +460,7 @@ class Program:
         """Returns the log density of a site in a later run."""
         name = node["name"]
         if not (relaxed and name in moved and name in self.sites):
-            return _log_prob(node)
+            return log_prob_of(node)
         log_prob = soft_log_prob(node["fn"], node["value"])
         if log_prob is None:
             law = type(base_of(node["fn"])).__name__
@@ -476,7 +473,8 @@ class Program:
         return log_prob
 
 
-def _log_prob(node: Any) -> torch.Tensor:
+def log_prob_of(node: Any) -> torch.Tensor:
+    """Returns the log density of a site, neither masked nor scaled."""
     return node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
 
 

@@ -1,9 +1,10 @@
-"""A model whose marked sites hold all their values at once, and the terms of the bound they make."""
+"""A model whose marked sites hold all their values at once, and the terms that they make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from relaxppl.estimators.summed_out import (
     Group,
     Variable,
     check_law,
+    check_shapes,
     contract,
     groups,
     laid_out,
@@ -50,17 +52,25 @@ class Summed:
     first: int = 0
     """The rightmost dimension that is free for values; 0 while that is not known."""
     found: dict[str, Variable] = field(default_factory=dict)
+    drawn: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The batch shapes of the model's sites where nothing is summed out."""
 
-    def make_room(self, traces: Collection[Any]) -> None:
+    def make_room(self, model: Any, guide: Any) -> None:
         """Finds the first free dimension, left of all batches and plates.
 
-        :param traces: of runs that sum nothing out.
+        :param model: a trace of a run that sums nothing out.
+        :param guide: the guide's.
         """
-        nodes = [node for trace in traces for node in _samples(trace)]
+        self.drawn = shapes_of(model)
+        nodes = [*_samples(model), *_samples(guide)]
         used = [len(node["fn"].batch_shape) for node in nodes]
         used += [-frame.dim for node in nodes for frame in frames_of(node)]
         self.first = -1 - max(used, default=0)
         self.found.clear()
+
+    def check(self, model: Any) -> None:
+        """Refuses a model that does not hand on the values' dimensions where they are."""
+        check_shapes(self.drawn, shapes_of(model), self.found.values(), self.first)
 
     def has_room(self, trace: Any) -> bool:
         """Returns whether no plate of a run reaches the dimensions of the values."""
@@ -95,7 +105,7 @@ class SummedOut(Messenger):
         try:
             values = fn.enumerate_support(expand=False)
         except NotImplementedError as error:
-            raise refusal(name, f"the values of a {type(fn).__name__} are not listed") from error
+            raise refusal(name, f"a {type(fn).__name__} has no finite list of values") from error
         msg["value"] = laid_out(values, fn.event_dim, dim)
         msg["done"] = True
         # As the host's enumeration leaves it, for its checks of shapes.
@@ -104,10 +114,12 @@ class SummedOut(Messenger):
 
 def groups_of(trace: Any, found: Mapping[str, Variable]) -> list[Group]:
     """Returns the sites of a model's trace that make terms together."""
-    if not found:
-        return []
-    shapes = {node["name"]: _batch_shape(node) for node in _samples(trace)}
-    return groups(shapes, found.values())
+    return groups(shapes_of(trace), found.values()) if found else []
+
+
+def shapes_of(trace: Any) -> dict[str, tuple[int, ...]]:
+    """Returns the batch shapes of a trace's sites."""
+    return {node["name"]: _batch_shape(node) for node in _samples(trace)}
 
 
 def _samples(trace: Any) -> list[Any]:
@@ -140,4 +152,13 @@ def factor_of(node: Any, variable: bool, log_prob: Callable[[], torch.Tensor]) -
     return Factor(node["name"], value, frames_of(node), scale)
 
 
-__all__ = ["Summed", "SummedOut", "contract", "factor_of", "frames_of", "groups_of", "is_marked"]
+def term_of(group: Group, trace: Any, log_prob: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+    """Returns the term of the bound that a group's sites make.
+
+    :param trace: of the model.
+    :param log_prob: gives the log density of a site, neither masked nor scaled.
+    """
+    names = {variable.name for variable in group.variables}
+    nodes = [trace.nodes[name] for name in group.sites]
+    factors = [factor_of(n, n["name"] in names, partial(log_prob, n)) for n in nodes]
+    return contract(group, factors)

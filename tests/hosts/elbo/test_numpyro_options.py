@@ -132,41 +132,8 @@ def test_other_errors():
         rx.RELAX_ELBO(control_variate="linear")
 
 
-def summed_model():
-    c = numpyro.sample("c", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
-    b = numpyro.sample("b", dist.Bernoulli(0.4))
-    numpyro.sample("x", dist.Normal(b + c, 1.0), obs=0.7)
-
-
 def b_guide():
     numpyro.sample("b", dist.Bernoulli(logits=numpyro.param("q", 0.3)))
-
-
-@pytest.mark.parametrize("make", [rx.ScoreFunction_ELBO, partial(rx.REBAR_ELBO, learn=False)])
-def test_a_site_that_the_model_alone_wants_summed_out_is_refused(make):
-    params, key = {"q": jnp.array(0.3)}, jax.random.key(0)
-    with pytest.raises(NotImplementedError, match=r"'c': infer=.*this ELBO.*TraceEnum_ELBO"):
-        make().loss(key, params, summed_model, b_guide)
-    drawn = numpyro.handlers.infer_config(summed_model, lambda site: {"enumerate": None})
-
-    def both():
-        b_guide()
-        numpyro.sample("c", dist.Bernoulli(0.5))
-
-    losses = jax.jit(
-        lambda: [make().loss(key, params, *p) for p in ((drawn, b_guide), (summed_model, both))]
-    )
-    assert np.isfinite(losses()).all()
-
-
-def test_no_bound_and_no_exact_gradient_where_a_site_is_summed_out():
-    params = {"q": jnp.array(0.3)}
-    with pytest.raises(NotImplementedError, match=r"'c': infer=.*discrete_elbo"):
-        rx.discrete_elbo(summed_model, b_guide, params, rng_key=jax.random.key(0))
-    sampled = {"host": numpyro.infer.TraceEnum_ELBO(), "ours": rx.DisARM_ELBO()}
-    found = rx.compare_estimators(sampled, summed_model, b_guide, params, num_draws=2)
-    assert "'c': infer=" in found.failures["ours"]
-    assert found.stats["host"].exact is None
 
 
 def warned(elbo, model, guide, calls=2):

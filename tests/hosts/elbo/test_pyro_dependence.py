@@ -272,19 +272,6 @@ def branch_of_one(z):
     return torch.tensor([[loc]], dtype=z.dtype)
 
 
-def test_a_site_of_the_model_alone_that_asks_for_enumeration_is_refused():
-    def model():
-        z = pyro.sample("z", dist.Bernoulli(0.3))
-        k = pyro.sample("k", dist.Categorical(torch.ones(3) / 3), infer={"enumerate": "parallel"})
-        pyro.sample("x", dist.Normal(z + k, 1.0), obs=torch.tensor(1.0))
-
-    def guide():
-        pyro.sample("z", dist.Bernoulli(0.4))
-
-    with pytest.raises(NotImplementedError, match=r"'k': infer=.*asks to sum this out"):
-        rx.ScoreFunction_ELBO().loss(model, guide)
-
-
 @pytest.mark.parametrize("learn", [None, False])
 def test_what_could_learn_but_was_not_prepared_says_so_once(learn):
     programs = one_site(scripted).build(2)
