@@ -125,7 +125,7 @@ def outside_table(p: Any, held: Any, rows: Any) -> list[Row]:
 
 
 OUTSIDE = Case(
-    {"theta": np.array([[0.5, -0.9]]), "q": np.array([0.4, -0.7])},
+    {"theta": np.array([[0.5, -0.9]]), "q": np.array([0.0, -0.7])},
     outside_program,
     outside_table,
 )

@@ -290,7 +290,9 @@ class Program:
                 value = partial(term_of, group, model_trace, partial(_unscaled, soft=soft))
                 add(site, deps, value, False, latent=latent)
             elif group is None and site["type"] == "sample" and is_sampled(name):
-                add(site, structure.model_terms[name], partial(_log_prob, site, soft), False)
+                known = name in self.discrete
+                value = partial(_log_prob, site, soft, known)
+                add(site, structure.model_terms[name], value, False)
         for name, site in guide_trace.items():
             if site["type"] != "sample":
                 continue
@@ -330,7 +332,7 @@ def _minus_kl(guide: dict[str, Any], model: dict[str, Any]) -> jax.Array:
 
 
 def _minus_log_q(site: dict[str, Any], soft: frozenset[str], stopped: bool) -> jax.Array:
-    log_prob = _log_prob(site, soft)
+    log_prob = _log_prob(site, soft, not stopped)
     return -(jax.lax.stop_gradient(log_prob) if stopped else log_prob)
 
 
@@ -349,8 +351,9 @@ def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
     return site
 
 
-def _log_prob(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
-    if "log_prob" in site:
+def _log_prob(site: dict[str, Any], soft: frozenset[str], known: bool = False) -> jax.Array:
+    # The host's Bernoulli has a wrong derivative where its logits are 0.
+    if "log_prob" in site and not known:
         return site["log_prob"]
     log_prob = _unscaled(site, soft)
     return log_prob if site["scale"] is None else site["scale"] * log_prob
