@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -113,6 +112,21 @@ class Conditional:
             rows.append(x.reshape((*x.shape[:-2], parent.columns)))
         return _beside(rows) if rows else None
 
+    @property
+    def pace(self) -> float:
+        """What linear interactions are multiplied by, for many of them not to move a law at once.
+
+        An optimiser that moves each parameter as fast, as Adam does, would else move a logit as
+        many times faster as there are columns, and settle it before anything else has been learned.
+        """
+        columns = self.columns + self._own_columns
+        return min(1.0, 2.0 / columns) if columns else 1.0
+
+    @property
+    def _own_columns(self) -> int:
+        """How many numbers the site's own earlier variables are."""
+        return 0
+
     def cell(self, known: Mapping[str, Array]) -> Array | None:
         """Returns the indicator of the parents' joint value, (..., *kept, cells)."""
         at: Array | None = None
@@ -136,15 +150,21 @@ class Discrete(Conditional):
     :param values: K, how many values each variable has.
     :param seed: of what of the interactions is not zero at first.
     :param apart: whether it is as the mean field has it.
+    :param chain: whether each of its variables depends on the one before alone.
     """
 
     values: int = 2
     seed: int = 0
     apart: bool = False
+    chain: bool = False
 
     @property
     def _entries(self) -> int:
         return _prefixes(self.layout.size, self.values) * self.values
+
+    @property
+    def _own_columns(self) -> int:
+        return self.layout.size * self.values if self.layout.size > 1 and not self.chain else 0
 
     @cached_property
     def tabled(self) -> bool:
@@ -155,7 +175,10 @@ class Discrete(Conditional):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the interactions, without the batch, by name."""
         rows = self.layout.size * self.values
-        own = rows if self.layout.size > 1 else 0
+        if self.chain:
+            seen = {"linear": (rows, self.columns)} if self.columns else {}
+            return {**seen, "moves": (self.layout.size - 1, self.values, self.values)}
+        own = self._own_columns
         if not self.columns + own:
             return {}
         found: dict[str, tuple[int, ...]] = {"linear": (rows, self.columns + own)}
@@ -186,7 +209,7 @@ class Discrete(Conditional):
         return found
 
     def parameters(self, logits: Array, known: Mapping[str, Array], read: Read) -> dict[str, Array]:
-        """Returns the parameters of the joint law: a tree's, or those of a sequence.
+        """Returns the parameters of the joint law: a tree's, a sequence's or a chain's.
 
         :param logits: of the variables by themselves, (..., *kept, D, K).
         :param known: the values of the parents, encoded.
@@ -196,11 +219,14 @@ class Discrete(Conditional):
         depth, size = self.layout.size, self.values
         seen = self.linear_in(known)
         if seen is not None:
-            moved = ops.matvec(given["linear"][..., : self.columns], seen)
+            moved = self.pace * ops.matvec(given["linear"][..., : self.columns], seen)
             logits = logits + moved.reshape((*moved.shape[:-1], depth, size))
+        if self.chain:
+            moves = logits[..., 1:, None, :] + given["moves"]
+            return {"initial_logits": logits[..., 0, :], "transition_logits": moves}
         if not given:
             return {"tree": logits}
-        own = given["linear"][..., self.columns :]
+        own = self.pace * given["linear"][..., self.columns :]
         if self.tabled:
             return {"tree": self._tree(logits, own, given["table"], known)}
         bias = given["bias"]
@@ -233,49 +259,6 @@ class Discrete(Conditional):
             return parameters["tree"][..., 0, :]
         hidden = ops.matvec(parameters["out"], tanh(parameters["bias"]))
         return parameters["logits"][..., 0, :] + hidden
-
-
-@dataclass(frozen=True)
-class Continuous(Conditional):
-    """The law of a continuous site, on the whole line: independent normals given the parents."""
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the interactions, without the batch, by name."""
-        rows = 2 * self.layout.size
-        if not self.columns:
-            return {}
-        found: dict[str, tuple[int, ...]] = {"linear": (rows, self.columns)}
-        if self.cells > 1:
-            found["table"] = (self.cells, rows)
-        return found
-
-    def normal(self, loc: Array, log_scale: Array, known: Mapping[str, Array], read: Read) -> Any:
-        """Returns the location and the scale, (..., *kept, D).
-
-        :param loc: without the parents, (..., *kept, D).
-        :param log_scale: of the same shape.
-        :param known: the values of the parents, encoded.
-        :param read: gives parameters.
-        """
-        given = {
-            kind: read(kind, np.zeros((*self.layout.kept, *shape)), len(shape))
-            for kind, shape in self.shapes.items()
-        }
-        seen = self.linear_in(known)
-        if seen is None:
-            return loc, ops.exp(log_scale)
-        moved = ops.matvec(given["linear"], seen)
-        cell = self.cell(known)
-        if "table" in given and cell is not None:
-            moved = moved + ops.sum(cell[..., :, None] * given["table"], axis=-2)
-        size = self.layout.size
-        return loc + moved[..., :size], ops.exp(log_scale + moved[..., size:])
-
-
-def standardised(noise: Array) -> Array:
-    """Returns a standard normal variable as columns of mean zero and variance one, (..., 2)."""
-    return ops.stack([noise, (noise * noise - 1.0) / math.sqrt(2.0)], -1)
 
 
 def too_many(name: str, size: int, number: int) -> ValueError:

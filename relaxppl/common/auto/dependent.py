@@ -10,22 +10,27 @@ from typing import Any, ClassVar
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.common.auto.conditional import (
-    Conditional,
+from relaxppl.common.auto.conditional import Conditional, Discrete, Parent
+from relaxppl.common.auto.errors import (
+    no_chain,
+    subsampled_together,
+    unknown_names,
+    unknown_structure,
+)
+from relaxppl.common.auto.gaussian import (
     Continuous,
-    Discrete,
-    Parent,
+    first_location,
+    first_log_scale,
+    gate_of,
     standardised,
 )
-from relaxppl.common.auto.errors import subsampled_together, unknown_names, unknown_structure
 from relaxppl.common.auto.graph import Factor, Link, Node, ordered
 from relaxppl.common.auto.layout import Layout, layout_of
 from relaxppl.common.auto.mean_field import MeanField, Site
 from relaxppl.ops import Array
 
-MEAN_FIELD, AUTOREGRESSIVE = "mean_field", "autoregressive"
-STRUCTURES = (MEAN_FIELD, AUTOREGRESSIVE)
-_CONTINUOUS_SCALE = 0.1
+MEAN_FIELD, AUTOREGRESSIVE, CHAIN = "mean_field", "autoregressive", "chain"
+STRUCTURES = (MEAN_FIELD, AUTOREGRESSIVE, CHAIN)
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ class Dependent(MeanField):
     A host's class sets the class attributes and defines the hooks at the end, of both classes.
     """
 
-    _joint_laws: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
-    """The classes of a tree of prefixes and of a sequence."""
+    _joint_laws: ClassVar[Mapping[str, Callable[..., Any]]]
+    """The classes of a tree of prefixes, a sequence and a chain, by their first parameter."""
     _delta: ClassVar[Callable[..., Any]]
     _normal: ClassVar[Callable[..., Any]]
     _structure: str | Mapping[str, str]
@@ -90,9 +95,7 @@ class Dependent(MeanField):
                 raise unknown_names("structure", unknown, sites)
         nodes = {}
         for name in self._order(sites):
-            choice = structure
-            if isinstance(structure, Mapping):
-                choice = structure.get(name, MEAN_FIELD)
+            choice = self._choice(name)
             discrete = name in self._sites
             plates = frozenset(frame.name for frame in sites[name].frames)
             apart = choice == MEAN_FIELD
@@ -119,9 +122,17 @@ class Dependent(MeanField):
                 raise subsampled_together(link.name, frame.name)
         parents = [self._parent(name, link.local) for name in link.parents]
         if link.name in self._reals:
-            return Continuous(link.name, layout, parents, link.local)
+            gate = gate_of(layout, parents)
+            return Continuous(link.name, layout, parents, link.local, gate)
         values = self._values_of(link.name)
-        return Discrete(link.name, layout, parents, link.local, values, seed, node.apart)
+        chain = self._choice(link.name) == CHAIN and layout.size > 1
+        if chain and sum(n > 1 for n in (*(batch[d] for d in layout.together), *event)) > 1:
+            raise no_chain(link.name, (*batch, *event))
+        return Discrete(link.name, layout, parents, link.local, values, seed, node.apart, chain)
+
+    def _choice(self, name: str) -> str:
+        structure = self._structure
+        return structure if isinstance(structure, str) else structure.get(name, MEAN_FIELD)
 
     def _parent(self, name: str, local: frozenset[str]) -> Parent:
         frames = [(frame.name, frame.dim) for frame in self._site_of(name).frames]
@@ -194,15 +205,16 @@ class Dependent(MeanField):
     ) -> tuple[Array, Array]:
         """Returns a draw of a site on the whole line, and the same encoded."""
         site = self._reals[link.name]
-        loc = link.layout.gather(read("loc", site.init, len(site.event)), 0)
-        width = np.full_like(site.init, np.log(_CONTINUOUS_SCALE))
+        seed = list(self._reals).index(link.name)
+        first = first_location(site.init, self._init_scale, seed)
+        loc = link.layout.gather(read("loc", first, len(site.event)), 0)
+        width = first_log_scale(site.init)
         log_scale = link.layout.gather(read("log_scale", width, len(site.event)), 0)
-        loc, scale = link.normal(loc, log_scale, known, read)
-        drawn = self._runtime.sample(
-            f"{link.name}_free", self._normal(loc, scale).to_event(1), infer=_AUXILIARY
-        )
-        noise = (drawn - loc) / scale
-        columns = standardised(noise)
+        law = link.normal(loc, log_scale, known, read)
+        kind = "precision_matrix" if law.precise else "scale_tril"
+        fn = self._normal(law.loc, **{kind: law.matrix() if law.precise else law.factor})
+        drawn = self._runtime.sample(f"{link.name}_free", fn, infer=_AUXILIARY)
+        columns = standardised(law.noise(drawn))
         return link.layout.scatter(drawn, 0), link.layout.scatter(columns, 1)
 
     def _draw_discrete(
@@ -224,8 +236,7 @@ class Dependent(MeanField):
                 alone = alone[..., 1] - alone[..., 0]
             value = self._runtime.sample(name, site.law(alone))
             return value, self._encoded(name, value)
-        tree, sequence = self._joint_laws
-        law = tree(**parameters) if "tree" in parameters else sequence(**parameters)
+        law = self._joint_laws[next(iter(parameters))](**parameters)
         rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
         encoded = link.layout.scatter(rows, 1)
         return self._decoded(name, encoded), encoded

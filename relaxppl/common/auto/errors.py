@@ -80,3 +80,13 @@ def subsampled_together(name: str, plate: str) -> ValueError:
         f"other. Leave them independent by structure={{{name!r}: 'mean_field', ...}}, or take the "
         "whole plate"
     )
+
+
+def no_chain(name: str, shape: tuple[int, ...]) -> ValueError:
+    """Returns the refusal of a chain along more than one axis."""
+    return ValueError(
+        f"AutoDiscrete: the variables of the site {name!r} have the shape {shape}, and more than "
+        "one axis of it lies in no plate whose elements are independent, so that it is no chain. "
+        "Put the series in a plate and leave time alone outside of plates; or take "
+        f"structure={{{name!r}: 'autoregressive', ...}}"
+    )

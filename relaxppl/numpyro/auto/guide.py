@@ -16,14 +16,14 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.distributions.util import sum_rightmost
 from numpyro.infer.autoguide import AutoGuide, AutoNormal
-from numpyro.infer.initialization import init_to_uniform
+from numpyro.infer.initialization import init_to_median, init_to_uniform
 
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
 from relaxppl.common.relax import is_discrete
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.auto.laws import Autoregressive, PrefixTree
-from relaxppl.numpyro.distributions import OneHotCategorical
+from relaxppl.numpyro.distributions import MarkovChain, OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
 from relaxppl.numpyro.without_sites import without_sites
@@ -52,8 +52,9 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         with ``numpyro.param`` or ``flax_module``. Of a subsampled plate it may give the
         subsample's rows or all.
     :param structure: "mean_field", no site depending on another; "autoregressive", each given those
-        before it that the model's factors make it depend on; or one of these by site, the sites
-        that are not named being independent. Then the continuous sites, where ``continuous`` is not
+        before it that the model's factors make it depend on; "chain", the same, but the elements of
+        one site given the element before alone; or one of these by site, the sites that are not
+        named being independent. Then the continuous sites, where ``continuous`` is not
         given, are normal on the whole line given the sites before them.
     :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
         leave the prior at most the tail.
@@ -74,9 +75,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         "integer": dist.Categorical,
         "count": FiniteCount,
     }
-    _joint_laws = (PrefixTree, Autoregressive)
+    _joint_laws: ClassVar[Mapping[str, Any]] = {
+        "tree": PrefixTree,
+        "logits": Autoregressive,
+        "initial_logits": MarkovChain,
+    }
     _delta: ClassVar[Any] = dist.Delta
-    _normal: ClassVar[Any] = dist.Normal
+    _normal: ClassVar[Any] = dist.MultivariateNormal
 
     def __init__(
         self,
@@ -129,7 +134,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._model_trace = trace
         if self._dependent:
             own_part = self._continuous is None
-            self._reals = {n: self._real(n, latents[n], own_part) for n in self._part_sites}
+            parts = {n: s for n, s in latents.items() if n in self._part_sites}
+            self._reals = {n: self._real(n, s, own_part) for n, s in parts.items()}
             values = {n: s["value"] for n, s in latents.items()}
             self._link(factors_of(self.model, values, args, kwargs), own_part)
             if own_part:
@@ -180,7 +186,11 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _real(self, name: str, site: dict[str, Any], drawn_here: bool) -> auto.Real:
         value = site["value"]
         if drawn_here:
-            at = handlers.seed(self.init_loc_fn, rng_seed=len(name))({**site, "value": None})
+            # The host's default, uniform on (-2, 2), is far from most posteriors for a law that
+            # learns what flags do while it finds its place.
+            default = self.init_loc_fn is init_to_uniform
+            first = init_to_median if default else self.init_loc_fn
+            at = handlers.seed(first, rng_seed=0)({**site, "value": None})
             value = value if at is None else at
         free = np.asarray(biject_to(site["fn"].support).inv(value))
         rank = len(site["fn"].batch_shape)

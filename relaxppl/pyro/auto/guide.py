@@ -24,6 +24,7 @@ from relaxppl.common.auto import Site
 from relaxppl.common.relax import is_discrete
 from relaxppl.pyro.auto.factors import factors_of
 from relaxppl.pyro.auto.laws import Autoregressive, PrefixTree
+from relaxppl.pyro.distributions import MarkovChain
 from relaxppl.pyro.finite_count import FiniteCount
 from relaxppl.pyro.sites import SITES
 
@@ -50,8 +51,9 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         classes or counts as a further last dimension for the others. Of a subsampled plate it may
         give the subsample's rows or all. A module's parameters are this module's too.
     :param structure: "mean_field", no site depending on another; "autoregressive", each given those
-        before it that the model's factors make it depend on; or one of these by site, the sites
-        that are not named being independent. Then the continuous sites, where ``continuous`` is not
+        before it that the model's factors make it depend on; "chain", the same, but the elements of
+        one site given the element before alone; or one of these by site, the sites that are not
+        named being independent. Then the continuous sites, where ``continuous`` is not
         given, are normal on the whole line given the sites before them.
     :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
         leave the prior at most the tail.
@@ -71,9 +73,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         "integer": dist.Categorical,
         "count": FiniteCount,
     }
-    _joint_laws = (PrefixTree, Autoregressive)
+    _joint_laws: ClassVar[Mapping[str, Any]] = {
+        "tree": PrefixTree,
+        "logits": Autoregressive,
+        "initial_logits": MarkovChain,
+    }
     _delta: ClassVar[Any] = dist.Delta
-    _normal: ClassVar[Any] = dist.Normal
+    _normal: ClassVar[Any] = dist.MultivariateNormal
 
     def __init__(
         self,
