@@ -79,6 +79,11 @@ class Bar:
     ) -> None:
         self._bar.close()
 
+    def skip(self, steps: int) -> None:
+        """Moves the bar on by steps that were taken before."""
+        self.done += steps
+        self._bar.update(steps)
+
     def due(self) -> bool:
         """Returns whether it is time to show something."""
         return time.perf_counter() - self._last >= SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 import jax
@@ -13,9 +14,11 @@ from numpyro.infer import SVI
 from numpyro.infer.svi import SVIRunResult, SVIState
 from numpyro.optim import _NumPyroOptim
 
+from relaxppl.common import checkpoint as saving
 from relaxppl.common import fit as common
 from relaxppl.common.naming import STEP, is_own
 from relaxppl.common.relax.watching import watched
+from relaxppl.numpyro.checkpoint import load, save
 from relaxppl.numpyro.step import counted
 
 
@@ -28,6 +31,8 @@ def fit(
     stable_update: bool = False,
     init_state: SVIState | None = None,
     init_params: dict[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1000,
     **kwargs: Any,
 ) -> SVIRunResult:
     """Trains as ``svi.run`` does, to the same result, with a bar that says how it goes.
@@ -44,14 +49,21 @@ def fit(
     :param stable_update: as of ``svi.run``.
     :param init_state: as of ``svi.run``.
     :param init_params: as of ``svi.run``.
+    :param checkpoint: a file for the whole state: parameters, mutable state, the optimiser and its
+        count of steps, and the random key. If it is there, the training goes on from it, bit for
+        bit as without the break, until ``num_steps`` in all; it is replaced as a whole every so
+        many steps and at the end.
+    :param checkpoint_every: how many steps.
     :param kwargs: the keyword arguments of model and guide.
     :returns: the parameters, the state and the losses (num_steps,), as of ``svi.run``.
     :raises TypeError: if num_steps is no whole number, or progress none of its values.
-    :raises ValueError: if num_steps is below 1.
+    :raises ValueError: if num_steps or checkpoint_every is below 1, or if the checkpoint is of
+        another program, naming what differs.
+    :raises FileNotFoundError: if the checkpoint's folder is not there.
     :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
     common.check(num_steps, progress)
-    cls = common.bar_class(progress)
+    cls, path = common.bar_class(progress), saving.check(checkpoint_every, checkpoint)
     state = init_state
     if state is None:
         state = svi.init(rng_key, *args, init_params=init_params, **kwargs)
@@ -59,10 +71,14 @@ def fit(
     plain = type(svi.optim).eval_and_update is _NumPyroOptim.eval_and_update
     watcher = _Gradients(svi.optim) if cls is not None and plain else None
     run = copy.copy(svi)
+    step = run.stable_update if stable_update else run.update
+    dtype = jax.eval_shape(lambda s: step(s, *args, **kwargs)[1], state).dtype
+    losses, done = jnp.zeros(num_steps, dtype), 0
+    if path is not None and path.exists():
+        state, losses, done = load(path, svi, state, losses)
     if watcher is not None:
         run.optim = watcher
         state = state._replace(optim_state=watcher.begin(state.optim_state))
-    step = run.stable_update if stable_update else run.update
 
     @jax.jit
     def take(state: SVIState, losses: jax.Array, start: Any, stop: Any) -> Any:
@@ -73,16 +89,31 @@ def fit(
 
         return lax.fori_loop(start, stop, body, (state, losses))
 
-    dtype = jax.eval_shape(lambda s: step(s, *args, **kwargs)[1], state).dtype
-    losses = jnp.zeros(num_steps, dtype)
-    if cls is None:
-        state, losses = take(state, losses, 0, num_steps)
+    def kept(state: SVIState, losses: jax.Array, done: int) -> None:
+        if path is not None and (done % checkpoint_every == 0 or done == num_steps):
+            if watcher is not None:
+                state = state._replace(optim_state=watcher.end(state.optim_state))
+            save(path, svi, state, losses, done)
+
+    def before_saving(done: int, size: int) -> int:
+        left = num_steps - done
+        return min(size, left if path is None else checkpoint_every - done % checkpoint_every, left)
+
+    if cls is None or done == num_steps:
+        while done < num_steps:
+            size = before_saving(done, num_steps)
+            state, losses = take(state, losses, done, done + size)
+            done += size
+            kept(state, losses, done)
+        if watcher is not None:
+            state = state._replace(optim_state=watcher.end(state.optim_state))
         return SVIRunResult(svi.get_params(state), state, losses)
     with common.Bar(cls, num_steps) as bar:
+        bar.skip(done)
         size = 1
         # The first chunk traces the programs, and so shows their temperatures.
         with watched(hardened=False) as sites:
-            state, losses = take(state, losses, 0, size)
+            state, losses = take(state, losses, done, done + size)
         while True:
             params = run.get_params(state)
             bound = -float(np.mean(losses[bar.done : bar.done + size]))
@@ -90,14 +121,15 @@ def fit(
             if watcher is not None:
                 variance, optim_state = watcher.read(state.optim_state)
                 state = state._replace(optim_state=optim_state)
-            step = 0.0 if STEP in params and counted(params) is None else counted(params)
-            shown = common.temperatures(sites, params, svi.loss, step)
+            count = 0.0 if STEP in params and counted(params) is None else counted(params)
+            shown = common.temperatures(sites, params, svi.loss, count)
             chunk = size
             size = bar.next_chunk(chunk)
             bar.show(chunk, bound, variance, shown)
+            kept(state, losses, bar.done)
             if bar.done == num_steps:
                 break
-            size = min(size, num_steps - bar.done)
+            size = before_saving(bar.done, size)
             state, losses = take(state, losses, bar.done, bar.done + size)
             losses.block_until_ready()
     if watcher is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -11,9 +12,11 @@ import pyro
 import torch
 from pyro.infer import SVI
 
+from relaxppl.common import checkpoint as saving
 from relaxppl.common import fit as common
 from relaxppl.common.naming import STEP, is_own
 from relaxppl.common.relax.watching import watched
+from relaxppl.pyro.checkpoint import load, save
 
 
 class FitResult(NamedTuple):
@@ -28,7 +31,13 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    svi: SVI, num_steps: int, *args: Any, progress: bool | None = None, **kwargs: Any
+    svi: SVI,
+    num_steps: int,
+    *args: Any,
+    progress: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1000,
+    **kwargs: Any,
 ) -> FitResult:
     """Takes steps of SVI, with a bar that says how it goes.
 
@@ -40,29 +49,49 @@ def fit(
     :param num_steps: how many steps, at least 1.
     :param args: the arguments of model and guide.
     :param progress: whether to show the bar; None shows it in terminals and notebooks only.
+    :param checkpoint: a file for the whole state: the parameter store, buffers of the modules that
+        model and guide are, the optimiser, and torch's random numbers. If it is there, the training
+        goes on from it, bit for bit as without the break, until ``num_steps`` in all; it is
+        replaced as a whole every so many steps and at the end.
+    :param checkpoint_every: how many steps.
     :param kwargs: the keyword arguments of model and guide.
     :returns: the parameters and the losses.
     :raises TypeError: if num_steps is no whole number, or progress none of its values.
-    :raises ValueError: if num_steps is below 1.
+    :raises ValueError: if num_steps or checkpoint_every is below 1, or if the checkpoint is of
+        another program, naming what differs.
+    :raises FileNotFoundError: if the checkpoint's folder is not there.
     :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
     common.check(num_steps, progress)
-    cls = common.bar_class(progress)
+    cls, path = common.bar_class(progress), saving.check(checkpoint_every, checkpoint)
     losses: list[float] = []
-    if cls is None:
-        losses.extend(svi.step(*args, **kwargs) for _ in range(num_steps))
+    if path is not None and path.exists():
+        losses = load(path, svi, args, kwargs, num_steps)
+    done = len(losses)
+
+    def kept(optim: Any) -> None:
+        taken = len(losses)
+        if path is not None and (taken % checkpoint_every == 0 or taken == num_steps):
+            save(path, svi, optim, losses)
+
+    if cls is None or done == num_steps:
+        for _ in range(done, num_steps):
+            losses.append(svi.step(*args, **kwargs))
+            kept(svi.optim)
         return _result(losses)
     loss = getattr(svi.loss, "__self__", svi.loss)
     optim, watcher = svi.optim, _Gradients(svi.optim)
     svi.optim = watcher
     try:
         with common.Bar(cls, num_steps) as bar:
+            bar.skip(done)
             sites: Any = {}
-            for index in range(num_steps):
+            for index in range(done, num_steps):
                 # The first step shows which sites are relaxed.
-                with nullcontext(sites) if index else watched(hardened=False) as sites:
+                with nullcontext(sites) if index > done else watched(hardened=False) as sites:
                     losses.append(svi.step(*args, **kwargs))
-                if index and index + 1 < num_steps and not bar.due():
+                kept(optim)
+                if index > done and index + 1 < num_steps and not bar.due():
                     continue
                 store = pyro.get_param_store()
                 params = {name: store[name].detach() for name in store.keys()}  # noqa: SIM118

@@ -335,3 +335,66 @@ def test_a_chain_is_the_posterior_of_a_hidden_markov_model(host: Any) -> None:
     np.testing.assert_allclose(loss, -log_z, rtol=1e-6)
     with pytest.raises(ValueError, match=r"'chain'.*got 'tree'"):
         host.rx.AutoDiscrete(model, structure="tree")
+
+
+X = np.array([[1.0, 0.9, -0.2], [0.5, 0.7, 1.0], [-1.0, -0.6, 0.3], [0.2, -0.4, 0.8]])
+Y_REGRESSION = np.array([1.5, 0.6, -1.1, 0.9])
+NOISE = 0.4
+
+
+def regression(host: Any) -> Any:
+    """Three collinear features, each with a flag and a coefficient."""
+
+    def model() -> None:
+        dist, array = host.dist, host.array
+        with host.plate("features", 3):
+            flag = host.sample("flag", dist.Bernoulli(array(0.3)))
+            w = host.sample("w", dist.Normal(array(0.0), 1.0))
+        mean = array(X) @ (flag * w)
+        host.sample("y", dist.Normal(mean, NOISE).to_event(1), obs=array(Y_REGRESSION))
+
+    return model
+
+
+@both
+def test_coefficients_given_their_flags_are_the_posterior_of_a_regression(host: Any) -> None:
+    pyro.clear_param_store()
+    model = regression(host)
+    guide = host.rx.AutoDiscrete(model, structure="autoregressive")
+    log_p = np.zeros((2, 2, 2))
+    for flags in np.ndindex(2, 2, 2):
+        # The coefficients summed out: y is normal.
+        cov = NOISE**2 * np.eye(4) + (X * flags) @ (X * flags).T
+        log_p[flags] = stats.multivariate_normal.logpdf(Y_REGRESSION, np.zeros(4), cov)
+        log_p[flags] += stats.bernoulli.logpmf(flags, 0.3).sum()
+    upto = [special.logsumexp(log_p, axis=tuple(range(d + 1, 3))).reshape((-1, 2)) for d in (0, 1)]
+    tree = np.concatenate([*upto, log_p.reshape((-1, 2))])
+    precision = X.T @ X / NOISE**2
+    factor = np.linalg.cholesky(precision)
+    scale = np.diag(factor)
+    exact = {
+        ("flag", "logits"): np.zeros(3),
+        ("flag", "linear"): np.zeros((1, 6, 6)),
+        ("flag", "table"): tree[None, None],
+        ("w", "loc"): np.zeros(3),
+        ("w", "log_scale"): np.zeros(3),
+        ("w", "linear"): np.zeros((1, 3, 6)),
+        ("w", "gated_loc"): np.linalg.solve(X.T @ X, X.T @ Y_REGRESSION)[None],
+        ("w", "gated_scale"): np.log(scale)[None],
+        ("w", "mix"): (factor / scale[:, None])[None],
+    }
+    elbo = host.rx.ScoreFunction_ELBO(num_particles=3)
+    if host.name == "numpyro":
+        svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.01), elbo)
+        params = jax.jit(lambda key: svi.get_params(svi.init(key)))(jax.random.key(0))
+        given = {f"{name}_auto_{kind}": jnp.asarray(x) for (name, kind), x in exact.items()}
+        assert {n: x.shape for n, x in params.items()} == {n: x.shape for n, x in given.items()}
+        loss = jax.jit(lambda key: elbo.loss(key, given, model, guide))(jax.random.key(1))
+    else:
+        guide()
+        assert len(list(guide.parameters())) == len(exact)
+        with torch.no_grad():
+            for (name, kind), x in exact.items():
+                getattr(getattr(guide, kind), name).copy_(host.array(x))
+        loss = elbo.loss(model, guide)
+    np.testing.assert_allclose(loss, -special.logsumexp(log_p), rtol=1e-6)

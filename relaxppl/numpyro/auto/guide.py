@@ -18,6 +18,7 @@ from numpyro.distributions.util import sum_rightmost
 from numpyro.infer.autoguide import AutoGuide, AutoNormal
 from numpyro.infer.initialization import init_to_median, init_to_uniform
 
+from relaxppl import ops
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
 from relaxppl.common.relax import is_discrete
@@ -185,14 +186,18 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
     def _real(self, name: str, site: dict[str, Any], drawn_here: bool) -> auto.Real:
         value = site["value"]
-        if drawn_here:
-            # The host's default, uniform on (-2, 2), is far from most posteriors for a law that
-            # learns what flags do while it finds its place.
-            default = self.init_loc_fn is init_to_uniform
-            first = init_to_median if default else self.init_loc_fn
-            at = handlers.seed(first, rng_seed=0)({**site, "value": None})
-            value = value if at is None else at
-        free = np.asarray(biject_to(site["fn"].support).inv(value))
+        with jax.ensure_compile_time_eval():
+            if drawn_here:
+                # The host's default, uniform on (-2, 2), is far from most posteriors for a law that
+                # learns what flags do while it finds its place.
+                default = self.init_loc_fn is init_to_uniform
+                first = init_to_median if default else self.init_loc_fn
+                at = handlers.seed(first, rng_seed=0)({**site, "value": None})
+                value = value if at is None else at
+            free = biject_to(site["fn"].support).inv(value)
+        # Where a transformation hides the numbers the first location is zero.
+        found = ops.known(free)
+        free = np.zeros(free.shape) if found is None else found
         rank = len(site["fn"].batch_shape)
         batch = list(site["fn"].batch_shape)
         free = np.broadcast_to(free, (*batch, *free.shape[free.ndim - (free.ndim - rank) :]))

@@ -201,8 +201,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
     def _firsts(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """Returns the first values of the continuous sites."""
+        nodes = self.prototype_trace.iter_stochastic_nodes()
+        model = poutine.block(self.model, hide=[n for n, s in nodes if is_discrete(s["fn"])])
         with poutine.block(), InitMessenger(self._init_loc_fn):
-            trace = poutine.trace(self.model).get_trace(*args, **kwargs)
+            trace = poutine.trace(model).get_trace(*args, **kwargs)
         return {n: trace.nodes[n]["value"] for n in self._part_sites}
 
     def _real(self, name: str, node: Any, firsts: Mapping[str, Any]) -> auto.Real:

@@ -1,0 +1,68 @@
+"""The state of a training in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyro
+import pyro.poutine as poutine
+import torch
+from pyro.infer import SVI
+
+from relaxppl.common import checkpoint as common
+
+
+def _tensors(svi: SVI) -> dict[str, torch.Tensor]:
+    """Returns what a training changes beside its optimiser: parameters and modules' buffers."""
+    found = {name: p.data for name, p in pyro.get_param_store().named_parameters()}
+    for role, fn in (("model", svi.model), ("guide", svi.guide)):
+        inner = poutine.unwrap(fn)
+        if isinstance(inner, torch.nn.Module):
+            found.update({f"{role}: {name}": b for name, b in inner.named_buffers()})
+    return found
+
+
+def save(path: Path, svi: SVI, optim: Any, losses: list[float]) -> None:
+    """Saves the state after some steps.
+
+    :param optim: the optimiser of SVI, without anything around it.
+    :param losses: of the steps so far.
+    """
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    state = {
+        "tensors": {name: x.detach().clone() for name, x in _tensors(svi).items()},
+        "optimiser": optim.get_state(),
+        "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        "losses": list(losses),
+    }
+    common.write(path, lambda file: torch.save(state, file))
+
+
+def load(path: Path, svi: SVI, args: Any, kwargs: Any, num_steps: int) -> list[float]:
+    """Puts back the state that was saved, and returns the losses of the steps so far.
+
+    :param args: the arguments of model and guide, which run once for their parameters to be there.
+    :raises ValueError: if the file is of another program, or has taken more steps.
+    """
+    state = torch.load(path, weights_only=True)
+    losses = state["losses"]
+    with poutine.trace(param_only=True):
+        svi.loss_and_grads(svi.model, svi.guide, *args, **kwargs)
+    own = _tensors(svi)
+    shapes = {name: tuple(x.shape) for name, x in own.items()}
+    saved = {name: tuple(x.shape) for name, x in state["tensors"].items()}
+    common.compare(path, saved, shapes)
+    common.check_steps(path, len(losses), num_steps)
+    with torch.no_grad():
+        for name, x in own.items():
+            x.copy_(state["tensors"][name])
+    for _, parameter in pyro.get_param_store().named_parameters():
+        parameter.grad = None
+    # Pyro's optimisers take a state when they first see a parameter.
+    svi.optim.optim_objs.clear()
+    svi.optim.set_state(state["optimiser"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if state["random"]["cuda"]:
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    return list(losses)
