@@ -13,7 +13,6 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from relaxppl.common import diagnostics, screening
 from relaxppl.common import recommend as common
 from relaxppl.common.recommend import ENUMERATION, Option, Recommendation
-from relaxppl.common.trials import trials
 from relaxppl.pyro.elbo import classes as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
@@ -51,7 +50,7 @@ def recommend(
     """
     diagnostics.check_draws(num_draws)
     budget = screening.Budget(seconds, time.perf_counter)
-    with diagnostics.said_once(), borrowed(model, guide, params, args, kwargs, seed) as lent:
+    with borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
             raise diagnostics.no_discrete_site(guide)
         inspected = Inspected(model, guide, args, kwargs)
@@ -66,13 +65,11 @@ def recommend(
             entries[ENUMERATION] = (TraceEnum_ELBO(), config_enumerate(model), hidden)
         else:
             reasons[ENUMERATION] = obstacle
-        tried = trials(inspected.variables, inspected.coupled, inspected.candidates)
-        for name, trial in tried.items():
-            loss = getattr(elbos, trial.class_name)(**trial.options)
-            obstacle = trial.obstacle(loss, inspected.candidates)
+        for name, (class_name, options) in common.CANDIDATES.items():
+            loss = getattr(elbos, class_name)(**options)
+            obstacle = common.unsupported(loss, inspected.candidates)
             if obstacle is None:
-                asking = poutine.infer_config(guide, trial.config) if trial.sites else guide
-                entries[name] = (loss, model, asking)
+                entries[name] = (loss, model, guide)
             else:
                 reasons[name] = obstacle
         makers = {
@@ -87,7 +84,6 @@ def recommend(
             num_draws,
             inspected.variables,
             inspected.upstream,
-            {name: trial.said for name, trial in tried.items()},
         )
 
 

@@ -17,7 +17,8 @@ from scipy import special, stats
 
 import relaxppl.pyro
 from relaxppl.common import auto
-from tests.common.relax.hosts import both, law
+from tests.adapter import both
+from tests.common.relax.programs import law
 
 ROWS, BATCH = 6, 4
 

@@ -17,7 +17,7 @@ from numpyro.contrib.control_flow import scan
 from scipy import special, stats
 
 from relaxppl.common.auto.graph import Factor, Node, ordered
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 NONE: frozenset[str] = frozenset()
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.stats
 import torch
 
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 WEIGHTS = np.array([[1.0, -0.5, 0.3], [0.2, 0.8, -1.0]])
 LOGITS = np.array([0.4, -0.3])
@@ -152,9 +152,9 @@ def test_vectorized_or_not(host):
 
 
 def test_numpyro_of_traced_parameters_and_not_compiled():
-    from tests.common.relax.hosts import HOSTS
+    from tests.adapter import HOSTS
 
-    host = HOSTS[0]
+    host = HOSTS["numpyro"]
     model, guide = (WAYS["relaxed"](host, f) for f in programs(host))
 
     def estimate(logits):
@@ -168,9 +168,9 @@ def test_numpyro_of_traced_parameters_and_not_compiled():
 def test_pyro_takes_the_parameter_store():
     import pyro
 
-    from tests.common.relax.hosts import HOSTS
+    from tests.adapter import HOSTS
 
-    host = HOSTS[1]
+    host = HOSTS["pyro"]
     model, guide = programs(host)
     pyro.clear_param_store()
     pyro.param("logits", host.array(LOGITS))

@@ -45,7 +45,7 @@ def backward(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 @host_pairs
 def test_bridge_keeps_mean_and_full_covariance(host: Host):
-    normal = host.module.laplace_bridge(dirichlet(host, CONCENTRATION))
+    normal = host.rx.laplace_bridge(dirichlet(host, CONCENTRATION))
     assert tuple(normal.batch_shape) == (2,)
     assert tuple(normal.event_shape) == (4,)
     for row, a in enumerate(CONCENTRATION):
@@ -59,7 +59,7 @@ def test_bridge_keeps_mean_and_full_covariance(host: Host):
 @host_pairs
 def test_law_is_that_of_the_singular_gaussian(host: Host):
     # The printed covariance plus a constant: definite, and the same after the softmax.
-    normal = host.module.laplace_bridge(dirichlet(host, CONCENTRATION))
+    normal = host.rx.laplace_bridge(dirichlet(host, CONCENTRATION))
     means, covariances = zip(*map(forward, CONCENTRATION), strict=True)
     params = {"loc": np.array(means), "covariance_matrix": np.array(covariances) + 0.5}
     dense = host.make("LogisticNormalSoftmax", params)
@@ -70,7 +70,7 @@ def test_law_is_that_of_the_singular_gaussian(host: Host):
 
 @host_pairs
 def test_bridge_round_trips(host: Host):
-    bridge, inverse = host.module.laplace_bridge, host.module.laplace_bridge_inverse
+    bridge, inverse = host.rx.laplace_bridge, host.rx.laplace_bridge_inverse
     back = inverse(bridge(dirichlet(host, CONCENTRATION)))
     np.testing.assert_allclose(host.numpy(back.concentration), CONCENTRATION, rtol=1e-13)
 
@@ -98,7 +98,7 @@ def test_inverse_projects_any_parameterisation_onto_the_plane(host: Host, label:
         "covariance_matrix": lambda covariance_matrix: covariance_matrix,
         "cov_factor": lambda cov_factor, cov_diag: cov_factor @ cov_factor.T + np.diag(cov_diag),
     }[label](**given)
-    found = host.module.laplace_bridge_inverse(normal)
+    found = host.rx.laplace_bridge_inverse(normal)
     expected = backward(loc, covariance)
     np.testing.assert_allclose(host.numpy(found.concentration), expected, rtol=1e-12)
 
@@ -106,7 +106,7 @@ def test_inverse_projects_any_parameterisation_onto_the_plane(host: Host, label:
 @host_pairs
 def test_spread_is_the_dirichlets_to_a_few_percent(host: Host):
     a = np.array([3.0, 4.0, 6.0])
-    normal = host.module.laplace_bridge(dirichlet(host, a))
+    normal = host.rx.laplace_bridge(dirichlet(host, a))
     spread = host.sample(normal, 0, (200_000,)).std(0)
     exact = np.sqrt(a / a.sum() * (1 - a / a.sum()) / (a.sum() + 1))
     np.testing.assert_allclose(spread, exact, rtol=0.05)
@@ -115,9 +115,9 @@ def test_spread_is_the_dirichlets_to_a_few_percent(host: Host):
 @host_pairs
 def test_expanded_laws_keep_their_batch(host: Host):
     law = dirichlet(host, CONCENTRATION).expand((3, 2))
-    normal = host.module.laplace_bridge(law)
+    normal = host.rx.laplace_bridge(law)
     assert tuple(normal.batch_shape) == (3, 2)
-    back = host.module.laplace_bridge_inverse(normal.expand((5, 3, 2)))
+    back = host.rx.laplace_bridge_inverse(normal.expand((5, 3, 2)))
     assert tuple(back.batch_shape) == (5, 3, 2)
     np.testing.assert_allclose(host.numpy(back.concentration)[4, 1], CONCENTRATION, rtol=1e-13)
 
@@ -128,7 +128,7 @@ def test_gradient_reaches_the_concentration(host: Host):
     point = np.array([0.1, 0.2, 0.3, 0.4])
 
     def log_prob(inputs):
-        normal = host.module.laplace_bridge(module.Dirichlet(inputs["a"]))
+        normal = host.rx.laplace_bridge(module.Dirichlet(inputs["a"]))
         return normal.log_prob(host.array(point))
 
     a = CONCENTRATION[0]
@@ -146,6 +146,6 @@ def test_gradient_reaches_the_concentration(host: Host):
 def test_other_laws_are_refused(host: Host):
     module = numpyro_dist if host.name == "numpyro" else pyro_dist
     with pytest.raises(TypeError, match="takes a Dirichlet, got Normal"):
-        host.module.laplace_bridge(module.Normal(0.0, 1.0))
+        host.rx.laplace_bridge(module.Normal(0.0, 1.0))
     with pytest.raises(TypeError, match="takes a LogisticNormalSoftmax, got Dirichlet"):
-        host.module.laplace_bridge_inverse(dirichlet(host, CONCENTRATION))
+        host.rx.laplace_bridge_inverse(dirichlet(host, CONCENTRATION))

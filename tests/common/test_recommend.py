@@ -15,7 +15,7 @@ import torch
 from relaxppl.common import recommend as common
 from relaxppl.common.diagnostics import GradientStats
 from relaxppl.common.enumerated import Variable
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 Y = np.concatenate([np.full(4, -3.0), np.full(4, 0.0), np.full(4, 3.0)])
 

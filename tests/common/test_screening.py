@@ -11,7 +11,7 @@ import pytest
 
 from relaxppl.common import screening
 from relaxppl.common.diagnostics import Draws, Moments
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 
 class Fake:

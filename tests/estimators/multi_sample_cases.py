@@ -21,7 +21,7 @@ import pyro
 import torch
 from jax.nn import log_softmax, softplus
 
-from tests.common.relax.hosts import HOSTS
+from tests.estimators.distance import distance
 
 SEEN: dict[str, Any] = {}
 """The rows of the guide's last subsample."""
@@ -354,7 +354,7 @@ def measure(
     """
     count = elbo.num_particles if elbo.estimator.multi_sample else 1
     model, guide = case.build(host, draws)
-    one = _numpyro(elbo, case, model, guide, draws) if host is HOSTS[0] else None
+    one = _numpyro(elbo, case, model, guide, draws) if host.name == "numpyro" else None
     solve = _solver(case, count, exact)
     if one is None:
         pyro.clear_param_store()
@@ -373,8 +373,8 @@ def measure(
     for name in sums:
         mean = sums[name] / total
         variance = np.maximum(squares[name] / total - mean**2, 0.0)
-        error = np.maximum(np.sqrt(variance / total), 1e-9)
-        worst, spread = max(worst, float(np.max(np.abs(mean) / error))), spread + variance.sum()
+        worst = max(worst, distance(mean, variance, total, exact_grads[name]))
+        spread += variance.sum()
     value = abs(np.mean(values)) / (np.std(values, ddof=1) / len(values) ** 0.5)
     return Outcome(worst, float(value), float((spread / total / norm) ** 0.5))
 

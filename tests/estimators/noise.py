@@ -16,5 +16,6 @@ BACKENDS = {"jax": jnp.asarray, "torch": torch.as_tensor}
 def noise(estimator: str, logits: Any, law: str, make: Any, seed: int = 0, draws: int = 2) -> Any:
     """Returns the noise of local_gradient, the same on every backend."""
     rng = np.random.default_rng(seed)
-    shapes = noise_shapes(estimator, logits, law, draws)
+    # Of shapes alone, which torch need not compile.
+    shapes = noise_shapes(estimator, torch.zeros(*logits.shape), law, draws)
     return {name: make(getattr(rng, kind)(size=shape)) for name, (kind, shape) in shapes.items()}

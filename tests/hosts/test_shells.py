@@ -28,7 +28,7 @@ R = np.array([[1.0, 0.6, 0.2], [0.6, 1.0, -0.1], [0.2, -0.1, 1.0]])
 
 @both_hosts
 def test_python_numbers_and_integers_make_the_default_dtype(host):
-    d = host.module.HardConcrete(1, logits=0)
+    d = host.rx.HardConcrete(1, logits=0)
     assert (d.batch_shape, d.event_shape) == ((), ())
     assert "float" in str(d.dtype)
     assert host.numpy(d.log_prob(0)) == pytest.approx(np.log(expit(-np.log(11.0))))
@@ -40,8 +40,8 @@ def test_python_numbers_and_integers_make_the_default_dtype(host):
 def test_float32_stays_float32_and_a_mixture_is_promoted(host):
     single = host.array([0.1, 0.2], "float32")
     double = host.array(0.5, "float64")
-    assert "float32" in str(host.draw(host.module.RelaxedBernoulli(0.5, logits=single), 0).dtype)
-    assert "float64" in str(host.draw(host.module.RelaxedBernoulli(double, logits=single), 0).dtype)
+    assert "float32" in str(host.draw(host.rx.RelaxedBernoulli(0.5, logits=single), 0).dtype)
+    assert "float64" in str(host.draw(host.rx.RelaxedBernoulli(double, logits=single), 0).dtype)
 
 
 @both_hosts
@@ -121,22 +121,22 @@ def test_either_form_of_the_correlation_gives_the_other(host):
 
 @both_hosts
 def test_constructors_have_a_signature_and_take_positions(host):
-    signature = inspect.signature(host.module.HardConcrete)
+    signature = inspect.signature(host.rx.HardConcrete)
     expected = ["temperature", "probs", "logits", "low", "high", "validate_args"]
     assert list(signature.parameters) == expected
     assert signature.parameters["high"].default == 1.1
-    by_position = host.module.HardConcrete(0.5, 0.3)
+    by_position = host.rx.HardConcrete(0.5, 0.3)
     assert host.numpy(by_position.probs) == pytest.approx(0.3)
     with pytest.raises(TypeError, match="temprature"):
-        host.module.RelaxedBernoulli(temprature=1.0, probs=0.5)
+        host.rx.RelaxedBernoulli(temprature=1.0, probs=0.5)
 
 
 @both_hosts
 def test_the_class_knows_its_support(host):
-    assert host.module.RelaxedOneHotCategorical.support.event_dim == 1
-    assert host.module.RelaxedBernoulli.support.event_dim == 0
+    assert host.rx.RelaxedOneHotCategorical.support.event_dim == 1
+    assert host.rx.RelaxedBernoulli.support.event_dim == 0
     shapes = {"temperature": (2, 1), "logits": (3,)}
-    assert host.module.RelaxedBernoulli.infer_shapes(**shapes) == ((2, 3), ())
+    assert host.rx.RelaxedBernoulli.infer_shapes(**shapes) == ((2, 3), ())
 
 
 def test_discrete_and_reparameterized_supports_differ_on_numpyro():

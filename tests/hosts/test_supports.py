@@ -87,7 +87,7 @@ def test_the_jacobian_is_the_derivative_in_the_measure_of_the_density():
 def test_parameters_of_pyro_and_numpyro_have_a_bijection(host):
     # As constraints of a guide's learned parameters.
     for key in ("logits", "temperature"):
-        constraint = host.module.RelaxedOneHotCategorical.arg_constraints[key]
+        constraint = host.rx.RelaxedOneHotCategorical.arg_constraints[key]
         x = host.array([0.3, 1.2])
         t = BIJECTIONS[host.name](constraint)
         np.testing.assert_allclose(host.numpy(t(t.inv(x))), [0.3, 1.2])

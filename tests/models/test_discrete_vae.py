@@ -42,17 +42,18 @@ def run(out: Path, *options: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """A run on each host that is long enough to clear the bar."""
+    """A run on each host that is long enough to see that it learns."""
     out = tmp_path_factory.mktemp("trained")
     options = ["--latent", "categorical", "--steps", "300", "--learning-rate", "0.01"]
     return out, {host: run(out / host, "--backend", host, *options) for host in HOSTS}
 
 
 @pytest.mark.long
-def test_discrete_bound_clears_the_baseline_and_the_hosts_agree(trained: Any) -> None:
-    _, metrics = trained
+def test_discrete_bound_clears_the_baseline_and_the_hosts_agree(tmp_path: Path) -> None:
+    options = ["--latent", "categorical", "--steps", "900", "--learning-rate", "0.003"]
+    metrics = {host: run(tmp_path / host, "--backend", host, *options) for host in HOSTS}
     for found in metrics.values():
-        assert found["gain_over_baseline"] > 45.0
+        assert found["gain_over_baseline"] > 60.0
         assert found["discrete_test_bound"] - found["baseline_test_bound"] == pytest.approx(
             found["gain_over_baseline"]
         )

@@ -31,7 +31,7 @@ def label(value) -> str:
 
 def own(host: Host, case: Case) -> bool:
     """Whether the class is ours, not one of the host's that is right and only re-exported."""
-    return getattr(host.module, case.name).__module__.startswith("relaxppl")
+    return getattr(host.rx, case.name).__module__.startswith("relaxppl")
 
 
 OURS = [(h, c, b) for h, c, b in BAD if own(h, c)]

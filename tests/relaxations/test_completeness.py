@@ -50,9 +50,9 @@ CATALOGUE = {
 def public_relaxations(host: Host) -> set[str]:
     """The distributions that a host's module exports."""
     base = SHELLS[host.name].RelaxedDistribution
-    found = {"OneHotCategorical"} & set(host.module.__all__)
-    for name in host.module.__all__:
-        value = getattr(host.module, name)
+    found = {"OneHotCategorical"} & set(host.rx.__all__)
+    for name in host.rx.__all__:
+        value = getattr(host.rx, name)
         if inspect.isclass(value) and issubclass(value, base):
             found.add(name)
     return found
@@ -69,8 +69,8 @@ def test_the_table_has_the_catalogue():
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_hosts_take_the_same_arguments(name: str):
-    ours = getattr(HOSTS["numpyro"].module, name)
-    theirs = getattr(HOSTS["pyro"].module, name)
+    ours = getattr(HOSTS["numpyro"].rx, name)
+    theirs = getattr(HOSTS["pyro"].rx, name)
     signatures = [inspect.signature(c.__init__).parameters for c in (ours, theirs)]
     assert set(signatures[0]) == set(signatures[1])
     if theirs.__module__.startswith("relaxppl"):
@@ -83,14 +83,14 @@ def test_hosts_take_the_same_arguments(name: str):
 @pytest.mark.parametrize("name", sorted(TABLE))
 @pytest.mark.parametrize("host", HOSTS.values(), ids=name_of)
 def test_every_array_parameter_is_exercised_by_a_case(host: Host, name: str):
-    constrained = set(getattr(host.module, name).arg_constraints)
+    constrained = set(getattr(host.rx, name).arg_constraints)
     given = {n for case in CASES if case.name == name for n in case.arrays}
     assert constrained == given
 
 
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_docstrings_say_the_formula_and_the_hosts_share_them(name: str):
-    classes = [getattr(host.module, name) for host in HOSTS.values()]
+    classes = [getattr(host.rx, name) for host in HOSTS.values()]
     docs = [inspect.getdoc(c) or "" for c in classes if c.__module__.startswith("relaxppl")]
     assert all(len(doc) > 60 for doc in docs)
     assert len(set(docs)) == 1

@@ -24,6 +24,16 @@ STRAIGHT_THROUGH = [case for case in REPARAMETERIZED if case.surrogate is not No
 PATHWISE = [case for case in REPARAMETERIZED if case.surrogate is None]
 DENSITY = [case for case in CASES if case.density]
 
+AGREEING = [
+    c for c in CASES if all(hasattr(getattr(h.rx, c.name), "from_noise") for h in HOSTS.values())
+]
+
+
+def not_implied(cases: list[Case]) -> list[tuple[Host, Case]]:
+    """Both hosts, but NumPyro where it is held to Pyro's values and gradients to ten digits."""
+    held = {case.name for case in AGREEING}
+    return [(h, case) for h, case in both(cases) if h.name == "pyro" or case.name not in held]
+
 
 def common_noise(host: Host, case: Case, n: int = 3) -> np.ndarray:
     return host.noise(host.make(case.name, case.params), 7, (n,))
@@ -49,7 +59,7 @@ def sample_gradient(host: Host, case: Case, noise: np.ndarray) -> tuple[dict, np
     return host.value_and_grad(total, case.params)[1], weights
 
 
-@pytest.mark.parametrize(("host", "case"), both(PATHWISE), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), not_implied(PATHWISE), ids=name_of)
 def test_path_gradients_are_the_differences_of_samples(host: Host, case: Case):
     noise = common_noise(host, case)
     grads, weights = sample_gradient(host, case, noise)
@@ -62,7 +72,7 @@ def test_path_gradients_are_the_differences_of_samples(host: Host, case: Case):
     assert all(np.abs(grad).max() > 0 for grad in grads.values()), "a parameter got no gradient"
 
 
-@pytest.mark.parametrize(("host", "case"), both(STRAIGHT_THROUGH), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), not_implied(STRAIGHT_THROUGH), ids=name_of)
 def test_straight_through_gradients_are_those_of_the_surrogate(host: Host, case: Case):
     noise = common_noise(host, case)
     grads, weights = sample_gradient(host, case, noise)
@@ -93,7 +103,7 @@ def test_straight_through_values_are_exactly_hard(host: Host, case: Case, dtype:
         assert match.any(1).all()
 
 
-@pytest.mark.parametrize(("host", "case"), both(DENSITY), ids=name_of)
+@pytest.mark.parametrize(("host", "case"), not_implied(DENSITY), ids=name_of)
 def test_log_prob_gradients_in_the_parameters(host: Host, case: Case):
     values = reference_samples(case, 9, 3)
     weights = weights_like((3, *case.batch_shape))
@@ -149,13 +159,6 @@ def test_log_prob_gradients_in_the_value(host: Host, case: Case):
         numeric = (up - down) / (2 * step)
         exact = (grad * move).reshape(*numeric.shape, -1).sum(-1) / weights
         np.testing.assert_allclose(exact, numeric, rtol=2e-5, atol=1e-5)
-
-
-AGREEING = [
-    c
-    for c in CASES
-    if all(hasattr(getattr(h.module, c.name), "from_noise") for h in HOSTS.values())
-]
 
 
 @pytest.mark.parametrize("case", AGREEING, ids=str)

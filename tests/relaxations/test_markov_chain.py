@@ -59,7 +59,7 @@ def test_members_are_sums_over_all_paths(host: Host):
             "pairs": d.pair_marginals,
             "evidence": d.log_evidence(seen),
             "posterior": posterior.log_prob(values[:, None]),
-            "kl": host.module.kl_divergence(posterior, d),
+            "kl": host.rx.kl_divergence(posterior, d),
         }
 
     given = host.array(VALUES[:, None]), host.array(SEEN)

@@ -40,7 +40,7 @@ def test_every_parameter_of_an_instance_can_be_read_and_is_as_it_must_be(host: H
 
 @pytest.mark.parametrize("host", HOSTS.values(), ids=name_of)
 def test_a_class_lists_every_parameter_that_it_takes(host: Host):
-    listed = set(host.module.LogisticNormalSoftmax.arg_constraints)
+    listed = set(host.rx.LogisticNormalSoftmax.arg_constraints)
     taken = {"loc", "scale", "scale_tril", "covariance_matrix", "cov_factor", "cov_diag"}
     assert listed == taken
 

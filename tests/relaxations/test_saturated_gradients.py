@@ -25,7 +25,7 @@ def test_gradient_is_finite_on_both_hosts(name: str, temperature: float) -> None
         x = q.from_noise(jnp.asarray(noise))
         return SCALE * (p.log_prob(x) - q.log_prob(x)).sum()
 
-    value, gradient = jax.value_and_grad(jax_loss)(jnp.asarray(logits))
+    value, gradient = jax.jit(jax.value_and_grad(jax_loss))(jnp.asarray(logits))
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0

@@ -8,7 +8,6 @@ import pytest
 from tests.adapter import Host, called, is_static
 from tests.relaxations.case import Case, element, reference_log_prob, reference_samples
 from tests.relaxations.cases import CASES, both, first_of_each, name_of
-from tests.relaxations.laws import Continuous
 
 FIRST = first_of_each(CASES)
 ONE_ROW = [case for case in FIRST if "temperature" in case.params]
@@ -28,14 +27,16 @@ def has_shapes(dist, batch: tuple[int, ...], case: Case) -> None:
     assert tuple(dist.event_shape) == case.event_shape
 
 
-def expect_samples(host: Host, dist, batch: tuple[int, ...], case: Case) -> np.ndarray:
+def expect_samples(
+    host: Host, dist, batch: tuple[int, ...], case: Case, draws: int = 4
+) -> np.ndarray:
     """Samples, their log_prob and the distribution say the same shapes, and lie in the support."""
     has_shapes(dist, batch, case)
-    value, inside, log_prob = host.draw_and_score(dist, 0, (4,), case.density)
-    assert value.shape == (4, *batch, *case.event_shape)
+    value, inside, log_prob = host.draw_and_score(dist, 0, (draws,), case.density)
+    assert value.shape == (draws, *batch, *case.event_shape)
     assert inside.all()
     if log_prob is not None:
-        assert log_prob.shape == (4, *batch)
+        assert log_prob.shape == (draws, *batch)
     return value
 
 
@@ -68,24 +69,21 @@ def test_python_numbers_are_accepted(host: Host, case: Case):
         # JAX's arrays are not made of lists; scalars stay Python numbers.
         params = {n: np.asarray(v) if isinstance(v, list) else v for n, v in params.items()}
     dist = (
-        getattr(host.module, case.name)(**params)
+        getattr(host.rx, case.name)(**params)
         if _takes_lists(host, case)
         else host.make(case.name, params)
     )
-    expect_samples(host, dist, (), case)
+    expect_shapes(host, dist, (), case, (4,))
 
 
 def _takes_lists(host: Host, case: Case) -> bool:
-    return getattr(host.module, case.name).__module__.startswith("relaxppl")
+    return getattr(host.rx, case.name).__module__.startswith("relaxppl")
 
 
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_scalar_and_batched_distributions_expand(host: Host, case: Case):
-    scalar = host.make(case.name, first_element(case)).expand((3, 2))
-    rows = expect_samples(host, scalar, (3, 2), case).reshape(4 * 6, -1)
-    # One noise draw for every element of the expanded batch, not one that is shared.
-    if isinstance(case.first_law, Continuous):
-        assert len(np.unique(rows, axis=0)) > 12
+    # What it draws: test_elements_of_a_batch_are_independent.
+    expect_shapes(host, host.make(case.name, first_element(case)).expand((3, 2)), (3, 2), case)
     batched = host.make(case.name, case.params).expand((5, *case.batch_shape))
     expect_shapes(host, batched, (5, *case.batch_shape), case, (4,))
     expect_shapes(host, batched.expand((2, 5, *case.batch_shape)), (2, 5, *case.batch_shape), case)
@@ -107,21 +105,6 @@ def test_a_batch_may_be_empty(host: Host, case: Case):
     expect_shapes(host, host.make(case.name, first_element(case)).expand((0,)), (0,), case, (2,))
 
 
-@pytest.mark.parametrize(("host", "case"), both([c for c in FIRST if c.density]), ids=name_of)
-def test_to_event_and_mask(host: Host, case: Case):
-    values = reference_samples(case, 2, 3)
-    log_prob = reference_log_prob(case, values)
-    dist = host.make(case.name, case.params)
-    event = dist.to_event(1)
-    assert tuple(event.batch_shape) == case.batch_shape[:-1]
-    assert tuple(event.event_shape) == case.batch_shape[-1:] + case.event_shape
-    np.testing.assert_allclose(host.log_prob(event, values), log_prob.sum(-1), rtol=1e-8)
-    keep = np.arange(case.batch_shape[-1]) % 2 == 0
-    masked = dist.mask(host.array(keep, "bool" if host.name == "pyro" else "bool_"))
-    np.testing.assert_allclose(host.log_prob(masked, values), log_prob * keep, rtol=1e-8)
-    expect_shapes(host, masked, case.batch_shape, case, (4,))
-
-
 @pytest.mark.parametrize(("host", "case"), both(ONE_ROW), ids=name_of)
 def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
     params = {**case.params, "temperature": np.array([[0.4], [0.9], [1.7], [2.5]])}
@@ -136,12 +119,12 @@ def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
 
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_elements_of_a_batch_are_independent(host: Host, case: Case):
-    dist = host.make(case.name, first_element(case)).expand((3,))
-    draws = host.sample(dist, 5, (20_000,))
-    first = draws.reshape(20_000, 3, -1)[:, :, 0]
+    dist = host.make(case.name, first_element(case)).expand((3, 2))
+    draws = expect_samples(host, dist, (3, 2), case, 20_000)
+    first = draws.reshape(20_000, 6, -1)[:, :, 0]
     correlation = np.corrcoef(np.concatenate([first[:-1], first[1:]], 1).T)
-    # Six columns: three elements and the same three one draw later; none may know another.
-    off_diagonal = correlation[~np.eye(6, dtype=bool)]
+    # Twelve columns: six elements and the same six one draw later; none may know another.
+    off_diagonal = correlation[~np.eye(12, dtype=bool)]
     assert np.abs(off_diagonal).max() < 5 / np.sqrt(20_000)
 
 
@@ -158,28 +141,6 @@ def test_dtype_is_kept(host: Host, case: Case, dtype: str):
 
     for found in host.results(everything, dist)[int(case.whole) :]:
         assert str(found.dtype).removeprefix("torch.") == dtype
-
-
-@pytest.mark.parametrize(("host", "case"), both([c for c in FIRST if c.discrete]), ids=name_of)
-def test_enumerate_support_of_the_straight_through_classes(host: Host, case: Case):
-    dist = host.make(case.name, case.params)
-    assert dist.has_enumerate_support
-    values = host.numpy(dist.enumerate_support())
-    narrow = host.numpy(dist.enumerate_support(expand=False))
-    count = len(case.first_law.values)
-    assert values.shape == (count, *case.batch_shape, *case.event_shape)
-    ones = tuple(1 for _ in case.batch_shape)
-    # Values that are made of parameters may differ over the batch.
-    own = case.name == "StochasticTimesSmooth"
-    assert narrow.shape[1:] in [ones + case.event_shape] + own * [values.shape[1:]]
-    np.testing.assert_array_equal(np.broadcast_to(narrow, values.shape), values)
-    total = np.exp(host.log_prob(dist, values)).sum(0)
-    np.testing.assert_allclose(total, 1.0, atol=1e-12)
-    wide = dist.expand((2, *case.batch_shape))
-    expanded = host.numpy(wide.enumerate_support())
-    np.testing.assert_array_equal(expanded, np.repeat(values[:, None], 2, axis=1))
-    narrow = host.numpy(wide.enumerate_support(expand=False))
-    np.testing.assert_array_equal(np.broadcast_to(narrow, expanded.shape), expanded)
 
 
 HARDENING = [c for c in FIRST if c.name != "OneHotCategorical" and not c.whole]

@@ -34,7 +34,7 @@ def test_members_are_sums_over_all_subsets(host: Host, k: int):
             "mean": p.mean,
             "covariance": p.covariance,
             "entropy": p.entropy(),
-            "kl": host.module.kl_divergence(p, q),
+            "kl": host.rx.kl_divergence(p, q),
         }
 
     given = p, q, host.array(values[:, None])
@@ -56,7 +56,7 @@ def test_members_are_sums_over_all_subsets(host: Host, k: int):
 def test_a_divergence_of_other_sizes_is_refused(host: Host):
     p, q = (host.make("ConditionalBernoulli", {"k": k, "logits": LOGITS}) for k in (2, 3))
     with pytest.raises(NotImplementedError, match=r"\(2, 6\) and \(3, 6\)"):
-        host.module.kl_divergence(p, q)
+        host.rx.kl_divergence(p, q)
 
 
 def test_ten_thousand_items_in_float32_of_numpyro():

@@ -18,7 +18,7 @@ import relaxppl.pyro
 from relaxppl.common import diagnostics, enumerated
 from relaxppl.common.diagnostics import GradientStats, Moments
 from relaxppl.numpyro import diagnostics as ours
-from tests.common.relax.hosts import both
+from tests.adapter import both
 from tests.hosts.elbo import numpyro_cases, pyro_cases
 
 # One Bernoulli with a reward: everything about its gradient is a sum of two terms.

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.adapter import Host
+
 SETTINGS = 20
 K = 3
 
@@ -238,3 +240,13 @@ PAIRS = [
         )
     ),
 ]
+
+
+def build(host: Host, cls: str, params: Params, dtype: str = "float64") -> Any:
+    """The distribution with these parameters, arrays of the host or NumPy's; flags as they are."""
+    module = host.dist if cls.startswith("host.") else host.rx
+    given = {
+        n: host.array(v, dtype) if isinstance(v, np.ndarray | float) else v
+        for n, v in params.items()
+    }
+    return getattr(module, cls.removeprefix("host."))(**given)

@@ -13,7 +13,8 @@ import torch
 
 import relaxppl.numpyro as rn
 import relaxppl.pyro as rp
-from tests.common.divergences.hosts import both, build
+from tests.adapter import both
+from tests.common.divergences.pairs import build
 
 LOGITS = np.array([[0.3, -1.0, 2.0], [1.1, 0.2, -0.7]])
 PRIOR = np.array([0.1, 0.4, -0.2])

@@ -7,13 +7,13 @@ import functools
 import numpy as np
 import pytest
 
-from tests.common.divergences.hosts import HOSTS, both, build
+from tests.adapter import HOSTS, both
 from tests.common.divergences.oracle import divergence
-from tests.common.divergences.pairs import PAIRS, K, Pair
+from tests.common.divergences.pairs import PAIRS, K, Pair, build
 
 CASES = [
     pytest.param(host, pair, id=f"{host.name}-{pair}")
-    for host in HOSTS
+    for host in HOSTS.values()
     for pair in PAIRS
     if pair.only in (None, host.name)
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 T = 0.6
 LOGITS = np.random.default_rng(0).normal(size=(3, 1, 2))
@@ -71,7 +71,11 @@ def test_same_shapes_and_log_densities_as_by_hand(host):
         value, other = host.numpy(mine["value"]), host.numpy(theirs["value"])
         np.testing.assert_allclose(value, other, rtol=1e-12, atol=1e-12, err_msg=name)
         np.testing.assert_allclose(
-            host.log_prob(mine), host.log_prob(theirs), rtol=1e-12, atol=1e-12, err_msg=name
+            host.site_log_prob(mine),
+            host.site_log_prob(theirs),
+            rtol=1e-12,
+            atol=1e-12,
+            err_msg=name,
         )
     assert found["pair"]["infer"]["mark"] == 1
     values = host.numpy(found["pair"]["value"])
@@ -89,7 +93,7 @@ def test_the_context_manager_does_the_same(host):
     found, wanted = host.trace(inside), host.trace(by_hand(host))
     for name in ("own", "pair", "kind", "noisy", "wide"):
         np.testing.assert_allclose(
-            host.log_prob(found[name]), host.log_prob(wanted[name]), rtol=1e-12
+            host.site_log_prob(found[name]), host.site_log_prob(wanted[name]), rtol=1e-12
         )
 
 

@@ -9,8 +9,8 @@ import relaxppl.numpyro as rn
 from relaxppl.numpyro import shell as numpyro_shell
 from relaxppl.pyro import shell as pyro_shell
 from relaxppl.relaxations.base import Parameter, Relaxation
-from tests.common.relax.hosts import both, law
-from tests.common.relax.programs import one_site, stands
+from tests.adapter import both
+from tests.common.relax.programs import law, one_site, stands
 
 
 @both

@@ -20,7 +20,7 @@ BASES = {
 
 def public(host: Host) -> set[str]:
     """The names of the distribution classes that the host's module exports."""
-    named = {name: getattr(host.module, name) for name in host.module.__all__}
+    named = {name: getattr(host.rx, name) for name in host.rx.__all__}
     base = BASES[host.name]
     return {n for n, c in named.items() if inspect.isclass(c) and issubclass(c, base)}
 

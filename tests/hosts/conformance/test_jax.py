@@ -7,6 +7,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from numpyro.distributions.batch_util import promote_batch_shape, vmap_over
 
 from tests.adapter import HOSTS
@@ -22,6 +23,7 @@ from tests.relaxations.case import (
 HOST = HOSTS["numpyro"]
 
 
+@pytest.mark.long
 @each(ROWS)
 def test_operation_by_operation_it_is_the_same(case: Case):
     # One element, without a batch: its operations are those of many other classes, and compiled.

@@ -85,7 +85,7 @@ def pair(host: Host, case: Case, others: Params, location: Params) -> tuple[Any,
 
 @over([case for case in DENSITY if case.name in WITH_RULE])
 def test_divergences_through_masks_events_and_expansions(host: Host, case: Case):
-    kl, kept = host.module.kl_divergence, keep(case)
+    kl, kept = host.rx.kl_divergence, keep(case)
     wide = (2, *case.batch_shape)
     ways = {
         "itself": lambda d, mask: d,
@@ -117,4 +117,4 @@ def test_without_a_rule_every_wrapping_is_refused(host: Host, case: Case):
     p, q = pair(host, case, host.arrays(case.params), location_of(host, case))
     for wrap in (lambda d: d, lambda d: d.mask(True), lambda d: d.to_event(1)):
         with pytest.raises(NotImplementedError):
-            host.module.kl_divergence(wrap(p), wrap(q))
+            host.rx.kl_divergence(wrap(p), wrap(q))

@@ -109,5 +109,5 @@ def test_a_batch_laid_out_anew_scores_the_same(host: Host, case: Case):
 @over(EVERY)
 def test_the_class_says_what_the_shapes_will_be(host: Host, case: Case):
     given = {n: np.shape(v) for n, v in case.params.items() if not is_static(v)}
-    found = getattr(host.module, case.name).infer_shapes(**given, **case.static)
+    found = getattr(host.rx, case.name).infer_shapes(**given, **case.static)
     assert tuple(map(tuple, found)) == (case.batch_shape, case.event_shape)

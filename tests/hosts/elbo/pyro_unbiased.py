@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pyro
 import torch
 
+from tests.estimators.distance import distance
 from tests.hosts.elbo.pyro_cases import Case
 
 
@@ -65,9 +66,7 @@ def measure(
     worst = variance = 0.0
     for name in sums:
         mean = sums[name] / total
-        spread = squares[name] / total - mean**2
-        # A parameter that nothing random reaches has its gradient exactly.
-        error = (spread / total).sqrt().clamp(min=1e-9)
-        worst = max(worst, float((mean.abs() / error).max()))
+        spread = (squares[name] / total - mean**2).clamp(min=0.0)
+        worst = max(worst, distance(mean, spread, total, exact[name]))
         variance += float(spread.sum())
     return Outcome(worst, (variance / total / norm) ** 0.5, variance)

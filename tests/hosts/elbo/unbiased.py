@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro import handlers
 
+from tests.estimators.distance import distance
 from tests.hosts.elbo.numpyro_cases import Case
 
 
@@ -59,18 +60,17 @@ def measure(
         return jax.value_and_grad(loss)(params)
 
     @jax.jit
-    def moments(key: Any) -> Any:
+    def moments(key: Any, truth: Any) -> Any:
         samples = jax.vmap(one)(jax.random.split(key, draws))
-        return jax.tree.map(lambda x: (jnp.mean(x, 0), jnp.var(x, 0)), samples)
+        gaps = jax.tree.map(jnp.subtract, samples, truth)
+        return jax.tree.map(lambda x: (jnp.mean(x, 0), jnp.var(x, 0)), gaps)
 
-    (mean, variance), grads = moments(jax.random.key(seed))
-    scores = [abs(float(mean - exact_value)) / float(jnp.sqrt(variance / draws))]
+    truth = exact_value, {**exact}
+    (gap, variance), grads = moments(jax.random.key(seed), truth)
+    scores = [distance(gap, variance, draws, exact_value)]
     total = norm = 0.0
     for name, truth in exact.items():
-        mean, variance = (np.asarray(x) for x in grads[name])
-        error = np.sqrt(variance / draws)
-        gap = np.abs(mean - np.asarray(truth))
-        # A parameter that nothing random reaches has its gradient exactly.
-        scores.append(float(np.max(gap / np.maximum(error, 1e-9))))
+        gap, variance = (np.asarray(x) for x in grads[name])
+        scores.append(distance(gap, variance, draws, truth))
         total, norm = total + float(variance.sum()), norm + float((truth**2).sum())
     return Outcome(max(scores), float(np.sqrt(total / draws / norm)), total)
