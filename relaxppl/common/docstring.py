@@ -30,7 +30,8 @@ def documented_by(*sources: Any) -> Callable[[F], F]:
             fields = _parts(source)[1] | fields
         arguments = [f"param {name}" for name in inspect.signature(target).parameters]
         order = [n for n in arguments if n in fields]
-        order += [n for n in shared | own if not n.startswith("param ")]
+        rest = [n for n in shared | own if not n.startswith("param ")]
+        order += sorted(rest, key=lambda n: n.startswith("raises"))
         text = [*head, *shared_head[1:], "\n".join(fields[n] for n in order)]
         target.__doc__ = "\n\n".join([*text, *references])
         return target

@@ -171,13 +171,23 @@ def truncated(
 ) -> tuple[Array, Array]:
     """Returns the values 0, ..., n - 1 of a host's count law and their log probabilities.
 
-    :param distribution: the law, expanded or not, (*batch,).
+    The mass above n - 1 is on n - 1, and n is the least that leaves at most the tail above, for
+    every law of the batch. The parameters of the count law stay differentiable.
+
+    :param distribution: a Poisson, binomial, geometric or negative binomial (gamma-Poisson) law,
+        (*batch,), expanded or not.
     :param classes: from the host's classes to names of laws, or "gamma_poisson".
     :param expanded: the host's class of expanded distributions.
     :param floats: makes arrays of one floating dtype of what a distribution was given.
+    :param tail: the mass that may lie above n - 1, between 0 and 1.
+    :param size: n itself, instead of the tail: required under ``jit`` or ``vmap``, where the
+        parameters are not known when n must be.
     :returns: (n,) and (*batch, n).
     :raises TypeError: for another distribution.
-    :raises ValueError: as :func:`table`.
+    :raises ValueError: for a tail outside (0, 1), for a law that needs more than a million values,
+        or for traced parameters without a size.
+
+    Joo et al., 2020 (arXiv:2003.01847).
     """
     shape = tuple(distribution.batch_shape)
     while isinstance(distribution, expanded):

@@ -14,9 +14,20 @@ from relaxppl.estimators.rebar import REBAR
 
 class EstimatorELBO:
     """An ELBO class made for an estimator: ``class DisARM_ELBO(DiscreteELBO): ...``.
-
     One whose name does not say it does so itself, ``class Mine(DiscreteELBO, estimator=DisARM)``.
     Its constructor takes the host's arguments, the estimator's options and ``exact_kl``.
+
+    The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
+    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites. A
+    site of the guide may ask for another one by ``infer={"estimator": ...}``: its name, or an
+    estimator with options of its own.
+
+    :param num_particles: how many draws the estimate averages over, or compares.
+    :param vectorize_particles: as of the host's ELBOs.
+    :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
+        registered and exact and the mean-field condition holds; the estimator covers the rest.
+        "learned" mixes the two at each discrete site by a factor that minimises the gradient's
+        variance; it needs ``prepare``.
     """
 
     estimator_class: ClassVar[type[Estimator]]

@@ -10,37 +10,18 @@ from numpyro.infer.reparam import Reparam
 from numpyro.primitives import _PYRO_STACK, Messenger
 
 from relaxppl.common import relax as common
+from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.step import current_step
 
 Config = Mapping[str, Any] | Callable[[Any], Any] | None
 
 
+@documented_by(common.Handler)
 class relax(common.Handler, Messenger):
     """Puts a relaxation in place of the discrete distribution at every latent discrete site.
 
-    The site keeps its name, plates, mask, scale and infer dict. Observed and conditioned sites are
-    left alone, whether the conditioning is inside or outside. It is a handler as the host's own:
-    ``relax(model, temperature=0.5)`` wraps a function, ``with relax(temperature=0.5):`` a block.
-    Apply it to model and guide alike.
-
-    A count (Poisson, ...) is relaxed by :func:`truncate`: the site in the trace holds weights on
-    its values, and the program gets the number they make.
-
     :param fn: a function with NumPyro primitives; None for a context manager or decorator.
-    :param temperature: a positive number or array, or a schedule, which is called with
-        :func:`current_step`.
-    :param config: from the name of a site to a factory of (distribution, temperature), to one of
-        this package's classes that take probs or logits, or to None to leave the site discrete; or
-        a function from a site to one of these. Sites it does not name get the registered one.
-    :param hard: whether the sites take discrete values, for ``Predictive``. A site with the
-        registered relaxation is then simply left discrete, which is the law of the hardened draws;
-        with a relaxation from config, relaxed draws are hardened. A relaxed value that is
-        substituted reaches the program hardened.
-    :raises TypeError: if an argument is of the wrong kind.
-    :raises ValueError: if the temperature is not positive; while the program runs, naming the site,
-        if it has no relaxation or one of another event shape; and at its end, if config names a
-        site that it does not have.
     """
 
     _stack = _PYRO_STACK

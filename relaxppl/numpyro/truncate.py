@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from numpyro import distributions as dist
 
 from relaxppl.common import truncate as common
+from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.distributions import GeneralizedGumbelSoftmax
 
 _CLASSES: dict[type, str] = {
@@ -23,6 +24,7 @@ _CLASSES: dict[type, str] = {
 }
 
 
+@documented_by(common.truncated)
 def truncate(
     distribution: dist.Distribution,
     temperature: Any,
@@ -34,24 +36,11 @@ def truncate(
 ) -> GeneralizedGumbelSoftmax:
     """Returns a count law as a relaxed distribution on 0, ..., n - 1.
 
-    The mass above n - 1 is on n - 1, and n is the least that leaves at most the tail above, for
-    every law of the batch. The parameters of the count law stay differentiable.
-
-    :param distribution: a Poisson, binomial, geometric or negative binomial (gamma-Poisson) law,
-        (*batch,), expanded or not.
     :param temperature: positive, broadcasting with the batch.
-    :param tail: the mass that may lie above n - 1, between 0 and 1.
-    :param size: n itself, instead of the tail: required under ``jit``, where the parameters are
-        not known when n must be.
     :param hard: whether the number is one of the values, as in
         :class:`~relaxppl.numpyro.GeneralizedGumbelSoftmax`.
     :param validate_args: as the host's.
     :returns: a distribution of batch shape (*batch,).
-    :raises TypeError: for another distribution.
-    :raises ValueError: for a tail outside (0, 1), for a law that needs more than a million values,
-        or for traced parameters without a size.
-
-    Joo et al., 2020 (arXiv:2003.01847).
     """
     values, logits = common.truncated(
         distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size

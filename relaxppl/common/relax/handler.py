@@ -1,4 +1,4 @@
-"""What a host's handler ``relax`` does at a site: the messages of the hosts share these keys."""
+"""What the hosts' handler ``relax`` does at a site: their messages have these keys in common."""
 
 from __future__ import annotations
 
@@ -9,11 +9,32 @@ from relaxppl.common.relax.plan import Plan
 
 
 class Handler:
-    """The part of ``relax`` that knows no host: a mixin beside the host's ``Messenger``.
+    """Puts a relaxation in place of the discrete distribution at every latent discrete site.
 
-    A host's class sets the class attributes.
+    The site keeps its name, plates, mask, scale and infer dict. Observed and conditioned sites are
+    left alone, whether the conditioning is inside or outside. It is a handler as the host's own:
+    ``relax(model, temperature=0.5)`` wraps a function, ``with relax(temperature=0.5):`` a block.
+    Apply it to model and guide alike.
+
+    A count (Poisson, ...) is relaxed by :func:`truncate`: the site in the trace holds weights on
+    its values, and the program gets the number they make.
+
+    :param temperature: a positive number or array, or a schedule, which is called with
+        :func:`current_step`.
+    :param config: from the name of a site to a factory of (distribution, temperature), to one of
+        this package's classes that take probs or logits, or to None to leave the site discrete; or
+        a function from a site to one of these. Sites it does not name get the registered one.
+    :param hard: whether the sites take discrete values, for ``Predictive``. A site with the
+        registered relaxation is then simply left discrete, which is the law of the hardened draws;
+        with a relaxation from config, relaxed draws are hardened. A relaxed value that is
+        substituted reaches the program hardened.
+    :raises TypeError: if an argument is of the wrong kind.
+    :raises ValueError: if the temperature is not positive; while the program runs, naming the site,
+        if it has no relaxation or one of another event shape; and at its end, if config names a
+        site that it does not have.
     """
 
+    # A host's class is this and its Messenger, and says what these are.
     _stack: ClassVar[list[Any]]
     """The host's handlers, the outermost first."""
     _condition: ClassVar[Any]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from numpyro.infer.elbo import ELBO
 
+from relaxppl.common.docstring import documented_by
 from relaxppl.common.naming import TEMPERATURE
 from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Estimator, Parameter, Step, draws_of
@@ -23,21 +24,9 @@ from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import Structure, analyse
 
 
+@documented_by(EstimatorELBO)
 class DiscreteELBO(EstimatorELBO, ELBO):
-    """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator.
-
-    The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
-    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites. A
-    site of the guide may ask for another one by ``infer={"estimator": ...}``: its name, or an
-    estimator with options of its own.
-
-    :param num_particles: how many draws the estimate averages over, or compares.
-    :param vectorize_particles: as of the host's ELBOs.
-    :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
-        registered and exact and the mean-field condition holds; the estimator covers the rest.
-        "learned" mixes the two at each discrete site by a factor that minimises the gradient's
-        variance; it needs ``prepare``.
-    """
+    """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator."""
 
     can_infer_discrete = True
 

@@ -13,6 +13,7 @@ from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 
+from relaxppl.common.docstring import documented_by
 from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared
@@ -38,21 +39,10 @@ _MOVED = 100
 """By which gradient of an ELBO an optimiser has moved what the estimators learn, if ever."""
 
 
+@documented_by(EstimatorELBO)
 class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator.
-
-    The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
-    estimate of the negative ELBO; the estimator only decides the gradient of the discrete sites. A
-    site of the guide may ask for another one by ``infer={"estimator": ...}``: its name, or an
-    estimator with options of its own.
-
-    :param num_particles: how many draws the estimate averages over, or compares.
     :param max_plate_nesting: as of the host's ELBOs.
-    :param vectorize_particles: as of the host's ELBOs.
-    :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
-        registered and exact and the mean-field condition holds; the estimator covers the rest.
-        "learned" mixes the two at each discrete site by a factor that minimises the gradient's
-        variance; it needs ``prepare``.
     """
 
     expects_training = True

@@ -128,13 +128,13 @@ class Program:
                 self.summed.make_room(model_trace, guide_trace)
                 model_trace = self._run_model(watch, summing, seen)
                 self.summed.check(model_trace)
-            self.groups = groups_of(model_trace, self.summed.found)
-            self.sites, self._rewind = record.sites, record.rewind
-            discrete = frozenset(self.sites)
-            self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
-            escaped = {True: record.escaped, False: watch.escaped}
-            self._take(guide_trace, model_trace)
-            factors = self._fill(tracker, escaped)
+        self.groups = groups_of(model_trace, self.summed.found)
+        self.sites, self._rewind = record.sites, record.rewind
+        discrete = frozenset(self.sites)
+        self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
+        escaped = {True: record.escaped, False: watch.escaped}
+        self._take(guide_trace, model_trace)
+        factors = self._fill(tracker, escaped)
         self._merge(factors)
 
     def _run_model(self, watch: Watch, summing: SummedOut, guide_trace: Any) -> Any:
@@ -173,33 +173,41 @@ class Program:
                 left = escaped[False][name] | escaped[True][name]
                 return tracker.of(value) | (left and {name})
 
-            self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
+            with tracker:
+                self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
             self._factorise()
         discrete = frozenset(self.sites)
         for trace, guide in ((self.model_trace, False), (self.guide_trace, True)):
             for name, node in trace.nodes.items():
                 for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
-                    with tracker.inside_law() as decided:
-                        if not guide and name in grouped:
-                            log_prob = partial(log_prob_of, node)
-                            factors[name] = factor_of(node, name in variables, log_prob)
-                            value = self._checked(node, factors[name].value)
-                        else:
-                            value = self._hard_value(node, guide, integrated)
+                    site = self.sites.get(name) if guide else None
+                    weights = masks_of(node["fn"]), node["scale"], node["mask"]
                     left = escaped[guide][name]
-                    found = tracker.of(value) | decided[0] | left
+                    if site is not None and not integrated:
+                        # Its law was watched when it was drawn, and to watch takes time.
+                        value = self._hard_value(node, guide, integrated)
+                        found = tracker.of(weights) | left
+                    else:
+                        with tracker, tracker.inside_law() as decided:
+                            if not guide and name in grouped:
+                                log_prob = partial(log_prob_of, node)
+                                factors[name] = factor_of(node, name in variables, log_prob)
+                                value = factors[name].value
+                            else:
+                                value = self._hard_value(node, guide, integrated)
+                        found = tracker.of(value) | decided[0] | left
+                    self._check(node, value, guide, integrated)
                     if not guide:
                         self._left_guide |= handed_over(found)
-                    site = self.sites.get(name) if guide else None
                     if site is not None:
                         found = found | site.upstream | {name}
                     smooth = found
                     if name in self.sites:
                         # At a relaxed value its extension stands for the host's log mass.
                         fn = node["fn"]
-                        logits = None if law_type(fn) is None else base_of(fn).logits
-                        inputs = logits, masks_of(fn), node["scale"], node["mask"]
-                        smooth = tracker.of(inputs) | left
+                        with tracker:
+                            logits = None if law_type(fn) is None else base_of(fn).logits
+                        smooth = tracker.of(logits, weights) | left
                     self.terms.append(
                         Term(
                             name=name,
@@ -282,18 +290,16 @@ class Program:
             value = scale_and_mask(log_prob, node["scale"], node["mask"])
         else:
             value = scale_and_mask(log_prob_of(node), node["scale"], node["mask"])
-        value = self._checked(node, value, not guide and not integrated)
         return self._weighted(name, -value if guide else value, integrated)
 
-    def _checked(self, node: Any, value: torch.Tensor, shape: bool = True) -> torch.Tensor:
-        """Returns the log density of a site after the host's checks."""
+    def _check(self, node: Any, value: torch.Tensor, guide: bool, integrated: bool) -> None:
+        """Makes the host's checks of the log density of a site."""
         if is_validation_enabled():
-            if shape:
+            if not guide and not integrated:
                 check_site_shape({**node, "log_prob": value}, self._nesting)
-            total = value.sum()
+            total = -value.sum() if guide else value.sum()
             warn_if_nan(total, f"log_prob_sum at site '{node['name']}'")
             warn_if_inf(total, f"log_prob_sum at site '{node['name']}'", allow_neginf=True)
-        return value
 
     def plate_scale(self, frame: Frame) -> float:
         """Returns what terms are multiplied by for the subsample of a plate that they lie in."""
