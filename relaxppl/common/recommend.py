@@ -10,24 +10,9 @@ from typing import Any
 from relaxppl.common.diagnostics import Comparison, GradientStats, ranked
 from relaxppl.common.enumerated import Variable, states
 from relaxppl.common.screening import OUT_OF_TIME, Budget, Screened, refine
-from relaxppl.estimators.choice import choose
 from relaxppl.estimators.elbo import EstimatorELBO
-from relaxppl.estimators.program import Candidate
 
 ENUMERATION = "TraceEnum_ELBO"
-
-SCORE, AVERAGE = "ScoreFunction_ELBO()", "ScoreFunction_ELBO(baseline='average')"
-
-CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
-    "REBAR_ELBO()": ("REBAR_ELBO", {}),
-    SCORE: ("ScoreFunction_ELBO", {}),
-    AVERAGE: ("ScoreFunction_ELBO", {"baseline": "average"}),
-    "DisARM_ELBO()": ("DisARM_ELBO", {}),
-    "RLOO_ELBO(num_particles=4)": ("RLOO_ELBO", {"num_particles": 4}),
-    "RELAX_ELBO()": ("RELAX_ELBO", {}),
-}
-"""The losses that are tried, in the order in which a short time is spent on them: the class's name
-and its arguments."""
 
 MOST_CHEAP = 256
 """The most joint values for which enumeration is tried."""
@@ -179,19 +164,6 @@ def _power(variable: Variable) -> str:
     return f"{size}^{math.prod(variable.free(True))}"
 
 
-def unsupported(loss: Any, candidates: Iterable[Candidate]) -> str | None:
-    """Returns why one of this package's losses does not support the sites, or None.
-
-    :param loss: the loss.
-    :param candidates: the guide's discrete sites.
-    """
-    try:
-        choose(candidates, loss.estimator, loss.num_particles)
-    except (NotImplementedError, ValueError) as error:
-        return str(error)
-    return None
-
-
 def relaxation_option(variables: Mapping[str, Variable]) -> Option:
     """Returns what ``relax`` can do for the program; it is biased, so it is not ranked."""
     without = [n for n, v in variables.items() if not v.relaxable]
@@ -212,6 +184,21 @@ def relaxation_option(variables: Mapping[str, Variable]) -> Option:
     return Option("relax", False, reason)
 
 
+def other_aims(entries: Iterable[str]) -> list[Option]:
+    """Returns what minimises something else, so that its variance compares with nothing here."""
+    found = [
+        Option(
+            "VIMCO_ELBO(num_particles=K)",
+            True,
+            "the bound of K draws together, tighter than the ELBO: another loss, not ranked here",
+        )
+    ]
+    if "REBAR_ELBO()" in entries:
+        text = "biased until its schedule ends, with less variance on the way: not ranked here"
+        found.append(Option("REBAR_ELBO(debias=schedule)", True, text))
+    return found
+
+
 def conclude(
     entries: Mapping[str, tuple[Any, Any, Any]],
     reasons: Mapping[str, str],
@@ -220,6 +207,7 @@ def conclude(
     num_draws: int,
     variables: Mapping[str, Variable],
     upstream: Mapping[str, Iterable[str]],
+    said: Mapping[str, str],
 ) -> Recommendation:
     """Spends the rest of the time on what may be the best, and ranks what was measured.
 
@@ -230,10 +218,16 @@ def conclude(
     :param num_draws: how many gradients to draw of each at most.
     :param variables: the guide's discrete sites.
     :param upstream: by site, the discrete sites that its parameters depend on.
+    :param said: by name what else is to be said of an entry.
     :raises RuntimeError: if nothing runs.
     """
     failures = screened.failures
     no = {**reasons, **{n: r for n, r in failures.items() if r != OUT_OF_TIME}}
+    if no.get(ENUMERATION) and ENUMERATION not in reasons:
+        no[ENUMERATION] = (
+            "the host's enumeration fails on this model, which does not run with all values of a "
+            "site at once along a dimension left of the plates (see the host's tutorial on it)"
+        )
     if not screened.draws:
         found = "; ".join(f"{n}: {r}" for n, r in no.items())
         raise RuntimeError(f"recommend: no loss could be measured on this program. {found}")
@@ -259,8 +253,9 @@ def conclude(
         why = failures.get(name, "")
         if name in stats:
             why = f"measured below; its first gradient took {screened.setup[name]:.1f} s"
+        why = said.get(name, "") + why
         options.append(Option(name, True, why, loss, model, guide, stats.get(name)))
-    options.append(relaxation_option(variables))
+    options += [relaxation_option(variables), *other_aims(entries)]
     options += [Option(name, False, why) for name, why in no.items()]
     time = _time(screened, budget, screening)
     return Recommendation(variables, upstream, options, comparison, time, reason)

@@ -8,11 +8,13 @@ from functools import cache, partial
 from typing import Any
 
 import jax
+from numpyro import handlers
 from numpyro.infer.elbo import TraceEnum_ELBO
 
 from relaxppl.common import diagnostics, screening
 from relaxppl.common import recommend as common
-from relaxppl.common.recommend import AVERAGE, ENUMERATION, SCORE, Option, Recommendation
+from relaxppl.common.recommend import ENUMERATION, Option, Recommendation
+from relaxppl.common.trials import AVERAGE, SCORE, trials
 from relaxppl.numpyro.elbo import classes as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import Inspected
@@ -72,11 +74,13 @@ def recommend(
         entries[ENUMERATION] = _enumerated(model, guide, frozenset(inspected.variables))
     else:
         reasons[ENUMERATION] = obstacle
-    for name, (class_name, options) in common.CANDIDATES.items():
-        loss = getattr(elbos, class_name)(**options)
-        obstacle = common.unsupported(loss, inspected.candidates)
+    tried = trials(inspected.variables, inspected.coupled, inspected.candidates)
+    for name, trial in tried.items():
+        loss = getattr(elbos, trial.class_name)(**trial.options)
+        obstacle = trial.obstacle(loss, inspected.candidates)
         if obstacle is None:
-            entries[name] = (loss, model, guide)
+            asking = handlers.infer_config(guide, trial.config) if trial.sites else guide
+            entries[name] = (loss, model, asking)
         else:
             reasons[name] = obstacle
     makers = partial(_makers, entries, values, args, kwargs, key)
@@ -97,6 +101,7 @@ def recommend(
         num_draws,
         inspected.variables,
         inspected.upstream,
+        {name: trial.said for name, trial in tried.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -98,8 +99,13 @@ def exact_gradient(
         count = min(num_draws, max(int(_MOST_RUNS / states), 20)) if inspected.random else 1
         try:
             return diagnostics.summary("exact", sampler.draw(count), 0.0, states)
-        except CannotEnumerateError:
+        except CannotEnumerateError as error:
             if not inspected.by_plate:
+                warnings.warn(
+                    f"no exact gradient to compare with: {error}, so that there is more to sum "
+                    "over than one run shows. The rest is as it is; exact=False leaves this out",
+                    stacklevel=2,
+                )
                 return None
             inspected.by_plate = False
 

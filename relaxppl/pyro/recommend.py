@@ -13,6 +13,7 @@ from pyro.infer import TraceEnum_ELBO, config_enumerate
 from relaxppl.common import diagnostics, screening
 from relaxppl.common import recommend as common
 from relaxppl.common.recommend import ENUMERATION, Option, Recommendation
+from relaxppl.common.trials import trials
 from relaxppl.pyro.elbo import classes as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
@@ -50,7 +51,7 @@ def recommend(
     """
     diagnostics.check_draws(num_draws)
     budget = screening.Budget(seconds, time.perf_counter)
-    with borrowed(model, guide, params, args, kwargs, seed) as lent:
+    with diagnostics.said_once(), borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
             raise diagnostics.no_discrete_site(guide)
         inspected = Inspected(model, guide, args, kwargs)
@@ -65,11 +66,13 @@ def recommend(
             entries[ENUMERATION] = (TraceEnum_ELBO(), config_enumerate(model), hidden)
         else:
             reasons[ENUMERATION] = obstacle
-        for name, (class_name, options) in common.CANDIDATES.items():
-            loss = getattr(elbos, class_name)(**options)
-            obstacle = common.unsupported(loss, inspected.candidates)
+        tried = trials(inspected.variables, inspected.coupled, inspected.candidates)
+        for name, trial in tried.items():
+            loss = getattr(elbos, trial.class_name)(**trial.options)
+            obstacle = trial.obstacle(loss, inspected.candidates)
             if obstacle is None:
-                entries[name] = (loss, model, guide)
+                asking = poutine.infer_config(guide, trial.config) if trial.sites else guide
+                entries[name] = (loss, model, asking)
             else:
                 reasons[name] = obstacle
         makers = {
@@ -84,6 +87,7 @@ def recommend(
             num_draws,
             inspected.variables,
             inspected.upstream,
+            {name: trial.said for name, trial in tried.items()},
         )
 
 

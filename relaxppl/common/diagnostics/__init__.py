@@ -7,6 +7,7 @@ from relaxppl.common.diagnostics.checks import check_draws, check_params, no_dis
 from relaxppl.common.diagnostics.comparison import Comparison, ranked
 from relaxppl.common.diagnostics.functions import Host, compare_estimators, gradient_stats, named
 from relaxppl.common.diagnostics.measuring import Draws, Moments, Sampler, measure, summary
+from relaxppl.common.diagnostics.once import said_once
 from relaxppl.common.diagnostics.stats import GradientStats
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "named",
     "no_discrete_site",
     "ranked",
+    "said_once",
     "summary",
 ]

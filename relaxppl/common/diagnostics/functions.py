@@ -12,6 +12,7 @@ import numpy as np
 from relaxppl.common.diagnostics.checks import check_draws, no_discrete_site
 from relaxppl.common.diagnostics.comparison import Comparison, ranked
 from relaxppl.common.diagnostics.measuring import Sampler, measure
+from relaxppl.common.diagnostics.once import said_once
 from relaxppl.common.diagnostics.stats import GradientStats
 
 
@@ -124,7 +125,7 @@ def compare_estimators(
     entries = named(estimators)
     samplers: dict[str, Sampler] = {}
     failures: dict[str, str] = {}
-    with host.program(model, guide, params, args, kwargs, source) as program:
+    with said_once(), host.program(model, guide, params, args, kwargs, source) as program:
         for name, entry in entries.items():
             given = entry if isinstance(entry, tuple) else (entry, model, guide)
             sampler = program.sampler(*given)
