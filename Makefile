@@ -68,11 +68,11 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 
 # With the long training runs and every set of parameters of every class.
 test-all: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --all
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist worksteal --all
 
 # Beside the report it leaves what test runs what line, and how long each takes, for tests.mutate.
 coverage: $(STAMP)

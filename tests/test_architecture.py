@@ -65,3 +65,15 @@ def test_docstrings_are_of_one_dialect() -> None:
         for path in sorted((PACKAGE.parent / folder).rglob("*.py")):
             found = [line for line in path.read_text().splitlines() if heading.match(line)]
             assert not found, f"{path}: {found[0].strip()!r} in place of :param name:, :returns:"
+
+
+def test_the_tests_have_the_folders_of_the_library() -> None:
+    """A folder that needs no host has its own; one named after a host would shadow it."""
+    tests = PACKAGE.parent / "tests"
+    for folder in {p.parent.relative_to(PACKAGE) for p in FILES}:
+        if folder.parts and folder.parts[0] not in HOSTS:
+            # Few tests may be a file, or some, in place of a folder.
+            found = [*(tests / folder).glob("test_*.py")]
+            found += (tests / folder).parent.glob(f"test_{folder.name}*.py")
+            assert found, f"no tests of {folder}"
+    assert not [p for p in tests.rglob("*") if p.is_dir() and p.name in HOSTS]

@@ -20,7 +20,8 @@ import relaxppl.pyro as rp
 from relaxppl.estimators import REBAR, RELAX, local_gradient
 from tests.estimators.distance import distance
 from tests.hosts.elbo import numpyro_cases, pyro_cases
-from tests.hosts.elbo.numpyro_cases import TWO_LEVELS, bits, mass, normal, two_loc, two_logits
+from tests.hosts.elbo.numpyro_case import bits, mass, normal
+from tests.hosts.elbo.numpyro_cases import TWO_LEVELS, two_loc, two_logits
 
 RAMP = rn.LinearSchedule(0.0, 1.0, 2)
 NAME = "relaxppl_step"

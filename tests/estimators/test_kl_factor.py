@@ -111,10 +111,9 @@ def test_an_unprepared_guide_and_wrong_arguments():
         with pytest.raises(ValueError, match="must be True, False or 'learned', got 'yes'"):
             elbo(exact_kl="yes")
     case, match = numpyro_cases.VECTOR, "learns nothing at b, whose KL stays sampled"
+    elbo, given = rn.DisARM_ELBO(exact_kl="learned"), (case.values(), case.model, case.guide)
     with pytest.warns(UserWarning, match=match):
-        rn.DisARM_ELBO(exact_kl="learned").loss(
-            jax.random.key(0), case.values(), case.model, case.guide
-        )
+        jax.eval_shape(lambda key: elbo.loss(key, *given), jax.random.key(0))
     pyro.clear_param_store()
     with pytest.warns(UserWarning, match=match):
         rp.DisARM_ELBO(exact_kl="learned").loss_and_grads(*pyro_cases.VECTOR.build(1))

@@ -10,7 +10,8 @@ import torch
 
 from relaxppl.estimators import vimco
 from tests.adapter import HOSTS, both
-from tests.estimators.multi_sample_cases import CASES, INTEGER, MIXED, measure
+from tests.estimators.multi_sample_cases import CASES, INTEGER, MIXED
+from tests.estimators.multi_sample_measure import measure
 
 ESTIMATORS = {
     host.name: {

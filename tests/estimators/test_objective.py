@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
-import torch
 
 from relaxppl import ops
 from relaxppl.estimators import laws, network, rebar, relax
@@ -33,14 +33,16 @@ def problem(make, law):
     return draws, cost, rewards, free
 
 
-def variance(draws, cost, rewards, free, etas, temperatures, weights=None):
-    controls = rebar.control(draws, cost, temperatures, free)
-    h = {n: rewards[n] * draws[n].score() + etas[n] * controls[n] for n in draws}
-    if weights is not None:
-        own = None if free is None else free["a"]
-        h["a"] = h["a"] + relax.network_control(draws["a"], network.on_site(weights, 1), own)
-    h = {n: x.detach() if isinstance(x, torch.Tensor) else x for n, x in h.items()}
-    return h, sum(float((np.asarray(x) ** 2).sum()) for x in h.values())
+COMPILED = {"jax": jax.jit, "torch": lambda fn: fn}
+
+
+def local_gradients(draws, cost, rewards, free, given):
+    controls = rebar.control(draws, cost, given["temperature"], free)
+    h = {n: rewards[n] * draws[n].score() + given["eta"][n] * controls[n] for n in draws}
+    own = None if free is None else free["a"]
+    weights = network.on_site(given["weights"], 1)
+    h["a"] = h["a"] + relax.network_control(draws["a"], weights, own)
+    return h
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -56,24 +58,32 @@ def test_gradients_of_the_variance(backend, law, coupled):
     weights = {
         k: make(v + 0.3 * rng.normal(size=v.shape)) for k, v in network.initial(3, 2).items()
     }
-    h, _ = variance(draws, cost, rewards, free, etas, temperatures, weights)
-    controls, to_temperatures = ops.vjp(
-        lambda given: rebar.control(draws, cost, given, free), temperatures
-    )
-    in_eta = rebar.gradients_in_etas(h, controls)
-    in_temperature = rebar.gradients_in_temperatures(h, etas, to_temperatures)
-    own = None if free is None else free["a"]
-    _, pullback = ops.vjp(
-        lambda w: relax.network_control(draws["a"], network.on_site(w, 1), own), weights
-    )
-    in_weights = pullback(2.0 * h["a"])
+    given = {"eta": etas, "temperature": temperatures, "weights": weights}
+    compiled = COMPILED[backend](lambda given: local_gradients(draws, cost, rewards, free, given))
+
+    def gradients(given):
+        h = local_gradients(draws, cost, rewards, free, given)
+        h = {n: ops.stop_gradient(x) for n, x in h.items()}
+        controls, to_temperatures = ops.vjp(
+            lambda at: rebar.control(draws, cost, at, free), given["temperature"]
+        )
+        own = None if free is None else free["a"]
+        _, pullback = ops.vjp(
+            lambda w: relax.network_control(draws["a"], network.on_site(w, 1), own),
+            given["weights"],
+        )
+        return (
+            rebar.gradients_in_etas(h, controls),
+            rebar.gradients_in_temperatures(h, given["eta"], to_temperatures),
+            pullback(2.0 * h["a"]),
+        )
+
+    in_eta, in_temperature, in_weights = COMPILED[backend](gradients)(given)
 
     def shifted(which, key, step):
-        moved = {"eta": dict(etas), "temperature": dict(temperatures), "weights": dict(weights)}
-        moved[which][key] = moved[which][key] + make(step)
-        return variance(
-            draws, cost, rewards, free, moved["eta"], moved["temperature"], moved["weights"]
-        )[1]
+        moved = {**given, which: {**given[which], key: given[which][key] + make(step)}}
+        h = compiled(moved)
+        return sum(float((np.asarray(ops.stop_gradient(x)) ** 2).sum()) for x in h.values())
 
     def difference(which, key, direction):
         step = 1e-5 * direction

@@ -15,7 +15,8 @@ import pytest
 from jax.nn import log_softmax, logsumexp
 
 from tests.adapter import HOSTS, both
-from tests.estimators.multi_sample_cases import SEEN, Case, Row, mass, measure, normal, scaled
+from tests.estimators.multi_sample_case import SEEN, Case, Row, mass, normal, scaled
+from tests.estimators.multi_sample_measure import measure
 
 MARK = {"enumerate": "parallel"}
 NUMPYRO, PYRO = HOSTS.values()

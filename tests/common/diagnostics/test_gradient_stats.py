@@ -19,7 +19,7 @@ from relaxppl.common import diagnostics, enumerated
 from relaxppl.common.diagnostics import GradientStats, Moments
 from relaxppl.numpyro import diagnostics as ours
 from tests.adapter import both
-from tests.hosts.elbo import numpyro_cases, pyro_cases
+from tests.hosts.elbo import numpyro_cases, numpyro_corner_cases, pyro_cases
 
 # One Bernoulli with a reward: everything about its gradient is a sum of two terms.
 
@@ -111,7 +111,7 @@ def test_exact_gradient_on_pyro(name: str) -> None:
 
 
 def test_too_many_values_have_no_exact_gradient() -> None:
-    case = numpyro_cases.COUNTS
+    case = numpyro_corner_cases.COUNTS
     inspected = ours.Inspected(case.model, case.guide, (), {}, case.values())
     assert inspected.states == np.inf
     assert ours.exact_gradient(case.model, case.guide, case.values(), (), {}, 2) is None

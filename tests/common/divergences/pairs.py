@@ -241,6 +241,8 @@ PAIRS = [
     ),
 ]
 
+WITH_RULE = {name for pair in PAIRS for name in (pair.p, pair.q)}
+
 
 def build(host: Host, cls: str, params: Params, dtype: str = "float64") -> Any:
     """The distribution with these parameters, arrays of the host or NumPy's; flags as they are."""

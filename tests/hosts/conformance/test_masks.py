@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.adapter import Host
-from tests.common.divergences.pairs import PAIRS
+from tests.common.divergences.pairs import WITH_RULE
 from tests.hosts.conformance.rows import DENSITY, over, value
 from tests.relaxations.case import Case, Params, reference_log_prob, reference_samples
 
@@ -68,7 +68,7 @@ def test_masks_around_events_and_expansions(host: Host, case: Case):
         np.testing.assert_allclose(host.numpy(found), wanted[what], rtol=1e-8, err_msg=what)
 
 
-WITH_RULE = {name for pair in PAIRS for name in (pair.p, pair.q)} | {"FiniteCount"}
+RULED = WITH_RULE | {"FiniteCount"}
 LOCATION = ("logits", "loc", "initial_logits")
 
 
@@ -83,7 +83,7 @@ def pair(host: Host, case: Case, others: Params, location: Params) -> tuple[Any,
     return host.build(case.name, given), host.build(case.name, {**given, **moved})
 
 
-@over([case for case in DENSITY if case.name in WITH_RULE])
+@over([case for case in DENSITY if case.name in RULED])
 def test_divergences_through_masks_events_and_expansions(host: Host, case: Case):
     kl, kept = host.rx.kl_divergence, keep(case)
     wide = (2, *case.batch_shape)
@@ -112,7 +112,7 @@ def test_divergences_through_masks_events_and_expansions(host: Host, case: Case)
         np.testing.assert_allclose(found[what], right, rtol=1e-9, err_msg=what)
 
 
-@over([case for case in DENSITY if case.name not in WITH_RULE])
+@over([case for case in DENSITY if case.name not in RULED])
 def test_without_a_rule_every_wrapping_is_refused(host: Host, case: Case):
     p, q = pair(host, case, host.arrays(case.params), location_of(host, case))
     for wrap in (lambda d: d, lambda d: d.mask(True), lambda d: d.to_event(1)):

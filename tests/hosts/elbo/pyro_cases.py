@@ -9,8 +9,6 @@ Gauss-Hermite quadrature. Nothing here uses relaxppl.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,70 +18,8 @@ import pyro.poutine as poutine
 import torch
 from torch.nn.functional import softplus
 
-Tensors = dict[str, torch.Tensor]
-
-
-def tensor(*values: Any) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-@dataclass
-class Case:
-    name: str
-    initial: Tensors
-    """Each (rows, *event): rows is 1, or the size of the inner plate."""
-    program: Callable[[Callable[[str], torch.Tensor], Any], Any]
-    """From a function that gives a parameter, and per-site infer options, to model and guide."""
-    exact: Callable[..., torch.Tensor]
-    """The negative bound from the parameters of one repetition, and the subsample's rows."""
-    depth: int = 1
-    """Levels of discrete sites."""
-    subsampled: bool = False
-    infer: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Sites whose estimator must be chosen for them where the default one cannot run."""
-
-    def build(self, n: int, infer: dict[str, Any] | None = None) -> tuple[Any, Any]:
-        """Returns the model and the guide with n repetitions."""
-
-        def param(name: str) -> torch.Tensor:
-            return pyro.param(name, lambda: self.initial[name].expand(n, *self.initial[name].shape))
-
-        model, guide = self.program(param, infer or {})
-
-        def repeated(fn: Any) -> Any:
-            def wrapped() -> Any:
-                with pyro.plate("repetitions", n, dim=-2):
-                    return fn()
-
-            return wrapped
-
-        return repeated(model), repeated(guide)
-
-    def gradient(self) -> tuple[float, Tensors]:
-        """Returns the exact negative bound and its gradient, on the guide's last subsample."""
-        options = dict(SEEN) if self.subsampled else {}
-        leaves = {name: x.clone().requires_grad_() for name, x in self.initial.items()}
-        value = self.exact(**leaves, **options)
-        grads = torch.autograd.grad(value, list(leaves.values()))
-        return value.item(), dict(zip(leaves, grads, strict=True))
-
-
-def bits(size: int) -> list[torch.Tensor]:
-    return [tensor(*b) for b in itertools.product((0.0, 1.0), repeat=size)]
-
-
-def bernoulli(logits: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return (b * logits - softplus(logits)).sum()
-
-
-def normal(x: Any, loc: torch.Tensor, scale: float) -> torch.Tensor:
-    return -0.5 * ((x - loc) / scale) ** 2 - np.log(scale) - 0.5 * np.log(2 * np.pi)
-
-
-def expectation(weighted: list[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """Returns -sum q (log p - log q) of pairs (log q, log p)."""
-    return -sum(log_q.exp() * (log_p - log_q) for log_q, log_p in weighted)
-
+from tests.hosts.elbo.pyro_case import SEEN, Case, bernoulli, bits, expectation, normal, tensor
+from tests.hosts.elbo.pyro_corner_cases import MASKED
 
 # One vector of Bernoullis.
 
@@ -255,10 +191,6 @@ CENTRES = tensor(1.0, -0.8, 0.3)
 SHIFTS = tensor(0.5, -0.5)
 
 
-SEEN: dict[str, Any] = {}
-"""The rows of the guide's last subsample."""
-
-
 def plate_program(param: Any, infer: Any) -> Any:
     def model() -> None:
         with pyro.plate("data", SIZE, BATCH, dim=-1) as rows:
@@ -349,84 +281,6 @@ SHARED = Case(
     {"theta": tensor(0.6, -0.5, 0.9, 1.2), "q": tensor(-0.4, 0.3, 0.1, -0.9)},
     shared_program,
     shared_exact,
-)
-
-
-# Counts: a binomial and a Poisson whose rate depends on it.
-
-
-def count_program(param: Any, infer: Any) -> Any:
-    def model() -> None:
-        n = pyro.sample("n", dist.Binomial(3, logits=param("prior")))
-        k = pyro.sample("k", dist.Poisson(torch.full_like(n, 1.5)))
-        loc = 0.6 * n - 0.4 * k
-        pyro.sample("x", dist.Normal(loc, 1.0), obs=torch.full(loc.shape, 0.8).to(loc))
-
-    def guide() -> None:
-        n = pyro.sample("n", dist.Binomial(3, logits=param("q")), infer=infer.get("n", {}))
-        rate = (param("rate") + 0.2 * n).exp()
-        pyro.sample("k", dist.Poisson(rate), infer=infer.get("k", {}))
-
-    return model, guide
-
-
-def count_exact(q: torch.Tensor, rate: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
-    def binomial(logits: torch.Tensor, n: int) -> torch.Tensor:
-        return np.log((1, 3, 3, 1)[n]) + n * logits - 3 * softplus(logits)
-
-    def poisson(log_rate: torch.Tensor, k: int) -> torch.Tensor:
-        return k * log_rate - log_rate.exp() - torch.lgamma(tensor(k + 1.0))
-
-    rows = []
-    for n, k in itertools.product(range(4), range(40)):
-        log_q = binomial(q, n) + poisson(rate + 0.2 * n, k)
-        log_p = binomial(prior, n) + poisson(tensor(1.5).log(), k)
-        rows.append((log_q.sum(), (log_p + normal(0.8, tensor(0.6 * n - 0.4 * k), 1.0)).sum()))
-    return expectation(rows)
-
-
-COUNTS = Case(
-    "counts",
-    {"q": tensor(0.3), "rate": tensor(0.2), "prior": tensor(-0.4)},
-    count_program,
-    count_exact,
-)
-
-# A law masked in itself, on both sides: its value is drawn and used all the same.
-
-HALF = torch.tensor([True, False])
-
-
-def masked_program(param: Any, infer: Any) -> Any:
-    def model() -> None:
-        with pyro.plate("inner", 2, dim=-1):
-            b = pyro.sample("b", dist.Bernoulli(logits=param("prior")).mask(HALF))
-        loc = param("slope") * (b.sum(-1, keepdim=True) + 0.5 * b.prod(-1, keepdim=True))
-        pyro.sample("x", dist.Normal(loc, 0.7), obs=torch.full(loc.shape, 1.4).to(loc))
-
-    def guide() -> None:
-        with pyro.plate("inner", 2, dim=-1):
-            law = dist.Bernoulli(logits=param("q")).expand((*param("q").shape[:-1], 2))
-            pyro.sample("b", law.mask(HALF), infer=infer.get("b", {}))
-
-    return model, guide
-
-
-def masked_exact(q: torch.Tensor, prior: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    total = torch.zeros((), dtype=torch.float64)
-    for b in bits(2):
-        loc = slope * (b.sum() + 0.5 * b.prod())
-        log_p = bernoulli(prior, b[0]) + normal(1.4, loc, 0.7)
-        weight = bernoulli(q, b[0]).exp() * bernoulli(q, b[1]).exp()
-        total = total - (weight * (log_p - bernoulli(q, b[0]))).sum()
-    return total
-
-
-MASKED = Case(
-    "masked",
-    {"q": tensor(0.4), "prior": tensor(-0.3), "slope": tensor(0.9)},
-    masked_program,
-    masked_exact,
 )
 
 ALL = (VECTOR, TWO_LEVELS, THREE_LEVELS, PLATE, SHARED, MASKED)

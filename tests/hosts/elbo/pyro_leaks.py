@@ -17,7 +17,7 @@ import pyro.distributions as dist
 import pyro.poutine as poutine
 import torch
 
-from tests.hosts.elbo.pyro_cases import Case, bernoulli, expectation, normal, tensor
+from tests.hosts.elbo.pyro_case import Case, bernoulli, expectation, normal, tensor
 
 TABLE = tensor(-0.5, 1.5)
 

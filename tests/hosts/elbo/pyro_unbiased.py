@@ -8,7 +8,7 @@ import pyro
 import torch
 
 from tests.estimators.distance import distance
-from tests.hosts.elbo.pyro_cases import Case
+from tests.hosts.elbo.pyro_case import Case
 
 
 class Outcome(NamedTuple):

@@ -16,7 +16,8 @@ import relaxppl.numpyro as rx
 from relaxppl.numpyro.elbo.exact_kl import kl
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.structure import analyse
-from tests.hosts.elbo.numpyro_cases import COUNTS, PLATE, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
+from tests.hosts.elbo.numpyro_cases import PLATE, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
+from tests.hosts.elbo.numpyro_corner_cases import COUNTS
 from tests.hosts.elbo.unbiased import measure
 
 ESTIMATORS = {

@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.numpyro as rx
-from tests.hosts.elbo.numpyro_cases import (
-    BESIDE,
-    CASES,
-    COUNTS,
-    MASKED_COUNTS,
-    PLATE,
-    TWO_LEVELS,
-    TWO_PLATES,
-)
+from tests.hosts.elbo.numpyro_cases import CASES, PLATE, TWO_LEVELS
+from tests.hosts.elbo.numpyro_corner_cases import BESIDE, COUNTS, MASKED_COUNTS, TWO_PLATES
 from tests.hosts.elbo.unbiased import measure
 
 ESTIMATORS = {

@@ -10,7 +10,8 @@ import torch
 
 import relaxppl.pyro as rx
 from relaxppl.pyro.elbo.program import Program
-from tests.hosts.elbo.pyro_cases import CASES, COUNTS, MASKED, PLATE, SHARED, THREE_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_cases import CASES, PLATE, SHARED, THREE_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_corner_cases import COUNTS, MASKED
 from tests.hosts.elbo.pyro_unbiased import measure
 
 ESTIMATORS = {

@@ -11,7 +11,8 @@ import torch
 import relaxppl.pyro as rx
 from relaxppl.estimators.program import levels, reward
 from relaxppl.pyro.elbo.program import Program
-from tests.hosts.elbo.pyro_cases import MASKED, SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_cases import SHARED, THREE_LEVELS, TWO_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_corner_cases import MASKED
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ import torch
 from pyro.infer import SVI
 
 import relaxppl.pyro as rx
-from tests.hosts.elbo.pyro_cases import COUNTS, PLATE, THREE_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_cases import PLATE, THREE_LEVELS, VECTOR
+from tests.hosts.elbo.pyro_corner_cases import COUNTS
 
 ESTIMATORS = {
     "score": (rx.ScoreFunction_ELBO, {"baseline": "average"}),

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import relaxppl.pyro as rx
-from tests.hosts.elbo.pyro_cases import CASES, COUNTS, PLATE, THREE_LEVELS, TWO_LEVELS
+from tests.hosts.elbo.pyro_cases import CASES, PLATE, THREE_LEVELS, TWO_LEVELS
+from tests.hosts.elbo.pyro_corner_cases import COUNTS
 from tests.hosts.elbo.pyro_unbiased import measure
 
 ESTIMATORS = {

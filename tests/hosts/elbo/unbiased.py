@@ -11,7 +11,7 @@ import numpy as np
 from numpyro import handlers
 
 from tests.estimators.distance import distance
-from tests.hosts.elbo.numpyro_cases import Case
+from tests.hosts.elbo.numpyro_case import Case
 
 
 class Outcome(NamedTuple):
