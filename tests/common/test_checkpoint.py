@@ -12,7 +12,7 @@ import pyro
 import pytest
 import torch
 
-from tests.common.relax.hosts import both
+from tests.adapter import both
 
 STEPS, BREAK = 30, 20
 

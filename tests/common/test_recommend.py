@@ -15,7 +15,7 @@ import torch
 from relaxppl.common import recommend as common
 from relaxppl.common.diagnostics import GradientStats
 from relaxppl.common.enumerated import Variable
-from tests.adapter import both
+from tests.adapter import HOSTS, both
 
 Y = np.concatenate([np.full(4, -3.0), np.full(4, 0.0), np.full(4, 3.0)])
 
@@ -183,7 +183,7 @@ def test_a_worse_bound_gives_a_wrong_enumeration_away() -> None:
 
 def test_an_enumeration_that_means_something_else_is_refused() -> None:
     # The sum over the plate lies in the deterministic code of another plate's site.
-    host = both.args[1][1]
+    host = HOSTS["pyro"]
     pyro.clear_param_store()
 
     def model() -> None:

@@ -18,7 +18,7 @@ import relaxppl.pyro
 from relaxppl.common import diagnostics, enumerated
 from relaxppl.common.diagnostics import GradientStats, Moments
 from relaxppl.numpyro import diagnostics as ours
-from tests.adapter import both
+from tests.adapter import HOSTS, both
 from tests.hosts.elbo import numpyro_cases, numpyro_corner_cases, pyro_cases
 
 # One Bernoulli with a reward: everything about its gradient is a sum of two terms.
@@ -126,8 +126,8 @@ def test_too_many_values_have_no_exact_gradient() -> None:
 
 def test_biased_losses_are_found_and_not_best() -> None:
     rx = relaxppl.numpyro
-    model, guide = toy(both.args[1][0])
-    host = both.args[1][0]
+    model, guide = toy(HOSTS["numpyro"])
+    host = HOSTS["numpyro"]
     found = rx.compare_estimators(
         {
             "rebar": rx.REBAR_ELBO(),
@@ -151,7 +151,7 @@ def test_biased_losses_are_found_and_not_best() -> None:
 
 
 def test_comparison_on_pyro_leaves_everything_as_it_was() -> None:
-    rx, host = relaxppl.pyro, both.args[1][1]
+    rx, host = relaxppl.pyro, HOSTS["pyro"]
     model, guide = toy(host)
     pyro.clear_param_store()
     with torch.no_grad():
@@ -214,7 +214,7 @@ def test_refusals(host: Any) -> None:
 
 
 def test_what_cannot_run_is_listed_with_its_reason() -> None:
-    host = both.args[1][1]
+    host = HOSTS["pyro"]
     pyro.clear_param_store()
 
     def program() -> None:
