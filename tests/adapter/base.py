@@ -42,8 +42,8 @@ class Host:
         """The sites of one run, by name."""
         raise NotImplementedError
 
-    def site_log_prob(self, site: dict[str, Any]) -> np.ndarray:
-        """The log density of a site of a trace, scaled and masked."""
+    def site_log_prob(self, site: dict[str, Any]) -> Any:
+        """The log density of a site of a trace, scaled and masked, of the host."""
         raise NotImplementedError
 
     def condition(self, fn: Callable, data: dict[str, Any]) -> Callable:

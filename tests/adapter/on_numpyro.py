@@ -45,7 +45,7 @@ class NumPyro(Host):
     def site_log_prob(self, site):
         log_prob = site["fn"].log_prob(site["value"])
         scale = site["scale"]
-        return np.asarray(log_prob if scale is None else scale * log_prob)
+        return log_prob if scale is None else scale * log_prob
 
     # Compiled whole and kept for every test of the same shapes: one by one, the operations of all
     # classes at all shapes would cost minutes of compilation.

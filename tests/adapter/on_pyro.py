@@ -32,7 +32,7 @@ class Pyro(Host):
         return {name: site for name, site in trace.nodes.items() if site["type"] in kinds}
 
     def site_log_prob(self, site):
-        return site["log_prob"].detach().numpy()
+        return site["log_prob"]
 
     def draw(self, dist, seed, shape=()):
         torch.manual_seed(seed)

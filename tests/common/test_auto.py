@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+from functools import partial
 from typing import Any
 
 import jax
@@ -96,7 +97,7 @@ def test_laws_shapes_and_subsample(host: Any) -> None:
         guide._part = None
         names -= {"scale", "loc"}
     draw = (jax.random.key(0), *params_of(host, trace)) if host.name == "numpyro" else (y,)
-    draws = guide.sample_posterior(*draw, sample_shape=(5,))
+    draws = host.compiled(partial(guide.sample_posterior, sample_shape=(5,)))(*draw)
     shapes = {n: tuple(x.shape) for n, x in draws.items()}
     expected_shapes = {
         "scale": (5,), "bits": (5, 2), "count": (5,), "one_hot": (5, ROWS, 2),

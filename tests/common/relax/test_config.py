@@ -104,7 +104,7 @@ def test_relaxation_of_keeps_the_wrappers(host):
     site = stands(host, masked.to_event(1))
     assert law(site) == "RelaxedBernoulli"
     one = host.rx.RelaxedBernoulli(0.5, probs=host.array(0.3)).log_prob(site["value"][..., 0])
-    np.testing.assert_allclose(host.site_log_prob(site), host.numpy(one), rtol=1e-12)
+    np.testing.assert_allclose(host.numpy(host.site_log_prob(site)), host.numpy(one), rtol=1e-12)
 
 
 @both
