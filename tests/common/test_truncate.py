@@ -78,9 +78,12 @@ def truncate(host: Host, law: Any, *args: Any, **more: Any) -> Any:
 host_pairs = pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS.keys())
 
 
-@host_pairs
-@pytest.mark.parametrize("tail", [1e-6, 0.05])
-@pytest.mark.parametrize("name", LAWS)
+# How long a table is, is found in what the hosts share; NumPyro compiles for each length.
+TABLES = [(host, name, 1e-6) for host in HOSTS.values() for name in LAWS]
+TABLES += [(HOSTS["pyro"], name, 0.05) for name in LAWS] + [(HOSTS["numpyro"], "poisson", 0.05)]
+
+
+@pytest.mark.parametrize(("host", "name", "tail"), TABLES, ids=lambda x: getattr(x, "name", x))
 def test_table_is_as_short_as_the_tail_allows_and_ends_in_it(host: Host, name: str, tail: float):
     make, reference = LAWS[name]
     dist = truncate(host, make(host), 0.5, tail, hard=True)
