@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.adapter import both
-from tests.common.auto_cases import mixture, mixture_posterior, network, network_mean_field
+from tests.common.auto.auto_cases import mixture, mixture_posterior, network, network_mean_field
 
 GROUPS = {"num_draws": 20_000, "posterior_predictive": False, "log_likelihood": False}
 
