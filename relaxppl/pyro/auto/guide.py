@@ -214,7 +214,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         rank = len(fn.batch_shape)
         event = tuple(free.shape)[value.ndim - fn.event_dim :]
         batch = list(fn.batch_shape)
-        first = free.expand(*batch, *event).cpu().numpy().astype(float)
+        first = free.expand((*batch, *event)).cpu().numpy().astype(float)
         for frame in node["cond_indep_stack"]:
             full = frame.full_size or frame.size
             if full != frame.size:

@@ -398,3 +398,21 @@ def test_coefficients_given_their_flags_are_the_posterior_of_a_regression(host: 
                 getattr(getattr(guide, kind), name).copy_(host.array(x))
         loss = elbo.loss(model, guide)
     np.testing.assert_allclose(loss, -special.logsumexp(log_p), rtol=1e-6)
+
+
+def test_a_scalar_continuous_site_beside_a_subsampled_plate_on_pyro() -> None:
+    pyro.clear_param_store()
+
+    def model() -> None:
+        scale = pyro.sample("scale", pyro.distributions.HalfNormal(torch.tensor(1.0)))
+        on = pyro.sample("on", pyro.distributions.Bernoulli(0.5))
+        with pyro.plate("rows", 4, subsample_size=2):
+            row = pyro.sample("row", pyro.distributions.Bernoulli(torch.tensor(0.5)))
+            pyro.sample("y", pyro.distributions.Normal(row + on, scale), obs=torch.ones(2))
+
+    guide = importlib.import_module("relaxppl.pyro").AutoDiscrete(model, structure="autoregressive")
+    assert float(guide()["scale"].detach()) > 0
+    assert [link.name for link in guide._links] == ["on", "scale", "row"]
+    draws = guide.sample_posterior(sample_shape=(3,))
+    shapes = {name: tuple(x.shape) for name, x in draws.items()}
+    assert shapes == {"on": (3,), "scale": (3,), "row": (3, 4)}
