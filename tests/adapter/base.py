@@ -75,7 +75,7 @@ class Host:
         """A sample, of the host."""
         raise NotImplementedError
 
-    def sample(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
+    def samples(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:
         return self.numpy(self.draw(dist, seed, shape))
 
     def noise(self, dist: Any, seed: int, shape: tuple[int, ...] = ()) -> np.ndarray:

@@ -107,7 +107,7 @@ def test_inverse_projects_any_parameterisation_onto_the_plane(host: Host, label:
 def test_spread_is_the_dirichlets_to_a_few_percent(host: Host):
     a = np.array([3.0, 4.0, 6.0])
     normal = host.rx.laplace_bridge(dirichlet(host, a))
-    spread = host.sample(normal, 0, (200_000,)).std(0)
+    spread = host.samples(normal, 0, (200_000,)).std(0)
     exact = np.sqrt(a / a.sum() * (1 - a / a.sum()) / (a.sum() + 1))
     np.testing.assert_allclose(spread, exact, rtol=0.05)
 

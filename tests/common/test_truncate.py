@@ -115,7 +115,7 @@ def test_values_beyond_a_binomial_are_impossible_and_harmless(host: Host):
     dist = truncate(host, _binomial(host), 0.5, hard=True)
     assert host.log_prob(dist, np.full(2, 25.0))[0] == -np.inf
     assert np.isfinite(host.moment(dist, "entropy")).all()
-    assert host.sample(dist, 0, (5000,))[:, 0].max() <= 10
+    assert host.samples(dist, 0, (5000,))[:, 0].max() <= 10
 
 
 @host_pairs
@@ -139,7 +139,7 @@ def test_batch_of_the_law_and_of_the_temperature_broadcast(host: Host):
     law = _poisson(host, host.array([2.0, 5.0])).expand((3, 2))
     dist = truncate(host, law, host.array(np.full((4, 1, 1), 0.5)))
     assert tuple(dist.batch_shape) == (4, 3, 2)
-    assert host.sample(dist, 0, (7,)).shape == (7, 4, 3, 2)
+    assert host.samples(dist, 0, (7,)).shape == (7, 4, 3, 2)
     assert tuple(dist.weights.batch_shape) == (4, 3, 2)
     weights = host.draw(dist.weights, 0)
     assert tuple(dist.value_of(weights).shape) == (4, 3, 2)

@@ -50,7 +50,7 @@ def test_temperature_broadcasts_against_the_batch_and_not_the_event(host):
     temperature = np.array([[0.4], [1.3]])
     d = host.make("RelaxedOneHotCategorical", {"temperature": temperature, "logits": logits})
     assert d.batch_shape == (2, 4)
-    x = host.sample(d, 1, (5,))
+    x = host.samples(d, 1, (5,))
     whole = host.log_prob(d, x)
     for i, j in np.ndindex(2, 4):
         one = host.make(

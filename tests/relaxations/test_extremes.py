@@ -98,14 +98,14 @@ WIDE = {"temperature": 0.1, "logits": np.random.default_rng(0).normal(size=1000)
 @ALL_HOSTS
 def test_a_thousand_classes_at_temperature_a_tenth(host: Host):
     dist = host.make("RelaxedOneHotCategorical", WIDE, "float32")
-    log_prob = host.log_prob(dist, host.sample(dist, 0, (500,)), "float32")
+    log_prob = host.log_prob(dist, host.samples(dist, 0, (500,)), "float32")
     assert np.isfinite(log_prob).all()
 
 
 @ALL_HOSTS
 def test_the_logarithmic_sibling_loses_nothing(host: Host):
     dist = host.make("ExpRelaxedOneHotCategorical", WIDE, "float32")
-    value = host.sample(dist, 0, (200,))
+    value = host.samples(dist, 0, (200,))
     single = host.log_prob(dist, value, "float32")
     exact = host.make("ExpRelaxedOneHotCategorical", WIDE, validate=False)
     # One ulp of the value moves log_prob by about its gradient, T K |log x|, in relative terms.

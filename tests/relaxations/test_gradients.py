@@ -94,7 +94,7 @@ def test_straight_through_gradients_are_those_of_the_surrogate(host: Host, case:
 @pytest.mark.parametrize(("host", "case"), both(first_of_each(STRAIGHT_THROUGH)), ids=name_of)
 def test_straight_through_values_are_exactly_hard(host: Host, case: Case, dtype: str):
     dist = host.make(case.name, case.params, dtype)
-    values = host.sample(dist, 3, (500,))
+    values = host.samples(dist, 3, (500,))
     for index, law in elements(case):
         # Bitwise: 0.99999994 is not 1.
         allowed = law.values.astype(dtype)

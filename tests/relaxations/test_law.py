@@ -68,7 +68,7 @@ def merged(chances: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.nd
 
 @pytest.mark.parametrize(("host", "case"), both(INTEGRABLE), ids=name_of)
 def test_samples_have_the_law(host: Host, case: Case):
-    samples = host.sample(host.make(case.name, case.params), 11, (DRAWS,))
+    samples = host.samples(host.make(case.name, case.params), 11, (DRAWS,))
     for index, law in elements(case):
         cells = law.cells(samples[(slice(None), *index)])
         assert cells.min() >= 0, "a sample is none of the law's values"
@@ -84,7 +84,7 @@ def test_samples_have_the_law(host: Host, case: Case):
 
 @pytest.mark.parametrize(("host", "case"), both(HIGH_DIMENSIONAL + WITHOUT_DENSITY), ids=name_of)
 def test_samples_have_the_law_of_the_reference_sampler(host: Host, case: Case):
-    samples = host.sample(host.make(case.name, case.params), 12, (DRAWS,))
+    samples = host.samples(host.make(case.name, case.params), 12, (DRAWS,))
     expected = reference_samples(case, 13, DRAWS)
     rng = np.random.default_rng(14)
     for index, _ in elements(case):

@@ -81,7 +81,7 @@ def test_members_are_sums_over_all_paths(host: Host):
 @ALL_HOSTS
 def test_a_chain_of_one_step_and_one_whose_evidence_rules_states_out(host: Host):
     d = host.make("MarkovChain", {"initial_logits": FIRST, "transition_logits": MOVES[:, :0]})
-    assert host.sample(d, 0, (3,)).shape == (3, 2, 1, K)
+    assert host.samples(d, 0, (3,)).shape == (3, 2, 1, K)
     p = special.softmax(FIRST, -1)
     np.testing.assert_allclose(host.call(d, "mean")[:, 0], p, atol=1e-12)
     np.testing.assert_allclose(host.call(d, "entropy"), -(p * np.log(p)).sum(-1), atol=1e-12)

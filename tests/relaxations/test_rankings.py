@@ -112,4 +112,4 @@ def test_hard_matchings_are_the_best_and_have_the_soft_gradient(host: Host):
 @ALL_HOSTS
 def test_columns_sum_to_one_after_enough_iterations(host: Host):
     d = host.make("GumbelSinkhorn", {**MATRIX, "temperature": np.array(3.0), "iterations": 200})
-    np.testing.assert_allclose(host.sample(d, 0, (50,)).sum(-2), 1.0, atol=1e-6)
+    np.testing.assert_allclose(host.samples(d, 0, (50,)).sum(-2), 1.0, atol=1e-6)

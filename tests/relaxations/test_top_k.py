@@ -77,7 +77,7 @@ def test_mass_of_a_large_subset_is_stable(host: Host):
 def test_float32_mass_of_own_samples_at_extreme_odds_is_finite(host: Host):
     params = {"k": 3, "temperature": 1.0, "logits": 88.0 * np.array([1, -1, 0.5, -0.5, 0.9, -0.9])}
     dist = host.make("GumbelSoftmaxTopK", {**params, "hard": True}, "float32")
-    draws = host.sample(dist, 0, (50,))
+    draws = host.samples(dist, 0, (50,))
     assert np.isfinite(host.log_prob(dist, draws, "float32")).all()
     rare = host.log_prob(dist, k_hot((1, 3, 5), 6), "float32")
     expected = chance_of_three_rarest(params["logits"])
@@ -140,14 +140,14 @@ def test_inclusion_probabilities_of_many_items(host: Host):
     found = host.call(top_k(host, 12, logits), "inclusion_probs")
     assert found.sum() == pytest.approx(12.0, abs=1e-8)
     np.testing.assert_allclose(found[:20], found[0], atol=1e-10)
-    draws = host.sample(top_k(host, 12, logits, hard=True), 0, (20_000,))
+    draws = host.samples(top_k(host, 12, logits, hard=True), 0, (20_000,))
     assert draws[:, :20].mean() == pytest.approx(found[0], abs=4e-3)
 
 
 @host_pairs
 def test_subset_mass_is_the_relaxed_samples_way_out(host: Host):
     soft, hard = top_k(host, 2, LOGITS), top_k(host, 2, LOGITS, hard=True)
-    value = host.sample(soft, 0, (10,))
+    value = host.samples(soft, 0, (10,))
     subset = host.call(soft, "harden", host.array(value))
     assert (subset.sum(-1) == 2).all()
     scored = host.call(soft, "subset_log_prob", host.array(subset))
