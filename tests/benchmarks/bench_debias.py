@@ -7,7 +7,7 @@ discrete model under the discrete guide, in nats per training image, by ten draw
     python -m tests.benchmarks.bench_debias kl
     python -m tests.benchmarks.bench_debias ramp --steps 30000
 
-```--keep FILE``` holds the runs that are done, so that a table can be made in several sittings,
+``--keep FILE`` holds the runs that are done, so that a table can be made in several sittings,
 and ``--picture FILE`` draws them against steps and against seconds.
 """
 
