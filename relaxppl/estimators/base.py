@@ -90,6 +90,9 @@ class Estimator:
     has :meth:`objective`, in place of both."""
     holds_draws: ClassVar[bool] = False
     """Of a bound of all draws: whether reparameterised draws carry no gradient."""
+    sleep: ClassVar[Any] = 0.0
+    """Of a bound of all draws: the weight of the guide's log density at what the model draws, data
+    and all; 0 where nothing is drawn for it."""
 
     def __post_init__(self) -> None:
         for argument, (right, allowed) in self.checks().items():

@@ -21,6 +21,7 @@ from relaxppl.estimators.multi_sample import Rows, objective_of, rows_of, value_
 from relaxppl.estimators.program import Candidate
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
+from relaxppl.numpyro.elbo.sleep import log_q
 from relaxppl.numpyro.elbo.structure import Structure, analyse
 
 
@@ -147,6 +148,14 @@ class DiscreteELBO(EstimatorELBO, ELBO):
             self.rows = rows.plates
             value = value_of(draws, rows, 0)
             objective = objective_of(self.estimator, draws, rows, 0)
+            if self.estimator.sleep:
+
+                def dream(key: jax.Array) -> jax.Array:
+                    return log_q(model, guide, args, kwargs, param_map, key)
+
+                keys = jax.random.split(jax.random.fold_in(variance_key, 1), self.num_particles)
+                dreams = self.vectorize_particles_fn(dream, keys)
+                objective += self.estimator.sleep * jnp.mean(dreams)
             loss = -_value_neutral(stop_gradient(value), objective)
             return {"loss": loss, "mutable_state": state or None}
         learned = Learned(param_map)

@@ -238,7 +238,7 @@ class Program:
             return value
 
         guide = handlers.substitute(
-            _Again(self.guide, self.guide_trace, choose), data=self.stopped_params
+            Again(self.guide, self.guide_trace, choose), data=self.stopped_params
         )
         return handlers.trace(guide).get_trace(*self.args, **self.kwargs)
 
@@ -387,7 +387,7 @@ class _Held(Messenger):
             msg["value"] = jax.lax.stop_gradient(msg["fn"](*msg["args"], **msg["kwargs"]))
 
 
-class _Again(Messenger):
+class Again(Messenger):
     """Runs the guide again, its values chosen, its plates' subsamples as before."""
 
     def __init__(self, fn: Any, trace: dict[str, Any], choose: Callable[..., Any]) -> None:

@@ -30,6 +30,7 @@ from relaxppl.estimators.multi_sample import (
 from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.sleep import log_q
 from relaxppl.pyro.elbo.summed_out import Summed
 from relaxppl.pyro.elbo.verify import verify
 
@@ -198,7 +199,12 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         if self.estimator.multi_sample:
             draws, rows = self._weighted(programs)
             value = value_of(draws, rows, self._axis).detach()
-            return -value, -objective_of(self.estimator, draws, rows, self._axis)
+            objective = objective_of(self.estimator, draws, rows, self._axis)
+            if self.estimator.sleep:
+                runs = range(self.num_particles)
+                dreams = sum(log_q(model, guide, args, kwargs) for _ in runs) / len(runs)
+                objective = objective + self.estimator.sleep * dreams
+            return -value, -objective
         self._warn_unprepared(chosen[0])
         flags = {
             every: every == 1 or float(torch.rand(())) * every < 1.0

@@ -39,7 +39,7 @@ from relaxppl.pyro.elbo.summed_out import (
 from relaxppl.pyro.shell import _NOISE
 
 
-class _Replay(Messenger):
+class Replay(Messenger):
     """Puts given values at given sites, and recomputes others by a function of the new law."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Program:
         with Tracker(self.told) as tracker:
             continuous = self.exact_kl or self.multi_sample
             record, watch = Record(tracker, continuous, self.hold_draws), Watch(tracker)
-            with record, _Replay(self.shared, {}):
+            with record, Replay(self.shared, {}):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped
             tracker.hand_over()
@@ -139,7 +139,7 @@ class Program:
 
     def _run_model(self, watch: Watch, summing: SummedOut, guide_trace: Any) -> Any:
         """Returns a trace of the model at the guide's values."""
-        with watch, _Replay(self.shared, {}):
+        with watch, Replay(self.shared, {}):
             replayed = poutine.replay(summing(self.model), trace=guide_trace)
             return poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
 
@@ -421,7 +421,7 @@ class Program:
         guide = self.guide_trace
         if with_guide:
             again = {name: self._again(name, soft_value) for name in moved - at.keys()}
-            with _Replay(values, again):
+            with Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
             values.update(
@@ -431,7 +431,7 @@ class Program:
             guide = guide.copy()
             for name, value in at.items():
                 guide.nodes[name] = {**guide.nodes[name], "value": value}
-        with _Replay(values, {}):
+        with Replay(values, {}):
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 
