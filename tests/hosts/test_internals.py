@@ -42,8 +42,6 @@ jax.make_jaxpr(lambda x: _TRACERS.append(x) or x)(1.0)
 # Attributes that are read or called, by a string too, to objects of the hosts that have them.
 ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_C": (torch,),
-    "_base": (torch.ones(2).expand(3, 2),),
-    "_batch_shape": (numpyro.distributions.Normal(),),
     "_cdata": (torch.ones(2).untyped_storage(),),
     "_categorical": (torch.distributions.OneHotCategorical(torch.ones(2)),),
     "_get_checked_instance": (torch.distributions.Distribution,),
@@ -71,6 +69,8 @@ HIDDEN: dict[str, tuple[object, ...]] = {
         ("_create_plates", "_setup_prototype"),
         (numpyro.infer.autoguide.AutoGuide, pyro.infer.autoguide.AutoGuide),
     ),
+    "_base": (torch.ones(2).expand(3, 2),),
+    "_batch_shape": (numpyro.distributions.Normal(),),
     "_param": (
         torch.distributions.Bernoulli(0.5),
         torch.distributions.Categorical(torch.ones(2)),
@@ -113,7 +113,9 @@ def private_attributes() -> set[str]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             own.add(node.target.id)
     own.add("_replace")  # A named tuple's, and public.
-    own |= {"_hard", "_dim", "_dim_", "_draws"}  # Parts of names that users see.
+    # Parts of names that users see.
+    own |= {"_hard", "_dim", "_dim_", "_draws", "_free", "_class", "_ELBO", "_probability"}
+    own.add("_enumerate_dim")  # What Pyro's replay of a site's infer dict looks for.
     return {n for n in used - own if n.startswith("_") and not n.startswith("__")}
 
 
