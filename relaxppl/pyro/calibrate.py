@@ -89,7 +89,7 @@ def calibrate(
                 guide(*args, **kwargs)
         base = Sampler(model, guide, params, args, kwargs, request)
         first = base.prototype()
-        vectorised = base.vectorises() if parallel is None else parallel
+        vectorised = base.vectorises(num_draws) if parallel is None else parallel
 
         def arguments(drawn: Sites) -> tuple[tuple[Any, ...], dict[str, Any]]:
             if data is not None:

@@ -36,9 +36,8 @@ def log_evidence(
     model, guide, params, args, _ = read_program(common.NAME, program)
     run = Sampler(model, guide, params, args, kwargs, Request(num_draws, weighs=common.NAME))
     run.prototype()
-    vectorised = run.vectorises() if parallel is None else parallel
 
     def draw() -> Groups:
-        return draw_all(run, run.draw_weights, num_draws, batch_size, vectorised)
+        return draw_all(run, run.draw_weights, num_draws, batch_size, parallel)
 
     return common.log_evidence(draw, wanted, run.rows)

@@ -47,7 +47,7 @@ def to_arviz(
     :param batch_size: how many draws are made at a time where they run vectorised; None chooses by
         the memory they take.
     :param parallel: whether the draws of a batch run vectorised, in an outermost plate, as those of
-        the host's ``Predictive``, or in turn; None vectorises where a few draws, scored again one
+        the host's ``Predictive``, or in turn; None vectorises where some draws, scored again one
         at a time, show that the programs allow for it.
     :param kwargs: the keyword arguments of model and guide.
     """
@@ -67,11 +67,10 @@ def to_arviz(
     model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
     first = run.prototype()
-    vectorised = run.vectorises() if parallel is None else parallel
     host = common.Host(
         name="pyro",
         packages=("pyro-ppl", "torch", "numpy", "arviz"),
-        draw=lambda one, count, _: draw_all(run, one, count, batch_size, vectorised),
+        draw=lambda one, count, _: draw_all(run, one, count, batch_size, parallel),
         generator=lambda: np.random.default_rng(int(torch.randint(2**62, ()))),
         arrays=lambda given: {k: as_numpy(torch.as_tensor(v)) for k, v in given.items()},
         array_of=array_of,
@@ -114,19 +113,25 @@ def _params(what: str, result: Any) -> dict[str, Any] | None:
 
 
 def draw_all(
-    run: Sampler, one: Callable[[], Batch], num_draws: int, asked: int | None, parallel: bool
+    run: Sampler,
+    one: Callable[[], Batch],
+    num_draws: int,
+    asked: int | None,
+    parallel: bool | None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns as many draws as are wanted, batch by batch, by group and variable."""
+    first = one()
+    size = size_of_batch(
+        num_draws, sum(v.nbytes for vs in first.values() for v in vs.values()), asked
+    )
+    if parallel is None:
+        parallel = run.vectorises(size)
     if not parallel:
 
         def single(start: int) -> Batch:
             return {g: {n: v[None] for n, v in vs.items()} for g, vs in one().items()}
 
         return collect(num_draws, 1, single)
-    first = one()
-    size = size_of_batch(
-        num_draws, sum(v.nbytes for vs in first.values() for v in vs.values()), asked
-    )
 
     def draw(start: int) -> Batch:
         run.draws = min(size, num_draws - start)

@@ -31,6 +31,9 @@ from relaxppl.pyro.substitute import Substitute
 DRAWS = "relaxppl_draws"
 """The name of the plate of a vectorised run."""
 
+_SCORED = 10
+"""How many draws of a vectorised run are scored again one at a time."""
+
 
 @dataclass
 class Sampler(common.Sampler):
@@ -64,13 +67,14 @@ class Sampler(common.Sampler):
         if self.params is not None:
             self.params = {n: torch.as_tensor(v) for n, v in self.params.items() if n in declared}
 
-    def vectorises(self, draws: int = 3) -> bool:
+    def vectorises(self, draws: int) -> bool:
         """Returns whether a vectorised run does to each draw what a run of its own does.
 
-        A program that was not written for it may fail there, or mix the draws up. So a few draws of
+        A program that was not written for it may fail there, or mix the draws up. So some draws of
         a vectorised run are scored again one at a time.
 
-        :param draws: how many.
+        :param draws: how many to run: as many as will be run together, since a value that is rare
+            mixes with the others only in runs that have it.
         """
         state = torch.get_rng_state()
         _, alone, whole = self._both()
@@ -87,7 +91,7 @@ class Sampler(common.Sampler):
             }
             summed = {n: at[n].reshape(draws, *whole[n]["value"].shape) for n in self.summed}
             self.draws = None
-            for i in range(draws):
+            for i in range(0, draws, max(1, draws // _SCORED)):
                 relaxed, guide = self._run_guide(values={name: v[i] for name, v in values.items()})
                 one = {name: v[i] for name, v in summed.items()}
                 model = self._run_model(latents(guide, relaxed, self.hardened) | one)

@@ -27,9 +27,28 @@ def test_draws_run_together_only_where_they_do_not_mix():
         programs = (program(True, mixes), program(False, mixes))
         run = Sampler(*programs, None, (), {}, Request())
         run.prototype()
-        assert run.vectorises() is not mixes
+        assert run.vectorises(40) is not mixes
         data = host.to_arviz(*programs, {}, num_draws=40)
         likelihood = data["log_likelihood"]["y"].values.reshape(40)
         total = data["posterior"]["z"].values[0].sum(-1)
         expected = -0.5 * (1.5 - total) ** 2 - 0.5 * np.log(2 * np.pi)
         np.testing.assert_allclose(likelihood, expected, rtol=1e-5)
+
+
+def test_draws_that_mix_at_rare_values_only_run_in_turn():
+    """A flag that one draw in a hundred raises, and that a vectorised run shows to all of them."""
+    host = cases.host_of("pyro")
+
+    def guide():
+        with host.plate("two", 2):
+            return host.sample("z", host.dist.Bernoulli(host.array(0.005)))
+
+    def model():
+        host.sample("y", host.dist.Normal(guide().max(), 1.0), obs=host.array(1.5))
+
+    data = host.to_arviz(model, guide, {}, num_draws=800)
+    raised = data["posterior"]["z"].values[0].max(-1)
+    assert 0 < raised.sum() < 50
+    likelihood = data["log_likelihood"]["y"].values[0]
+    expected = -0.5 * (1.5 - raised) ** 2 - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(likelihood, expected, rtol=1e-5)
