@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = OneLineParser(prog="demo", description="Fit the discrete VAE on both hosts.")
     add_out(parser, "demo", "folder for the pictures, the metrics and the posteriors")
-    parser.add_argument("--steps", type=positive_int, default=1000, help="for each host")
+    parser.add_argument("--steps", type=positive_int, default=600, help="for each host")
     parser.add_argument("--seed", type=seed_int, default=0, help="of each host's run")
 
     def body(options: Any, given: list[str]) -> None:
@@ -78,12 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # More threads than free cores make torch's small steps many times slower.
         environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
         shared = ["--steps", str(options.steps), "--seed", str(options.seed)]
+        # A process of its own each, at the same time: neither host sees the other.
+        runs: dict[str, subprocess.Popen[bytes]] = {}
         for host in HOSTS:
-            # A process of its own each: neither host sees the other.
-            module = f"models.{host}.discrete_vae"
-            command = [sys.executable, "-m", module, *shared, "--out", str(options.out / host)]
-            if subprocess.run(command, check=False, env=environment).returncode:
-                raise RunFailedError(f"the run on {host} failed; its own line stands above")
+            module, out = f"models.{host}.discrete_vae", str(options.out / host)
+            command = [sys.executable, "-m", module, *shared, "--out", out]
+            # Two bars would write over each other.
+            quiet = ["--quiet"] if runs else []
+            runs[host] = subprocess.Popen([*command, *quiet], env=environment)
+        failed = [host for host, run in runs.items() if run.wait()]
+        if failed:
+            raise RunFailedError(f"the run on {failed[0]} failed; its own line stands above")
         metrics = {
             host: json.loads((options.out / host / "metrics.json").read_text()) for host in HOSTS
         }
