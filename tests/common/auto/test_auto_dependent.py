@@ -1,9 +1,8 @@
-"""AutoDiscrete's dependent structures: the order, the joint laws, and guides that are exact."""
+"""Guides whose sites depend on each other, at the tables of the exact posterior."""
 
 from __future__ import annotations
 
 import importlib
-import itertools
 from typing import Any
 
 import jax
@@ -16,143 +15,9 @@ import torch
 from numpyro.contrib.control_flow import scan
 from scipy import special, stats
 
-from relaxppl.common.auto.graph import Factor, Node, ordered
 from tests.adapter import both
 
 NONE: frozenset[str] = frozenset()
-
-
-def links(
-    nodes: dict[str, Node], *factors: tuple[str, str]
-) -> dict[str, tuple[set[str], set[str]]]:
-    """By site, in the order of drawing, its parents and its local plates."""
-    made = [
-        Factor(frozenset(sites.split()), frozenset(plates.split())) for sites, plates in factors
-    ]
-    return {link.name: (set(link.parents), set(link.local)) for link in ordered(nodes, made)}
-
-
-def discrete(plates: str = "") -> Node:
-    return Node(frozenset(plates.split()), True)
-
-
-def continuous(plates: str = "") -> Node:
-    return Node(frozenset(plates.split()), False)
-
-
-def test_a_chain_keeps_its_neighbours() -> None:
-    nodes = {f"z{t}": discrete() for t in range(4)}
-    factors = [("z0", "")] + [(f"z{t} z{t + 1}", "") for t in range(3)]
-    found = links(nodes, *factors, *((f"z{t}", "") for t in range(4)))
-    assert found == {
-        "z0": (set(), set()), "z1": ({"z0"}, set()), "z2": ({"z1"}, set()), "z3": ({"z2"}, set()),
-    }  # fmt: skip
-
-
-def test_plates_stay_apart_given_what_they_share() -> None:
-    # A mixture: the means are shared, the components of the rows independent given them.
-    nodes = {"mu": continuous("k"), "z": discrete("rows")}
-    found = links(nodes, ("mu", "k"), ("z", "rows"), ("z mu", "rows"))
-    assert found == {"mu": (set(), set()), "z": ({"mu"}, {"rows"})}
-    assert list(found) == ["mu", "z"]
-    # A regression: the flags of its features meet in one likelihood, and their coefficients too.
-    nodes = {"noise": continuous(), "w": continuous("f"), "flag": discrete("f")}
-    found = links(nodes, ("noise", ""), ("w", "f"), ("flag", "f"), ("noise w flag", "rows"))
-    assert list(found) == ["flag", "noise", "w"]
-    assert found["w"] == ({"flag", "noise"}, set())
-    # Rows against columns: what one side is summed out for couples all of the other.
-    nodes = {"u": discrete("a"), "v": discrete("b")}
-    found = links(nodes, ("u", "a"), ("v", "b"), ("u v", "a b"))
-    assert found == {"u": (set(), set()), "v": ({"u"}, {"b"})}
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_what_a_site_is_given_suffices(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    names = [f"z{i}" for i in range(7)]
-    scopes = [tuple(sorted(rng.choice(7, size=int(n), replace=False))) for n in (1, 2, 2, 3, 2, 2)]
-    joint = np.ones((2,) * 7)
-    for scope in scopes:
-        shape = [2 if i in scope else 1 for i in range(7)]
-        joint = joint * rng.gamma(0.5, size=shape)
-    joint /= joint.sum()
-    order = ordered(
-        {n: discrete() for n in names},
-        [Factor(frozenset(names[i] for i in scope), NONE) for scope in scopes],
-    )
-    product = np.ones_like(joint)
-    for link in order:
-        own = {names.index(n) for n in (link.name, *link.parents)}
-        both_of = joint.sum(axis=tuple(set(range(7)) - own), keepdims=True)
-        product = product * both_of / both_of.sum(axis=names.index(link.name), keepdims=True)
-    np.testing.assert_allclose(product, joint, atol=1e-12)
-
-
-def chances(law: str, p: dict[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-    """The probability of each value, (S, D, K), one variable after the other."""
-    depth, size = values.shape[1:]
-    found = []
-    for rows in values:
-        total, prefix = 0.0, 0
-        start = 0
-        for d in range(depth):
-            if law == "PrefixTree":
-                logits = p["tree"][start + prefix]
-            else:
-                y = np.where(np.arange(depth)[:, None] < d, rows - 1.0 / size, 0.0).ravel()
-                own = slice(d * size, (d + 1) * size)
-                logits = p["logits"][d] + p["linear"][own] @ y
-                logits = logits + p["out"][own] @ np.tanh(p["bias"] + p["into"] @ y)
-            k = int(rows[d].argmax())
-            total += special.log_softmax(logits)[k]
-            prefix, start = prefix * size + k, start + size**d
-        found.append(np.exp(total))
-    return np.array(found)
-
-
-@both
-@pytest.mark.parametrize("law", ["PrefixTree", "Autoregressive"])
-def test_joint_laws_against_enumeration(host: Any, law: str) -> None:
-    depth, size, hidden = 3, 3, 2
-    rng = np.random.default_rng(1)
-    shapes: dict[str, tuple[int, ...]] = {"tree": (13, size)}
-    if law == "Autoregressive":
-        rows = depth * size
-        shapes = {
-            "logits": (depth, size), "linear": (rows, rows), "into": (hidden, rows),
-            "bias": (hidden,), "out": (rows, hidden),
-        }  # fmt: skip
-    p = {name: rng.normal(size=(2, *shape)) for name, shape in shapes.items()}
-    laws = importlib.import_module(f"relaxppl.{host.name}.auto.laws")
-    fn = getattr(laws, law)(**{name: host.array(x) for name, x in p.items()})
-    assert tuple(fn.event_shape) == (depth, size)
-    values = np.eye(size)[list(itertools.product(range(size), repeat=depth))]
-    expected = np.stack([chances(law, {n: x[i] for n, x in p.items()}, values) for i in range(2)])
-    shape = (20_000,)
-    if host.name == "numpyro":
-
-        @jax.jit
-        def known(key: Any) -> Any:
-            made = (fn.mean, fn.entropy()) if law == "PrefixTree" else ()
-            return fn.log_prob(jnp.asarray(values[:, None])), fn.sample(key, shape), made
-
-        log_p, draws, moments = jax.tree.map(np.asarray, known(jax.random.key(0)))
-    else:
-        torch.manual_seed(0)
-        log_p, draws = fn.log_prob(host.array(values[:, None])).numpy(), fn.sample(shape).numpy()
-        moments = (fn.mean.numpy(), fn.entropy().numpy()) if law == "PrefixTree" else ()
-    found = np.exp(log_p)
-    np.testing.assert_allclose(found.T, expected, rtol=1e-9)
-    digits = draws.argmax(-1) @ size ** np.arange(depth)[::-1]
-    for i in range(2):
-        share = np.bincount(digits[:, i], minlength=len(values)) / len(draws)
-        error = 5 * np.sqrt(expected[i] / len(draws)) + 1e-4
-        assert np.all(np.abs(share - expected[i]) < error)
-    if law == "PrefixTree":
-        mean = np.einsum("is,sdk->idk", expected, values)
-        np.testing.assert_allclose(moments[0], mean, atol=1e-9)
-        np.testing.assert_allclose(moments[1], -(expected * np.log(expected)).sum(-1), rtol=1e-9)
-        np.testing.assert_array_equal(host.numpy(fn.enumerate_support(expand=False))[:, 0], values)
 
 
 CLASSES = np.array([0.2, 0.5, 0.3])
