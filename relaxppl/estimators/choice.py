@@ -86,7 +86,7 @@ def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
     return NotImplementedError(
         f"site {site.name!r} is a {site.class_name}, which the estimator {estimator.name!r} does "
         f"not support: {reason}. Choose one of {ways_out} by infer={{'estimator': ...}} in the "
-        f"guide{hint}"
+        f"guide, or by the ELBO of that name where the guide is written for you{hint}"
     )
 
 
