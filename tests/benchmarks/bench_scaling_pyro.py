@@ -10,8 +10,6 @@ tables; where torch sees a GPU the sweeps run there too, with wall times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,17 +60,6 @@ def program(case: scaling.Case) -> tuple[Any, Any]:
     return model, guide
 
 
-@contextmanager
-def on(device: torch.device) -> Iterator[None]:
-    """Makes what is made without a device, the parameters of the program too, on this one."""
-    before = torch.get_default_device()
-    torch.set_default_device(device)
-    try:
-        yield
-    finally:
-        torch.set_default_device(before)
-
-
 def start(estimator: str, case: scaling.Case, device: torch.device) -> scaling.Contender:
     """Prepares steps of stock SVI on a device, with a parameter store of their own."""
     particles = scaling.particles_of(estimator, case)
@@ -88,7 +75,7 @@ def start(estimator: str, case: scaling.Case, device: torch.device) -> scaling.C
     store: Any = {"params": {}, "constraints": {}}
 
     def run(steps: int) -> None:
-        with on(device), pyro.get_param_store().scope(store):
+        with device, pyro.get_param_store().scope(store):
             for _ in range(steps):
                 svi.step(x)
             if device.type == "cuda":
