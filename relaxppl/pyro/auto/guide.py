@@ -40,7 +40,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
     OneHotCategorical, or for a count a :class:`FiniteCount`. The logits are parameters
     ``logits.{site}`` of this module, over a plate's full size where the model subsamples it. Sites
-    with ``infer={"enumerate": ...}`` are left to the host's ``TraceEnum_ELBO``.
+    with ``infer={"enumerate": ...}`` get no guide: the ELBOs sum them out.
 
     :param model: the model, discrete as it was written.
     :param continuous: makes the guide of the continuous sites: a class of the host's autoguides, a
