@@ -12,9 +12,9 @@ import pyro
 import pytest
 import torch
 
-from relaxppl.common import recommend as common
 from relaxppl.common.diagnostics import GradientStats
 from relaxppl.common.enumerated import Variable
+from relaxppl.common.recommend import enumeration, recommendation
 from tests.adapter import HOSTS, both
 
 Y = np.concatenate([np.full(4, -3.0), np.full(4, 0.0), np.full(4, 3.0)])
@@ -153,7 +153,7 @@ def variable(kind: str = "binary", **changes: Any) -> Variable:
 )
 def test_what_stands_in_the_way_of_enumeration(changes: Any, given: Any, match: Any) -> None:
     call = {"in_model": ["z"], "dependent": [], "coupled": []} | given
-    found = common.enumeration_obstacle({"z": variable(**changes)}, **call)
+    found = enumeration.obstacle({"z": variable(**changes)}, **call)
     if match is None:
         assert found is None
     else:
@@ -163,11 +163,11 @@ def test_what_stands_in_the_way_of_enumeration(changes: Any, given: Any, match: 
 
 def test_descriptions() -> None:
     count = variable("count", support=None, shape=())
-    assert common.describe("k", count, []) == "'k' (Law): count, no known end of values"
-    said = common.describe("b", variable(event_dim=1, shape=(4, 3)), ["a"])
+    assert recommendation.describe("k", count, []) == "'k' (Law): count, no known end of values"
+    said = recommendation.describe("b", variable(event_dim=1, shape=(4, 3)), ["a"])
     assert said.endswith("12 draws in plate rows and event; its parameters depend on 'a'")
-    assert common.relaxation_option({"z": variable(relaxable=True)}).applies
-    said = common.relaxation_option({"z": variable("count")}).reason
+    assert recommendation.relaxation_option({"z": variable(relaxable=True)}).applies
+    said = recommendation.relaxation_option({"z": variable("count")}).reason
     assert "no relaxation is registered" in said
 
 
@@ -176,9 +176,9 @@ def stats(loss: float, variance: float = 1.0) -> GradientStats:
 
 
 def test_a_worse_bound_gives_a_wrong_enumeration_away() -> None:
-    assert common.worse_bound(stats(12.0), [stats(10.0)])
-    assert not common.worse_bound(stats(10.5), [stats(10.0)])  # Within the errors.
-    assert not common.worse_bound(stats(9.0), [stats(10.0)])
+    assert enumeration.worse_bound(stats(12.0), [stats(10.0)])
+    assert not enumeration.worse_bound(stats(10.5), [stats(10.0)])  # Within the errors.
+    assert not enumeration.worse_bound(stats(9.0), [stats(10.0)])
 
 
 def test_an_enumeration_that_means_something_else_is_refused() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pyro
 import pytest
 
-from relaxppl.common import screening
 from relaxppl.common.diagnostics import Draws, Moments
+from relaxppl.common.recommend import screening
 from tests.adapter import both
 
 

@@ -13,7 +13,7 @@ import torch
 import relaxppl.pyro as rx
 from relaxppl.common.diagnostics import said_once
 from relaxppl.common.enumerated import Variable
-from relaxppl.common.trials import TRIALS, per_site, trials
+from relaxppl.common.recommend.trials import TRIALS, per_site, trials
 from relaxppl.estimators.counts import Poisson
 from relaxppl.estimators.laws import Bernoulli, Categorical
 from relaxppl.estimators.program import Candidate
