@@ -14,7 +14,21 @@ class MarkedError(Exception):
 def check(importance_samples: int) -> None:
     """Refuses a number of draws that makes no bound.
 
-    :raises ValueError: if it is no whole number of at least 1.
+    With K importance samples it is that of the bound E log (1/K) sum_k p(x, z_k) / q(z_k), which
+    grows with K to log p(x): for each element of the plates that every latent site lies in, added
+    up, as ``VIMCO_ELBO`` has it; else one for the whole program.
+
+    :param model: the discrete model, or that wrapped in ``relax``, which is then ignored.
+    :param guide: the same of the guide.
+    :param args: the arguments of model and guide.
+    :param num_particles: how many draws of the guide are averaged, or how many sets of draws.
+    :param importance_samples: K, how many draws make one set.
+    :param vectorize_particles: as in the host's ``ELBO``.
+    :param kwargs: the keyword arguments of model and guide.
+    :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
+        the program has no discrete form; or if K is no whole number of at least 1.
+    :raises NotImplementedError: naming the site, if the model has one that the guide has not, that
+        is marked to be summed out, and that cannot be.
     """
     if not isinstance(importance_samples, Integral) or importance_samples < 1:
         raise ValueError(

@@ -21,10 +21,23 @@ SECONDS = 0.2
 
 
 def check(num_steps: Any, progress: Any) -> None:
-    """Checks the arguments that the ``fit`` of both hosts shares.
+    """Checks the arguments of ``fit``.
 
-    :raises ValueError: if num_steps is below 1.
-    :raises TypeError: if it is no whole number, or progress is none of its values.
+    The bar shows the bound and the gradient's variance, both over the steps since it last moved,
+    and the temperature of ``relax`` or of the ELBO. The variance is the sum over all parameters
+    of half the mean squared difference between one step's gradient and the next one's.
+
+    :param svi: the host's SVI.
+    :param num_steps: how many steps, at least 1.
+    :param args: the arguments of model and guide.
+    :param progress: whether to show the bar; None shows it in terminals and notebooks only.
+    :param checkpoint_every: how many steps.
+    :param kwargs: the keyword arguments of model and guide.
+    :raises TypeError: if num_steps is no whole number, or progress none of its values.
+    :raises ValueError: if num_steps or checkpoint_every is below 1, or if the checkpoint is of
+        another program, naming what differs.
+    :raises FileNotFoundError: if the checkpoint's folder is not there.
+    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
     if isinstance(num_steps, bool) or not isinstance(num_steps, (int, np.integer)):
         raise TypeError(f"fit: num_steps must be a whole number, got {num_steps!r}")

@@ -12,11 +12,13 @@ from numpyro.primitives import Messenger
 
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
+from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
 from relaxppl.numpyro.elbo.summed_out import is_marked
 from relaxppl.numpyro.registry import HOST
 
 
+@documented_by(common_bound.check)
 def discrete_elbo(
     model: Callable,
     guide: Callable,
@@ -30,23 +32,9 @@ def discrete_elbo(
 ) -> jax.Array:
     """Returns an unbiased estimate of E_q[log p(x, z) - log q(z)] with discrete z, a scalar.
 
-    With K importance samples it is that of the bound E log (1/K) sum_k p(x, z_k) / q(z_k), which
-    grows with K to log p(x): for each element of the plates that every latent site lies in, added
-    up, as :class:`VIMCO_ELBO` has it; else one for the whole program.
-
-    :param model: the discrete model, or that wrapped in ``relax``, which is then ignored.
-    :param guide: the same of the guide.
     :param params: the trained parameters, as ``SVI.get_params`` returns them.
-    :param args: the arguments of model and guide.
     :param rng_key: a PRNG key.
-    :param num_particles: how many draws of the guide are averaged, or how many sets of draws.
-    :param importance_samples: K, how many draws make one set.
     :param vectorize_particles: as in the host's ``ELBO``: False runs one at a time in less memory.
-    :param kwargs: the keyword arguments of model and guide.
-    :raises ValueError: naming the site, if a site is written with a relaxed distribution, so that
-        the program has no discrete form; or if K is no whole number of at least 1.
-    :raises NotImplementedError: naming the site, if the model has one that the guide has not, that
-        is marked to be summed out, and that cannot be.
     """
     common_bound.check(importance_samples)
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)

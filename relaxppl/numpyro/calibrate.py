@@ -22,6 +22,7 @@ from relaxppl.common.calibrate import run as common
 from relaxppl.common.calibrate.arguments import check_observed, places, replaced
 from relaxppl.common.calibrate.result import Calibration
 from relaxppl.common.calibrate.simulate import LOG_JOINT, drawn_of, quantities
+from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.arviz import trace as read
 from relaxppl.numpyro.arviz.convert import array_of, read_program
 from relaxppl.numpyro.arviz.sampler import Sampler
@@ -30,6 +31,7 @@ from relaxppl.numpyro.sites import SITES
 Sites = dict[str, Any]
 
 
+@documented_by(common.run)
 def calibrate(
     *program: Any,
     rng_key: jax.Array,
@@ -48,31 +50,11 @@ def calibrate(
     Called as ``calibrate(svi, result, *args, rng_key=key)`` or ``calibrate(model, guide, params,
     *args, rng_key=key)`` one fit serves every data set, as it can where the guide reads the data;
     as ``calibrate(svi, num_steps, *args, rng_key=key)`` each data set has a fit of its own, of so
-    many steps from the initial values. Latent values and data are drawn from the model, and the
-    values that made the data are compared with draws of the guide: ranks of continuous sites and
-    counts, frequencies and probabilities of discrete ones, and the ranks of the joint log density.
+    many steps from the initial values.
 
-    :param program: as said; then the positional arguments of model and guide. The observations
-        among them are replaced by drawn ones.
     :param rng_key: a PRNG key.
-    :param num_simulations: how many data sets.
-    :param num_draws: how many draws of the guide for each.
-    :param data: from drawn observations, by site, to the positional arguments; None where the
-        observations are arguments as they stand.
-    :param level: the chance that a right guide is called wrong.
-    :param keep: a file that the work done is kept in, and that a further call goes on from.
-    :param progress: whether to show a bar; None shows it in terminals and notebooks only.
     :param batch_size: how many data sets at a time; None chooses by the memory they take.
     :param parallel: whether those run vectorised; False runs them in turn.
-    :param kwargs: the keyword arguments of model and guide.
-    :returns: to be printed: a verdict with the figures; ``passed``, ``plot()``, ``to_arviz()``.
-    :raises TypeError: if the program is given in none of its forms, or a count is none.
-    :raises ValueError: for counts that are too small, a level that is no small probability, data
-        that cannot be found among the arguments, a model with parameters to be fitted to each data
-        set, or a file of another program.
-    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
-
-    Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
     """
     common.check(num_simulations, num_draws, level)
     svi: Any = program[0] if program else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import constraints
+
+from relaxppl.common import constraints as common
 
 _HALF = (jnp.float16, jnp.bfloat16)
 
@@ -45,10 +48,7 @@ class _Simplex(type(constraints.simplex)):  # type: ignore[misc]
     """The simplex up to the rounding of a sum of K floats."""
 
     def __call__(self, x: Any) -> Any:
-        x = jnp.asarray(x)
-        error = jnp.abs(jnp.sum(x, axis=-1) - 1.0)
-        tolerance = max(1e-6, x.shape[-1] * float(jnp.finfo(x.dtype).eps))
-        return jnp.all(x >= 0, axis=-1) & (error <= tolerance)
+        return common.on_simplex(jnp.asarray(x))
 
 
 class _LogSimplex(_Singleton):
@@ -83,7 +83,7 @@ class _OneHot(_Atomic, _Singleton):
     is_discrete = True
 
     def __call__(self, x: Any) -> Any:
-        return jnp.all((x == 0) | (x == 1), axis=-1) & (jnp.sum(x, axis=-1) == 1)
+        return common.is_k_hot(jnp.asarray(x), 1)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.zeros_like(prototype).at[..., 0].set(1)
@@ -104,10 +104,7 @@ class _ScaledSimplex(constraints.Constraint):
         self.k = k
 
     def __call__(self, x: Any) -> Any:
-        x = jnp.asarray(x)
-        error = jnp.abs(jnp.sum(x, axis=-1) - self.k)
-        tolerance = self.k * max(1e-6, x.shape[-1] * float(jnp.finfo(x.dtype).eps))
-        return jnp.all(x >= 0, axis=-1) & (error <= tolerance)
+        return common.on_simplex(jnp.asarray(x), self.k)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.full_like(prototype, self.k / prototype.shape[-1])
@@ -126,7 +123,7 @@ class _KHot(_Atomic, _ScaledSimplex):
     """Vectors of k ones and otherwise zeros, that may carry a gradient."""
 
     def __call__(self, x: Any) -> Any:
-        return jnp.all((x == 0) | (x == 1), axis=-1) & (jnp.sum(x, axis=-1) == self.k)
+        return common.is_k_hot(jnp.asarray(x), self.k)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.zeros_like(prototype).at[..., : self.k].set(1)
@@ -170,7 +167,7 @@ class _AmongValues(_Atomic):
         self.values = values
 
     def __call__(self, x: Any) -> Any:
-        return jnp.any(jnp.asarray(x)[..., None] == self.values, axis=-1)
+        return common.is_among(jnp.asarray(x), self.values)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.broadcast_to(self.values[..., 0], jnp.shape(prototype))
@@ -216,43 +213,28 @@ class _CorrelationCholesky(_CorrelationMatrix):
 _simplex = _Simplex()
 one_hot = _OneHot()
 
-CONSTRAINTS: dict[str, Any] = {
-    "positive": constraints.positive,
-    "negative": constraints.less_than(0.0),
-    "above_one": constraints.greater_than(1.0),
-    "unit_interval": constraints.unit_interval,
-    "unit_interval_with_atoms": _UnitIntervalWithAtoms(),
-    "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
-    "real": constraints.real,
-    "real_vector": constraints.real_vector,
-    "simplex": _simplex,
-    "log_simplex": _LogSimplex(),
-    "boolean": _ReparameterizedBoolean(),
-    "one_hot": _ReparameterizedOneHot(),
-    "discrete_one_hot": one_hot,
-    "positive_vector": constraints.independent(constraints.positive, 1),
-    "correlation_matrix": _CorrelationMatrix(),
-    "correlation_cholesky": _CorrelationCholesky(),
-    "real_matrix": constraints.real_matrix,
-    "real_matrices": constraints.independent(constraints.real, 3),
-    "one_hot_rows": constraints.independent(_ReparameterizedOneHot(), 1),
-    "simplex_rows": constraints.independent(_simplex, 1),
-    "discrete_one_hot_rows": constraints.independent(one_hot, 1),
-    "lower_cholesky": constraints.lower_cholesky,
-    "positive_definite": constraints.positive_definite,
-    # Those below take arguments: see constraint().
-    "interval": constraints.interval,
-    "scaled_simplex": _ScaledSimplex,
-    "k_hot": _KHot,
-    "discrete_k_hot": _DiscreteKHot,
-    "ordering": _Ordering,
-    "among_values": _AmongValues,
-}
+CONSTRAINTS: dict[str, Any] = common.table(
+    constraints,
+    {
+        "unit_interval_with_atoms": _UnitIntervalWithAtoms(),
+        "real": constraints.real,
+        "real_vector": constraints.real_vector,
+        "real_matrix": constraints.real_matrix,
+        "simplex": _simplex,
+        "log_simplex": _LogSimplex(),
+        "boolean": _ReparameterizedBoolean(),
+        "one_hot": _ReparameterizedOneHot(),
+        "discrete_one_hot": one_hot,
+        "correlation_matrix": _CorrelationMatrix(),
+        "correlation_cholesky": _CorrelationCholesky(),
+        # These take arguments.
+        "scaled_simplex": _ScaledSimplex,
+        "k_hot": _KHot,
+        "discrete_k_hot": _DiscreteKHot,
+        "ordering": _Ordering,
+        "among_values": _AmongValues,
+    },
+)
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
 
-
-def constraint(key: str | tuple[Any, ...]) -> Any:
-    """Returns the constraint that a relaxation names: a key, or a key with its arguments."""
-    if isinstance(key, tuple):
-        return CONSTRAINTS[key[0]](*key[1:])
-    return CONSTRAINTS[key]
+constraint = partial(common.constraint, CONSTRAINTS)

@@ -21,6 +21,7 @@ from relaxppl.common.calibrate import run as common
 from relaxppl.common.calibrate.arguments import check_observed, places, replaced
 from relaxppl.common.calibrate.result import Calibration
 from relaxppl.common.calibrate.simulate import LOG_JOINT, drawn_of, quantities
+from relaxppl.common.docstring import documented_by
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.convert import array_of, draw_all, read_program
@@ -30,6 +31,7 @@ from relaxppl.pyro.sites import SITES
 Sites = dict[str, Any]
 
 
+@documented_by(common.run)
 def calibrate(
     *program: Any,
     num_simulations: int = 200,
@@ -47,31 +49,10 @@ def calibrate(
     Called as ``calibrate(svi, result, *args)`` or ``calibrate(model, guide, params, *args)``, where
     None takes the parameters of the parameter store, one fit serves every data set, as it can where
     the guide reads the data; as ``calibrate(svi, num_steps, *args)`` each data set has a fit of its
-    own, of so many steps from the initial values (those of a module from where it stands). Latent
-    values and data are drawn from the model, and the values that made the data are compared with
-    draws of the guide: ranks of continuous sites and counts, frequencies and probabilities of
-    discrete ones, and the ranks of the joint log density.
+    own, of so many steps from the initial values (those of a module from where it stands).
 
-    :param program: as said; then the positional arguments of model and guide. The observations
-        among them are replaced by drawn ones.
-    :param num_simulations: how many data sets.
-    :param num_draws: how many draws of the guide for each.
-    :param data: from drawn observations, by site, to the positional arguments; None where the
-        observations are arguments as they stand.
-    :param level: the chance that a right guide is called wrong.
     :param seed: of the random numbers; torch's own go on as if nothing had been drawn.
-    :param keep: a file that the work done is kept in, and that a further call goes on from.
-    :param progress: whether to show a bar; None shows it in terminals and notebooks only.
     :param parallel: whether the draws of a data set run vectorised, as of :func:`to_arviz`.
-    :param kwargs: the keyword arguments of model and guide.
-    :returns: to be printed: a verdict with the figures; ``passed``, ``plot()``, ``to_arviz()``.
-    :raises TypeError: if the program is given in none of its forms, or a count is none.
-    :raises ValueError: for counts that are too small, a level that is no small probability, data
-        that cannot be found among the arguments, a model with parameters to be fitted to each data
-        set, or a file of another program.
-    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
-
-    Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
     """
     common.check(num_simulations, num_draws, level)
     svi, steps = program[0] if program else None, None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch.distributions import constraints
+
+from relaxppl.common import constraints as common
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -21,9 +24,7 @@ class _Simplex(constraints.Constraint):
     event_dim = 1
 
     def check(self, value: Any) -> Any:
-        error = (value.sum(-1) - 1.0).abs()
-        tolerance = max(1e-6, value.shape[-1] * torch.finfo(value.dtype).eps)
-        return (value >= 0).all(-1) & (error <= tolerance)
+        return common.on_simplex(value)
 
 
 class _LogSimplex(constraints.Constraint):
@@ -45,7 +46,7 @@ class _ReparameterizedBoolean(constraints.Constraint):
     is_discrete = False
 
     def check(self, value: Any) -> Any:
-        return (value == 0) | (value == 1)
+        return common.is_flag(value)
 
 
 class _ReparameterizedOneHot(constraints.Constraint):
@@ -55,7 +56,7 @@ class _ReparameterizedOneHot(constraints.Constraint):
     is_discrete = False
 
     def check(self, value: Any) -> Any:
-        return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == 1)
+        return common.is_k_hot(value, 1)
 
 
 class _ScaledSimplex(constraints.Constraint):
@@ -67,9 +68,7 @@ class _ScaledSimplex(constraints.Constraint):
         self.k = k
 
     def check(self, value: Any) -> Any:
-        error = (value.sum(-1) - self.k).abs()
-        tolerance = self.k * max(1e-6, value.shape[-1] * torch.finfo(value.dtype).eps)
-        return (value >= 0).all(-1) & (error <= tolerance)
+        return common.on_simplex(value, self.k)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__[1:]}(k={self.k})"
@@ -79,7 +78,7 @@ class _KHot(_ScaledSimplex):
     """Vectors of k ones and otherwise zeros, that may carry a gradient."""
 
     def check(self, value: Any) -> Any:
-        return ((value == 0) | (value == 1)).all(-1) & (value.sum(-1) == self.k)
+        return common.is_k_hot(value, self.k)
 
 
 class _DiscreteKHot(_KHot):
@@ -113,7 +112,7 @@ class _AmongValues(constraints.Constraint):
         super().__init__()
 
     def check(self, value: Any) -> Any:
-        return (value.unsqueeze(-1) == self.values).any(-1)
+        return common.is_among(value, self.values)
 
     def __repr__(self) -> str:
         return f"AmongValues({self.values})"
@@ -153,39 +152,31 @@ class _CorrelationCholesky(constraints.Constraint):
 _simplex = _Simplex()
 _real = _FiniteReal()
 
-CONSTRAINTS: dict[str, Any] = {
-    "positive": constraints.positive,
-    "negative": constraints.less_than(0.0),
-    "above_one": constraints.greater_than(1.0),
-    "unit_interval": constraints.unit_interval,
-    "unit_interval_with_atoms": _UnitIntervalWithAtoms(0.0, 1.0),
-    "unit_interval_vector": constraints.independent(constraints.unit_interval, 1),
-    "real": _real,
-    "real_vector": constraints.independent(_real, 1),
-    "simplex": _simplex,
-    "log_simplex": _LogSimplex(),
-    "boolean": _ReparameterizedBoolean(),
-    "one_hot": _ReparameterizedOneHot(),
-    "discrete_one_hot": constraints.one_hot,
-    "positive_vector": constraints.independent(constraints.positive, 1),
-    "correlation_matrix": _CorrelationMatrix(),
-    "correlation_cholesky": _CorrelationCholesky(),
-    "real_matrix": constraints.independent(_real, 2),
-    "real_matrices": constraints.independent(_real, 3),
-    "one_hot_rows": constraints.independent(_ReparameterizedOneHot(), 1),
-    "simplex_rows": constraints.independent(_simplex, 1),
-    "discrete_one_hot_rows": constraints.independent(constraints.one_hot, 1),
-    "lower_cholesky": constraints.lower_cholesky,
-    "positive_definite": constraints.positive_definite,
-    # Those below take arguments: see constraint().
-    "interval": constraints.interval,
-    "scaled_simplex": _ScaledSimplex,
-    "k_hot": _KHot,
-    "discrete_k_hot": _DiscreteKHot,
-    "ordering": _Ordering,
-    "among_values": _AmongValues,
-}
+CONSTRAINTS: dict[str, Any] = common.table(
+    constraints,
+    {
+        "unit_interval_with_atoms": _UnitIntervalWithAtoms(0.0, 1.0),
+        "real": _real,
+        "real_vector": constraints.independent(_real, 1),
+        "real_matrix": constraints.independent(_real, 2),
+        "simplex": _simplex,
+        "log_simplex": _LogSimplex(),
+        "boolean": _ReparameterizedBoolean(),
+        "one_hot": _ReparameterizedOneHot(),
+        "discrete_one_hot": constraints.one_hot,
+        "correlation_matrix": _CorrelationMatrix(),
+        "correlation_cholesky": _CorrelationCholesky(),
+        # These take arguments.
+        "scaled_simplex": _ScaledSimplex,
+        "k_hot": _KHot,
+        "discrete_k_hot": _DiscreteKHot,
+        "ordering": _Ordering,
+        "among_values": _AmongValues,
+    },
+)
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
+
+constraint = partial(common.constraint, CONSTRAINTS)
 
 
 def satisfied(requirement: Any, value: torch.Tensor) -> bool:
@@ -206,10 +197,3 @@ def satisfied(requirement: Any, value: torch.Tensor) -> bool:
     if requirement is constraints.positive_definite:
         value = wide(value)
     return bool(requirement.check(value).all())
-
-
-def constraint(key: str | tuple[Any, ...]) -> Any:
-    """Returns the constraint that a relaxation names: a key, or a key with its arguments."""
-    if isinstance(key, tuple):
-        return CONSTRAINTS[key[0]](*key[1:])
-    return CONSTRAINTS[key]

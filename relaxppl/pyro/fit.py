@@ -14,6 +14,7 @@ from pyro.infer import SVI
 
 from relaxppl.common import checkpoint as saving
 from relaxppl.common import fit as common
+from relaxppl.common.docstring import documented_by
 from relaxppl.common.naming import STEP, is_own
 from relaxppl.common.relax.watching import watched
 from relaxppl.pyro.checkpoint import load, save
@@ -30,6 +31,7 @@ class FitResult(NamedTuple):
     losses: torch.Tensor
 
 
+@documented_by(common.check)
 def fit(
     svi: SVI,
     num_steps: int,
@@ -41,26 +43,11 @@ def fit(
 ) -> FitResult:
     """Takes steps of SVI, with a bar that says how it goes.
 
-    The bar shows the bound and the gradient's variance, both over the steps since it last moved,
-    and the temperature of ``relax`` or of the ELBO. The variance is the sum over all parameters
-    of half the mean squared difference between one step's gradient and the next one's.
-
-    :param svi: the host's SVI.
-    :param num_steps: how many steps, at least 1.
-    :param args: the arguments of model and guide.
-    :param progress: whether to show the bar; None shows it in terminals and notebooks only.
     :param checkpoint: a file for the whole state: the parameter store, buffers of the modules that
         model and guide are, the optimiser, and torch's random numbers. If it is there, the training
         goes on from it, bit for bit as without the break, until ``num_steps`` in all; it is
         replaced as a whole every so many steps and at the end.
-    :param checkpoint_every: how many steps.
-    :param kwargs: the keyword arguments of model and guide.
     :returns: the parameters and the losses.
-    :raises TypeError: if num_steps is no whole number, or progress none of its values.
-    :raises ValueError: if num_steps or checkpoint_every is below 1, or if the checkpoint is of
-        another program, naming what differs.
-    :raises FileNotFoundError: if the checkpoint's folder is not there.
-    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
     """
     common.check(num_steps, progress)
     cls, path = common.bar_class(progress), saving.check(checkpoint_every, checkpoint)

@@ -165,18 +165,35 @@ def run(
     chunk: int,
     attrs: Mapping[str, str],
 ) -> Calibration:
-    """Simulates what is not in the file yet, and returns what it says.
+    """Returns whether a guide's posteriors are right, on data sets drawn from the model.
 
+    Latent values and data are drawn from the model, and the values that made the data are compared
+    with draws of the guide: ranks of continuous sites and counts, frequencies and probabilities of
+    discrete ones, and the ranks of the joint log density.
+
+    :param program: as said; then the positional arguments of model and guide. The observations
+        among them are replaced by drawn ones.
     :param simulate: draws data sets and fits them.
     :param quantities: what is compared, by name.
     :param identity: of the program, for the file.
-    :param num_simulations: data sets in all.
-    :param num_draws: of the guide for each.
-    :param level: of the whole.
-    :param keep: a file, or None.
-    :param progress: as of ``fit``.
+    :param num_simulations: how many data sets.
+    :param num_draws: how many draws of the guide for each.
+    :param data: from drawn observations, by site, to the positional arguments; None where the
+        observations are arguments as they stand.
+    :param level: the chance that a right guide is called wrong.
+    :param keep: a file that the work done is kept in, and that a further call goes on from.
+    :param progress: whether to show a bar; None shows it in terminals and notebooks only.
     :param chunk: how many data sets at a time.
     :param attrs: of the result.
+    :param kwargs: the keyword arguments of model and guide.
+    :returns: to be printed: a verdict with the figures; ``passed``, ``plot()``, ``to_arviz()``.
+    :raises TypeError: if the program is given in none of its forms, or a count is none.
+    :raises ValueError: for counts that are too small, a level that is no small probability, data
+        that cannot be found among the arguments, a model with parameters to be fitted to each data
+        set, or a file of another program.
+    :raises ImportError: naming the extra, if a bar is asked for and tqdm is not installed.
+
+    Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
     """
     cls = bar_class(progress, "calibrate")
     sizes = ", ".join(f"{n} {q.shape}" for n, q in quantities.items())
