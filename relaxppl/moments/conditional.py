@@ -37,51 +37,63 @@ def _with_one_more(log_sum: Array) -> Array:
     return ops.concatenate([first, log_sum[..., :-1]], axis=-1)
 
 
-def sums_behind(logits: Array, k: int) -> Array:
-    """Returns the same of the items from each one to the last, (n + 1, ..., k + 1)."""
-    return ops.flip(log_sums(ops.flip(logits, axis=-1), k), axis=0)
-
-
 def log_normalizer(logits: Array, k: int) -> Array:
     """Returns log E_k of all items, (...)."""
     return log_sums(logits, k)[-1][..., -1]
 
 
-def inclusion_probs(logits: Array, k: int) -> Array:
-    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits."""
-    if k == 0:
-        return ops.zeros_like(logits)
-    before, behind = log_sums(logits, k)[:-1], ops.flip(sums_behind(logits, k)[1:], axis=-1)
-    # j items in front of this one, and k - 1 - j or k - j behind it. Both sums have the rounding
-    # of the same recursions in them: against E_k of all items it would not cancel.
-    chosen = ops.moveaxis(ops.logsumexp(before[..., :-1] + behind[..., 1:], axis=-1), 0, -1)
-    left_out = ops.moveaxis(ops.logsumexp(before + behind, axis=-1), 0, -1)
-    return ops.sigmoid(logits + chosen - left_out)
+def chances(logits: Array, k: int) -> Array:
+    """Returns the probability that an item is in, given that j of it and those before it are.
+
+    :returns: for each item and j = 0, ..., k, (n, ..., k + 1); that where j is more than the items
+        there means nothing.
+    """
+    before = log_sums(logits, k)[:-1]
+    # Of both ways from the same sums, so that the two probabilities add up and rounding cancels.
+    taken = _with_one_more(before) + ops.moveaxis(logits, -1, 0)[..., None]
+    return ops.sigmoid(taken - before)
 
 
-def drawn(logits: Array, k: int, noise: Array) -> Array:
+def inclusion_probs(chance: Array) -> Array:
+    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits.
+
+    :param chance: as :func:`chances` returns.
+    """
+
+    def step(left: Array, chance: Array) -> tuple[Array, Array]:
+        # ``left`` is the law of how many are still to come.
+        taken = left * chance
+        return left - taken + _with_one_fewer(taken), ops.sum(taken, axis=-1)
+
+    found = ops.scan(step, _all_of(chance[0]), ops.flip(chance, axis=0))[1]
+    return ops.moveaxis(ops.flip(found, axis=0), 0, -1)
+
+
+def drawn(chance: Array, noise: Array) -> Array:
     """Returns k-hot vectors that uniform noise makes, item by item, of the noise's shape.
 
+    :param chance: as :func:`chances` returns.
     :param noise: uniform on (0, 1), (..., n).
     """
-    behind = sums_behind(logits, k)
-    last = ops.concatenate([ops.zeros_like(noise[..., :1])] * k, axis=-1)
-    start = ops.concatenate([last, ops.full_like(noise[..., :1], 1.0)], axis=-1)
 
-    def step(left: Array, given: tuple[Array, ...]) -> tuple[Array, Array]:
-        logit, here, after, log_u = given
-        # ``left`` is one-hot: how many items are still to come.
-        taken = logit + ops.sum(left[..., 1:] * after[..., :-1], axis=-1)
-        log_p = taken - ops.sum(left * here, axis=-1)
-        all_of_them = ops.sum(left * after, axis=-1) < 0.1 * NEVER
-        take = ((log_u < log_p) | all_of_them) & (left[..., 0] < 0.5)
-        fewer = ops.concatenate([left[..., 1:], ops.zeros_like(left[..., :1])], axis=-1)
-        return ops.where(take[..., None], fewer, left), ops.cast(take, noise)
+    def step(left: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
+        chance, u = given
+        # ``left`` is one-hot: how many are still to come.
+        take = u < ops.sum(left * chance, axis=-1)
+        return ops.where(take[..., None], _with_one_fewer(left), left), ops.cast(take, u)
 
-    given = (
-        ops.moveaxis(logits, -1, 0),
-        behind[:-1],
-        behind[1:],
-        ops.moveaxis(ops.log(noise), -1, 0),
-    )
-    return ops.moveaxis(ops.scan(step, start, given)[1], 0, -1)
+    shape = (*noise.shape[:-1], chance.shape[-1])
+    start = ops.broadcast_to(_all_of(chance[0]), shape)
+    given = ops.flip(chance, axis=0), ops.flip(ops.moveaxis(noise, -1, 0), axis=0)
+    return ops.moveaxis(ops.flip(ops.scan(step, start, given)[1], axis=0), 0, -1)
+
+
+def _all_of(chance: Array) -> Array:
+    """Returns the one-hot vector of j = k, of the shape of the chances of one item."""
+    none = ops.zeros_like(chance[..., :-1])
+    return ops.concatenate([none, ops.full_like(chance[..., :1], 1.0)], axis=-1)
+
+
+def _with_one_fewer(weights: Array) -> Array:
+    """Returns what stands for j at j - 1."""
+    return ops.concatenate([weights[..., 1:], ops.zeros_like(weights[..., :1])], axis=-1)

@@ -48,6 +48,11 @@ def straight_through(hard: Array, soft: Array) -> Array:
     return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
 
 
+def zero_with_gradient(x: Array) -> Array:
+    """Returns zeros whose derivative in x is one."""
+    return x - ops.stop_gradient(x)
+
+
 class Binary(Relaxation):
     """A relaxation of Bernoulli(s(logits))."""
 

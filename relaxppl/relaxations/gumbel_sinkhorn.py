@@ -77,8 +77,7 @@ class GumbelSinkhorn(Relaxation):
         """Returns the matrix whose rows sum to one, and whose columns nearly do."""
 
         def step(scores: Array, _: Array) -> tuple[Array, Array]:
-            scores = scores - ops.logsumexp(scores, axis=-2, keepdims=True)
-            return ops.log_softmax(scores, axis=-1), _
+            return ops.log_softmax(ops.log_softmax(scores, axis=-2), axis=-1), _
 
         scores = latent / self.temperature[..., None, None]
         rounds = ops.like(scores, np.zeros(int(self.iterations)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from relaxppl import ops
 from relaxppl.ops import Array
 from relaxppl.relaxations.binary import PROBS_OR_LOGITS as BINARY
-from relaxppl.relaxations.binary import BernoulliLaw, straight_through
+from relaxppl.relaxations.binary import BernoulliLaw, zero_with_gradient
 from relaxppl.relaxations.categorical import PROBS_OR_LOGITS, OneHotLaw
 from relaxppl.relaxations.relaxed_bernoulli import TEMPERATURE
 
@@ -43,13 +43,14 @@ class ReinMaxOneHotCategorical(OneHotLaw):
     def moving(self, hard: Array) -> Array:
         """Returns a hard value as it is, with the derivative in the logits."""
         probs = ops.stop_gradient(self.probs)
-        tempered = ops.softmax(ops.stop_gradient(self.logits / self.temperature[..., None]), -1)
-        both = self._along(0.5 * (tempered + hard)), self._along(probs)
-        return straight_through(hard, 2.0 * both[0] - 0.5 * both[1])
-
-    def _along(self, weights: Array) -> Array:
-        """Returns a function linear in the logits, whose Jacobian is J(weights)."""
-        return weights * (self.logits - ops.sum(weights * self.logits, axis=-1, keepdims=True))
+        tempered = ops.stop_gradient(self.logits / self.temperature[..., None])
+        doubled = ops.softmax(tempered, axis=-1) + hard
+        moved = zero_with_gradient(self.logits)
+        # 2 J(q) - J(p) / 2 applied to a vector, q half of ``doubled``.
+        along_both = 0.5 * ops.sum(doubled * moved, axis=-1, keepdims=True)
+        along_probs = 0.5 * ops.sum(probs * moved, axis=-1, keepdims=True)
+        diagonal = doubled - 0.5 * probs
+        return hard + (diagonal * moved - doubled * along_both + probs * along_probs)
 
 
 class ReinMaxBernoulli(BernoulliLaw):
@@ -79,6 +80,7 @@ class ReinMaxBernoulli(BernoulliLaw):
         """Returns a hard value as it is, with the derivative in the logits."""
         probs = ops.stop_gradient(self.probs)
         tempered = ops.sigmoid(ops.stop_gradient(self.logits / self.temperature))
-        middle = 0.5 * (tempered + hard)
-        slope = 2.0 * middle * (1.0 - middle) - 0.5 * probs * (1.0 - probs)
-        return straight_through(hard, slope * self.logits)
+        # 2 q (1 - q) = (1 - (1 - 2 q)^2) / 2, q half of what is added here.
+        off = tempered + hard - 1.0
+        slope = 0.5 * (1.0 - off * off - probs * (1.0 - probs))
+        return hard + slope * zero_with_gradient(self.logits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from relaxppl import ops
 from relaxppl.moments import conditional
 from relaxppl.ops import Array
 from relaxppl.relaxations.binary import straight_through
@@ -33,5 +34,6 @@ class SubsetStraightThrough(ConditionalBernoulli):
         return ("k_hot", int(self.k))
 
     def sample(self, noise: Array) -> Array:
-        hard = conditional.drawn(self.logits, int(self.k), noise)
-        return straight_through(hard, self.inclusion_probs)
+        chance = conditional.chances(self.logits, int(self.k))
+        hard = conditional.drawn(ops.stop_gradient(chance), noise)
+        return straight_through(hard, conditional.inclusion_probs(chance))

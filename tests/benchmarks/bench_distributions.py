@@ -47,18 +47,23 @@ def rows(contests: Iterable[Contest], options: argparse.Namespace) -> Iterator[l
 
 def against_plain_torch() -> Iterator[Contest]:
     from tests.benchmarks import distributions_torch as programs
+    from tests.benchmarks import structured_torch as structured
 
-    checked, unchecked = programs.ours(None), programs.ours(False)
-    for name, plain in programs.PLAIN.items():
+    both = (structured.constructors(v) | programs.constructors(v) for v in (None, False))
+    checked, unchecked = ({n: programs.drawn(make) for n, make in m.items()} for m in both)
+    for name, plain in (programs.PLAIN | structured.PLAIN).items():
         yield name, [programs.timed(p) for p in (plain, checked[name], unchecked[name])]
 
 
 def against_plain_jax() -> Iterator[Contest]:
     from tests.benchmarks import distributions_jax as programs
+    from tests.benchmarks import structured_jax as structured
 
-    made = programs.ours()
-    for name, plain in programs.PLAIN.items():
-        yield name, [programs.timed(name, p) for p in (plain, made[name])]
+    made = structured.constructors() | programs.constructors()
+    for name, plain in (programs.PLAIN | structured.PLAIN).items():
+        ours = programs.drawn(made[name])
+        of_vector = name in structured.VECTORS
+        yield name, [programs.timed(name, p, of_vector) for p in (plain, ours)]
 
 
 def against_pyro() -> Iterator[Contest]:
@@ -103,9 +108,10 @@ def against_numpyro() -> Iterator[Contest]:
 def against_relaxit() -> Iterator[Contest]:
     from tests.benchmarks import distributions_relaxit, distributions_torch
 
-    made = distributions_torch.ours(None)
+    made = distributions_torch.constructors(None)
     for name, theirs in distributions_relaxit.programs().items():
-        yield name, [distributions_torch.timed(p) for p in (theirs, made[name])]
+        ours = distributions_torch.drawn(made[name])
+        yield name, [distributions_torch.timed(p) for p in (theirs, ours)]
 
 
 TABLES = {

@@ -157,10 +157,9 @@ def constructors() -> dict[str, Callable[[Array], Any]]:
     }
 
 
-def ours() -> dict[str, Program]:
-    """A sample of each class of this library."""
-    made = constructors()
-    return {name: lambda a, key, make=make: make(a).rsample(key) for name, make in made.items()}
+def drawn(make: Callable[[Array], Any]) -> Program:
+    """A sample of a class of this library."""
+    return lambda a, key: make(a).rsample(key)
 
 
 VECTORS = (
@@ -176,16 +175,18 @@ VECTORS = (
 )
 
 
-def compiled(name: str, loss: Callable[[Array, Array], Array]) -> Callable[[], None]:
+def compiled(
+    name: str, loss: Callable[[Array, Array], Array], of_vector: bool = False
+) -> Callable[[], None]:
     """The compiled gradient of a number in the parameter of a class."""
-    parameter = VECTOR if name.removesuffix(" hard") in VECTORS else SCALAR
+    parameter = VECTOR if of_vector or name.removesuffix(" hard") in VECTORS else SCALAR
     grad, key = jax.jit(jax.grad(loss)), jax.random.key(2)
     return lambda: jax.block_until_ready(grad(parameter, key))
 
 
-def timed(name: str, program: Program) -> Callable[[], None]:
+def timed(name: str, program: Program, of_vector: bool = False) -> Callable[[], None]:
     """A compiled function that draws, squares, sums and differentiates."""
-    return compiled(name, lambda a, key: (program(a, key) ** 2).sum())
+    return compiled(name, lambda a, key: (program(a, key) ** 2).sum(), of_vector)
 
 
 def scored(name: str, make: Callable[[Array], Any]) -> Callable[[], None]:

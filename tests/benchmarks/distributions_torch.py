@@ -214,10 +214,9 @@ def constructors(validate: bool | None) -> dict[str, Callable[[], Any]]:
     return made
 
 
-def ours(validate: bool | None) -> dict[str, Program]:
-    """A sample of each class of this library."""
-    made = constructors(validate)
-    return {name: lambda make=make: make().rsample() for name, make in made.items()}
+def drawn(make: Callable[[], Any]) -> Program:
+    """A sample of a class of this library."""
+    return lambda: make().rsample()
 
 
 def timed(program: Program) -> Callable[[], None]:

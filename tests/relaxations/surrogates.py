@@ -58,9 +58,10 @@ def reinmax_binary(noise, centre, temperature, probs=None, logits=None):
 
 def gumbel_rao(noise, centre, temperature, probs=None, logits=None, num_samples=10):
     at = log_probs_of(centre.get("probs"), centre.get("logits"))
-    drawn = np.eye(len(at), dtype=bool)[(at + noise[:, 0]).argmax(-1)][:, None]
+    time = -np.log(noise)
+    drawn = np.eye(len(at), dtype=bool)[(np.exp(at) / time[:, 0]).argmax(-1)][:, None]
     # The first arrival of a Poisson process of rate one, and those of the classes after it.
-    time = np.exp(-noise[:, 1:])
+    time = time[:, 1:]
     first = np.where(drawn, time, 0.0).sum(-1, keepdims=True)
     arrivals = np.where(drawn, first, time / np.exp(at) + first)
     held = -np.log(arrivals) - at
@@ -70,7 +71,7 @@ def gumbel_rao(noise, centre, temperature, probs=None, logits=None, num_samples=
 
 def gumbel_rao_binary(noise, centre, temperature, probs=None, logits=None, num_samples=10):
     at, now = logit_of(centre.get("probs"), centre.get("logits")), logit_of(probs, logits)
-    v, p = special.expit(noise[:, 1:]), special.expit(at)
-    drawn = at + noise[:, :1] > 0
+    v, p = (np.arange(num_samples) + noise[:, 1:]) / num_samples, special.expit(at)
+    drawn = noise[:, :1] < p
     held = special.logit(np.where(drawn, 1 - p + v * p, (1 - v) * (1 - p)))
     return special.expit((now + held) / temperature).mean(-1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from itertools import product
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
 
+import relaxppl.numpyro as rn
 from tests.adapter import HOSTS, Host
 from tests.relaxations.cases import name_of
 
@@ -93,3 +96,26 @@ def test_gumbel_rao_has_the_mean_of_straight_through_and_less_variance(host: Hos
     error = np.sqrt((averaged.var(0) + single.var(0)) / len(averaged))
     assert (np.abs(averaged.mean(0) - single.mean(0)) < 4 * error).all()
     assert (averaged.var(0) < 0.7 * single.var(0)).all()
+
+
+OF_A_NUMBER = {
+    "ReinMaxBernoulli": lambda x: rn.ReinMaxBernoulli(logits=x),
+    "ReinMaxOneHotCategorical": lambda x: rn.ReinMaxOneHotCategorical(probs=[x, 0.6 - x, 0.4]),
+    "GumbelRaoBernoulli": lambda x: rn.GumbelRaoBernoulli(x, logits=0.3),
+    "GumbelRaoOneHotCategorical": lambda x: rn.GumbelRaoOneHotCategorical(x, logits=LOGITS[0]),
+    "SubsetStraightThrough": lambda x: rn.SubsetStraightThrough(2, logits=[x, 0.0, 0.0]),
+    "GumbelSinkhorn": lambda x: rn.GumbelSinkhorn(x, np.eye(3)),
+    "RelaxedMarkovChain": lambda x: rn.RelaxedMarkovChain(x, LOGITS[0], np.zeros((1, 3, 3))),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_NUMBER)
+def test_a_plain_python_number_has_the_gradient_of_an_array(name: str):
+    """NumPyro's users write ``jax.grad`` at a number, which has no dtype of its own."""
+
+    def total(x):
+        value = OF_A_NUMBER[name](x).sample(jax.random.key(2)).ravel()
+        return (value * jnp.arange(1.0, len(value) + 1)).sum()
+
+    gradient = jax.grad(total)
+    assert gradient(0.4) == gradient(jnp.asarray(0.4)) != 0.0
