@@ -52,15 +52,36 @@ class Real:
 
 
 class Dependent(MeanField):
-    """A guide whose sites may depend on each other along the model's dependencies.
+    """A guide over the discrete latent sites, beside one over the continuous sites.
 
-    A host's class sets the class attributes and defines the hooks at the end, of both classes.
+    :param model: the model, discrete as it was written.
+    :param continuous: makes the guide of the continuous sites: a class of the host's autoguides, a
+        function of the model, which then has those sites only, or an autoguide of a model whose
+        discrete sites are blocked.
+    :param structure: "mean_field", no site depending on another; "autoregressive", each given those
+        before it that the model's factors make it depend on; "chain", the same, but the elements of
+        one site given the element before alone; or one of these by site, the sites that are not
+        named being independent. Then the continuous sites, where ``continuous`` is not
+        given, are normal on the whole line given the sites before them.
+    :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
+        leave the prior at most the tail.
+    :param tail: a number between 0 and 1.
+    :param init_scale: the standard deviation of the noise on the first logits.
+    :param init_loc_fn: as of the host's autoguides, for the continuous sites.
+    :param create_plates: as of the host's autoguides.
+    :raises ValueError: at the first call, if the model has no discrete latent site, one for which
+        there is no law here, or a count whose number of values is not known.
     """
+
+    # A host's class sets the class attributes and defines the hooks at the end, of both classes.
 
     _joint_laws: ClassVar[Mapping[str, Callable[..., Any]]]
     """The classes of a tree of prefixes, a sequence and a chain, by their first parameter."""
     _delta: ClassVar[Callable[..., Any]]
     _normal: ClassVar[Callable[..., Any]]
+    _biject_to: ClassVar[Callable[..., Any]]
+    """From a support to the map of the whole line onto it."""
+    _sum_rightmost: ClassVar[Callable[..., Any]]
     _structure: str | Mapping[str, str]
     _reals: dict[str, Real]
     """The continuous sites that this guide draws itself, or sees."""
@@ -268,10 +289,27 @@ class Dependent(MeanField):
             found[name] = mean[..., 1] if site.kind == "binary" else mean
         return found
 
-    # The hooks of a host.
-
     def _order(self, names: Iterable[str]) -> list[str]:
         """Returns names in the model's order."""
+        known = set(names)
+        return [name for name in self._model_sites() if name in known]
+
+    def _constrained(self, name: str, free: Array) -> tuple[Array, Array]:
+        """Returns a site's value, and minus the log of how much it stretches space, (*batch)."""
+        transform = self._biject_to(self._model_sites()[name]["fn"].support)
+        value = transform(free)
+        stretch = transform.log_abs_det_jacobian(free, value)
+        events = self._reals[name].event_dim - transform.codomain.event_dim
+        return value, -self._sum_rightmost(stretch, events)
+
+    def _unconstrained(self, name: str, value: Array) -> Array:
+        """Returns a site's value on the whole line."""
+        return self._biject_to(self._model_sites()[name]["fn"].support).inv(value)
+
+    # The hooks of a host.
+
+    def _model_sites(self) -> Mapping[str, Any]:
+        """Returns the sites of the model's first run, in its order."""
         raise NotImplementedError
 
     def _full_size(self, plate: str) -> int:
@@ -288,14 +326,6 @@ class Dependent(MeanField):
 
     def _as_drawn(self, name: str, value: Array) -> Array:
         """Returns a binary site's value in the type in which the model draws it."""
-        raise NotImplementedError
-
-    def _constrained(self, name: str, free: Array) -> tuple[Array, Array]:
-        """Returns a site's value, and minus the log of how much it stretches space, (*batch)."""
-        raise NotImplementedError
-
-    def _unconstrained(self, name: str, value: Array) -> Array:
-        """Returns a site's value on the whole line."""
         raise NotImplementedError
 
 

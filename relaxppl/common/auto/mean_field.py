@@ -163,12 +163,24 @@ class MeanField:
             raise wrong_logits(name, shape, tuple(batch), site.event) from None
 
     def _probs(self, logits: Mapping[str, Array]) -> dict[str, Array]:
+        """Returns the guide's marginal probabilities of the discrete sites, over the full plates.
+
+        :param args: the model's arguments, needed for amortised sites only.
+        :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
+            count, along the last dimension.
+        """
         return {
             n: ops.sigmoid(x) if self._sites[n].kind == "binary" else ops.softmax(x, axis=-1)
             for n, x in logits.items()
         }
 
     def _medians(self, probs: Mapping[str, Array]) -> dict[str, Array]:
+        """Returns a central value of every latent site, over the full plates.
+
+        :param args: the model's arguments, where a part of the guide needs them.
+        :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
+            the likeliest class.
+        """
         result = {n: x[0] for n, x in self._quantiles(probs, np.array([0.5])).items()}
         for name, p in probs.items():
             if not self._sites[name].ordered:
@@ -178,6 +190,14 @@ class MeanField:
         return result
 
     def _quantiles(self, probs: Mapping[str, Array], levels: np.ndarray) -> dict[str, Array]:
+        """Returns quantiles of the continuous sites, the Bernoullis and the counts.
+
+        :param quantiles: Q numbers between 0 and 1.
+        :param args: the model's arguments, where a part of the guide needs them.
+        :returns: by site, (Q, *shape of the site). Categoricals and one-hots, whose classes have no
+            order, are not among them: see ``probs``.
+        :raises ValueError: for a level outside [0, 1].
+        """
         found = {}
         for name, p in probs.items():
             if self._sites[name].ordered:

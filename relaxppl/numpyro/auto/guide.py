@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from numpyro.infer.initialization import init_to_median, init_to_uniform
 from relaxppl import ops
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
+from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.auto.laws import Autoregressive, PrefixTree
@@ -35,6 +36,7 @@ _DRAWS = 10_000
 """How many draws the marginals of a dependent guide are the means of."""
 
 
+@documented_by(auto.Dependent)
 class AutoDiscrete(auto.Dependent, AutoGuide):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
@@ -43,29 +45,12 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     ``{site}_{prefix}_logits``, over a plate's full size where the model subsamples it. Sites with
     ``infer={"enumerate": ...}`` get no guide: the ELBOs sum them out.
 
-    :param model: the model, discrete as it was written.
-    :param continuous: makes the guide of the continuous sites: a class of the host's autoguides, a
-        function of the model, which then has those sites only, or an autoguide of a model whose
-        discrete sites are blocked.
     :param amortize: a function of the model's arguments that returns logits for the sites it
         names, (*batch, *event) of the site for a Bernoulli or a one-hot and with the classes or
         counts as a further last dimension for the others; what it learns it declares itself, as
         with ``numpyro.param`` or ``flax_module``. Of a subsampled plate it may give the
         subsample's rows or all.
-    :param structure: "mean_field", no site depending on another; "autoregressive", each given those
-        before it that the model's factors make it depend on; "chain", the same, but the elements of
-        one site given the element before alone; or one of these by site, the sites that are not
-        named being independent. Then the continuous sites, where ``continuous`` is not
-        given, are normal on the whole line given the sites before them.
-    :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
-        leave the prior at most the tail.
-    :param tail: a number between 0 and 1.
-    :param init_scale: the standard deviation of the noise on the first logits.
     :param prefix: as of the host's autoguides.
-    :param init_loc_fn: as of the host's autoguides, for the continuous sites.
-    :param create_plates: as of the host's autoguides.
-    :raises ValueError: at the first call, if the model has no discrete latent site, one for which
-        there is no law here, or a count whose number of values is not known.
     """
 
     _variables = SITES
@@ -83,6 +68,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     }
     _delta: ClassVar[Any] = dist.Delta
     _normal: ClassVar[Any] = dist.MultivariateNormal
+    _biject_to: ClassVar[Any] = staticmethod(biject_to)
+    _sum_rightmost: ClassVar[Any] = staticmethod(sum_rightmost)
 
     def __init__(
         self,
@@ -210,9 +197,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         frames = tuple(site["cond_indep_stack"])
         return auto.Real(frames, site["fn"].event_dim, tuple(batch), free.shape[rank:], free)
 
-    def _order(self, names: Iterable[str]) -> list[str]:
-        known = set(names)
-        return [name for name in self._model_trace if name in known]
+    def _model_sites(self) -> Mapping[str, Any]:
+        return self._model_trace
 
     def _full_size(self, plate: str) -> int:
         return self._prototype_frame_full_sizes[plate]
@@ -226,16 +212,6 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
     def _as_drawn(self, name: str, value: jax.Array) -> jax.Array:
         return value.astype(self._model_trace[name]["value"].dtype)
-
-    def _constrained(self, name: str, free: jax.Array) -> tuple[jax.Array, jax.Array]:
-        transform = biject_to(self._model_trace[name]["fn"].support)
-        value = transform(free)
-        stretch = transform.log_abs_det_jacobian(free, value)
-        events = self._reals[name].event_dim - (transform.codomain.event_dim)
-        return value, -sum_rightmost(stretch, events)
-
-    def _unconstrained(self, name: str, value: jax.Array) -> jax.Array:
-        return biject_to(self._model_trace[name]["fn"].support).inv(value)
 
     def _own_logits(self, name: str, site: Site) -> jax.Array:
         init = jnp.asarray(site.init, dtype=jnp.result_type(float))
@@ -288,13 +264,11 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             found[name] = jnp.asarray(params[self._param(name)])
         return found
 
+    @documented_by(auto.Dependent._probs)
     def probs(self, params: Values, *args: Any, **kwargs: Any) -> Values:
         """Returns the guide's marginal probabilities of the discrete sites, over the full plates.
 
         :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        :param args: the model's arguments, needed for amortised sites only.
-        :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
-            count, along the last dimension.
         """
         if self._dependent:
             return self._means(self._draws(jax.random.key(0), params, _DRAWS, args, kwargs))
@@ -357,13 +331,11 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             result[name] = fn.sample(jax.random.fold_in(key, i), sample_shape)
         return result
 
+    @documented_by(auto.Dependent._medians)
     def median(self, params: Values, *args: Any, **kwargs: Any) -> Values:
         """Returns a central value of every latent site, over the full plates.
 
         :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        :param args: the model's arguments, needed for amortised sites only.
-        :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
-            the likeliest class.
         """
         if self._dependent:
             drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
@@ -372,17 +344,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         result = self._of_part(lambda part: part.median(params))
         return {**result, **self._medians(self.probs(params, *args, **kwargs))}
 
+    @documented_by(auto.Dependent._quantiles)
     def quantiles(
         self, params: Values, quantiles: Sequence[float] | float, *args: Any, **kwargs: Any
     ) -> Values:
         """Returns quantiles of the continuous sites, the Bernoullis and the counts.
 
         :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        :param quantiles: Q numbers between 0 and 1.
-        :param args: the model's arguments, needed for amortised sites only.
-        :returns: by site, (Q, *shape of the site). Categoricals and one-hots, whose classes have no
-            order, are not among them: see :meth:`probs`.
-        :raises ValueError: for a level outside [0, 1].
         """
         levels = auto.checked_levels(quantiles)
         if self._dependent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from torch.distributions import biject_to
 
 from relaxppl.common import auto
 from relaxppl.common.auto import Site
+from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
 from relaxppl.pyro.auto.factors import factors_of
 from relaxppl.pyro.auto.laws import Autoregressive, PrefixTree
@@ -34,6 +35,7 @@ _DRAWS = 10_000
 """How many draws the marginals of a dependent guide are the means of."""
 
 
+@documented_by(auto.Dependent)
 class AutoDiscrete(auto.Dependent, AutoGuide):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
@@ -42,27 +44,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     ``logits.{site}`` of this module, over a plate's full size where the model subsamples it. Sites
     with ``infer={"enumerate": ...}`` get no guide: the ELBOs sum them out.
 
-    :param model: the model, discrete as it was written.
-    :param continuous: makes the guide of the continuous sites: a class of the host's autoguides, a
-        function of the model, which then has those sites only, or an autoguide of a model whose
-        discrete sites are blocked.
     :param amortize: a module or a function of the model's arguments that returns logits for the
         sites it names, (*batch, *event) of the site for a Bernoulli or a one-hot and with the
         classes or counts as a further last dimension for the others. Of a subsampled plate it may
         give the subsample's rows or all. A module's parameters are this module's too.
-    :param structure: "mean_field", no site depending on another; "autoregressive", each given those
-        before it that the model's factors make it depend on; "chain", the same, but the elements of
-        one site given the element before alone; or one of these by site, the sites that are not
-        named being independent. Then the continuous sites, where ``continuous`` is not
-        given, are normal on the whole line given the sites before them.
-    :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
-        leave the prior at most the tail.
-    :param tail: a number between 0 and 1.
-    :param init_scale: the standard deviation of the noise on the first logits.
-    :param init_loc_fn: as of the host's autoguides, for the continuous sites.
-    :param create_plates: as of the host's autoguides.
-    :raises ValueError: at the first call, if the model has no discrete latent site, one for which
-        there is no law here, or a count whose number of values is not known.
     """
 
     _variables = SITES
@@ -80,6 +65,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     }
     _delta: ClassVar[Any] = dist.Delta
     _normal: ClassVar[Any] = dist.MultivariateNormal
+    _biject_to: ClassVar[Any] = staticmethod(biject_to)
+    _sum_rightmost: ClassVar[Any] = staticmethod(sum_rightmost)
 
     def __init__(
         self,
@@ -223,9 +210,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         frames = tuple(node["cond_indep_stack"])
         return auto.Real(frames, fn.event_dim, tuple(batch), event, first)
 
-    def _order(self, names: Iterable[str]) -> list[str]:
-        known = set(names)
-        return [name for name in self.prototype_trace.nodes if name in known]
+    def _model_sites(self) -> Mapping[str, Any]:
+        return self.prototype_trace.nodes
 
     def _full_size(self, plate: str) -> int:
         frame = self._prototype_frames[plate]
@@ -248,16 +234,6 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _as_drawn(self, name: str, value: torch.Tensor) -> torch.Tensor:
         return value.to(self.prototype_trace.nodes[name]["value"].dtype)
 
-    def _constrained(self, name: str, free: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        transform = biject_to(self.prototype_trace.nodes[name]["fn"].support)
-        value = transform(free)
-        stretch = transform.log_abs_det_jacobian(free, value)
-        events = self._reals[name].event_dim - transform.codomain.event_dim
-        return value, -sum_rightmost(stretch, events)
-
-    def _unconstrained(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        return biject_to(self.prototype_trace.nodes[name]["fn"].support).inv(value)
-
     def _logits(self, *args: Any, **kwargs: Any) -> Values:
         if self.prototype_trace is None:
             self(*args, **kwargs)
@@ -266,14 +242,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             given = self._amortized(*args, **kwargs)
         return {n: given[n] if n in given else attrgetter(n)(self.logits) for n in self._sites}
 
+    @documented_by(auto.Dependent._probs)
     @torch.no_grad()
     def probs(self, *args: Any, **kwargs: Any) -> Values:
-        """Returns the guide's marginal probabilities of the discrete sites, over the full plates.
-
-        :param args: the model's arguments, needed for amortised sites only.
-        :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
-            count, along the last dimension.
-        """
+        """Returns the guide's marginal probabilities of the discrete sites, over the full plates."""
         if self._dependent:
             return self._means(self._draws(_DRAWS, args, kwargs))
         return self._probs(self._logits(*args, **kwargs))
@@ -349,14 +321,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         finally:
             self._whole = False
 
+    @documented_by(auto.Dependent._medians)
     @torch.no_grad()
     def median(self, *args: Any, **kwargs: Any) -> Values:
-        """Returns a central value of every latent site, over the full plates.
-
-        :param args: the model's arguments, where a part of the guide needs them.
-        :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
-            the likeliest class.
-        """
+        """Returns a central value of every latent site, over the full plates."""
         if self._dependent:
             drawn = self._draws(_DRAWS, args, kwargs)
             reals = {n: torch.quantile(drawn[n], 0.5, dim=0) for n in self._reals}
@@ -364,16 +332,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         result = self._of_part(lambda part: part.median(*args, **kwargs))
         return {**result, **self._medians(self.probs(*args, **kwargs))}
 
+    @documented_by(auto.Dependent._quantiles)
     @torch.no_grad()
     def quantiles(self, quantiles: Sequence[float] | float, *args: Any, **kwargs: Any) -> Values:
-        """Returns quantiles of the continuous sites, the Bernoullis and the counts.
-
-        :param quantiles: Q numbers between 0 and 1.
-        :param args: the model's arguments, where a part of the guide needs them.
-        :returns: by site, (Q, *shape of the site). Categoricals and one-hots, whose classes have no
-            order, are not among them: see :meth:`probs`.
-        :raises ValueError: for a level outside [0, 1].
-        """
+        """Returns quantiles of the continuous sites, the Bernoullis and the counts."""
         levels = auto.checked_levels(quantiles)
         if self._dependent:
             drawn = self._draws(_DRAWS, args, kwargs)
