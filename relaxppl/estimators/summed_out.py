@@ -12,7 +12,7 @@ multiplied over the plates that it does not lie in. Obermeyer et al., 2019 (arXi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from relaxppl import ops
@@ -99,16 +99,42 @@ def check_law(name: str, fn: Any, frames: Frames, infer: Mapping[str, Any], firs
         raise refusal(name, "it has a batch dimension that no plate declares independent")
 
 
-def laid_out(values: Array, event_rank: int, dim: int) -> Array:
-    """Returns the values of a site along a dimension of its own, (S, 1, ..., 1, *event).
+def is_marked(site: Mapping[str, Any], guide: Collection[str]) -> bool:
+    """Returns whether a site of a model is latent there alone, and marked to be summed out.
 
-    :param values: (S, 1, ..., 1, *event), as the hosts enumerate them without expanding.
-    :param event_rank: how many rightmost dimensions belong to one draw.
-    :param dim: the dimension, counted from the right of the batch.
+    :param site: the host's message or node.
+    :param guide: the names of the guide's sites.
     """
+    return bool(
+        site["type"] == "sample"
+        and not site["is_observed"]
+        and site["name"] not in guide
+        and site["infer"].get("enumerate")
+    )
+
+
+def all_values(
+    site: Mapping[str, Any], frames: Frames, first: int, found: dict[str, Variable]
+) -> Array:
+    """Returns the values of a marked site along a dimension of its own, (S, 1, ..., 1, *event).
+
+    :param site: the host's message.
+    :param frames: its plates.
+    :param first: the rightmost dimension that is free for values.
+    :param found: the sites by name, to which it is added where it is new.
+    :raises NotImplementedError: naming the site, if it cannot be summed out.
+    """
+    name, fn = site["name"], site["fn"]
+    if name not in found:
+        check_law(name, fn, frames, site["infer"], first)
+        found[name] = Variable(name, first - len(found), frames)
+    try:
+        values = fn.enumerate_support(expand=False)
+    except NotImplementedError as error:
+        raise refusal(name, f"a {type(fn).__name__} has no finite list of values") from error
     shape = tuple(values.shape)
-    event = shape[len(shape) - event_rank :]
-    return values.reshape((shape[0], *(1,) * (-dim - 1), *event))
+    event = shape[len(shape) - fn.event_dim :]
+    return values.reshape((shape[0], *(1,) * (-found[name].dim - 1), *event))
 
 
 def check_shapes(

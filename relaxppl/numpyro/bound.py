@@ -13,8 +13,8 @@ from numpyro.primitives import Messenger
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
 from relaxppl.common.docstring import documented_by
+from relaxppl.estimators.summed_out import is_marked
 from relaxppl.numpyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
-from relaxppl.numpyro.elbo.summed_out import is_marked
 from relaxppl.numpyro.registry import HOST
 
 

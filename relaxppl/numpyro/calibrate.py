@@ -16,10 +16,9 @@ from numpyro import handlers
 from numpyro.infer import SVI
 
 from relaxppl.common.arviz.draws import batch_size as size_of_batch
-from relaxppl.common.arviz.labels import Labels
 from relaxppl.common.arviz.request import Request
 from relaxppl.common.calibrate import run as common
-from relaxppl.common.calibrate.arguments import check_observed, places, replaced
+from relaxppl.common.calibrate.arguments import Arguments
 from relaxppl.common.calibrate.result import Calibration
 from relaxppl.common.calibrate.simulate import LOG_JOINT, drawn_of, quantities
 from relaxppl.common.docstring import documented_by
@@ -56,7 +55,7 @@ def calibrate(
     :param batch_size: how many data sets at a time; None chooses by the memory they take.
     :param parallel: whether those run vectorised; False runs them in turn.
     """
-    common.check(num_simulations, num_draws, level)
+    asked = common.Request(num_simulations, num_draws, level, keep, progress)
     svi: Any = program[0] if program else None
     steps, key = None, rng_key
     if isinstance(svi, SVI) and len(program) > 1 and common.is_count(program[1]):
@@ -74,11 +73,6 @@ def calibrate(
     if steps is not None:
         _check_no_params(model, guide, key, args, kwargs)
 
-    def arguments(drawn: Sites) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if data is not None:
-            return tuple(data(drawn)), kwargs
-        return replaced(args, kwargs, at, drawn, _like)
-
     def fitted(key: jax.Array, args: Any, kwargs: Any) -> dict[str, Any]:
         run = copy.copy(svi)
         given = {n: v for n, v in kwargs.items() if n not in static}
@@ -89,7 +83,7 @@ def calibrate(
     def one(key: jax.Array) -> tuple[Sites, Sites]:
         prior_key, fit_key, draw_key = jax.random.split(key, 3)
         latents, observed = base.simulated(prior_key)
-        new, named = arguments({n: s["value"] for n, s in observed.items()})
+        new, named = arguments.of(observed)
         run = dataclasses.replace(base, args=new, kwargs=named)
         if steps is not None:
             run.params = fitted(fit_key, new, named)
@@ -99,20 +93,13 @@ def calibrate(
         draws = {n: drawn_of(n, drawn["posterior"]) for n in latents}
         return truth, draws | {LOG_JOINT: drawn["sample_stats"]["log_p"]}
 
-    at = {} if data is not None else places(args, kwargs, first.observed, array_of)
+    def observed_by(args: Any, kwargs: Any, values: Sites) -> dict[str, np.ndarray]:
+        return dataclasses.replace(base, args=args, kwargs=kwargs).observations(values, key)
+
+    arguments = Arguments(args, kwargs, data, first.observed, array_of, _like)
     latents, observed = base.simulated(key)
-    values = {n: s["value"] for n, s in observed.items()}
-    new, named = arguments(values)
-    again = dataclasses.replace(base, args=new, kwargs=named)
-    seen = again.observations({n: s["value"] for n, s in latents.items()}, key)
-    check_observed({n: np.asarray(v) for n, v in values.items()}, seen)
-    labels = Labels(first.sites, list(first.sites), {}, {})
-    found = quantities(
-        SITES,
-        latents,
-        {n: tuple(jnp.shape(s["value"])) for n, s in latents.items()},
-        lambda name, shape: labels.of(name, name, shape),
-    )
+    arguments.check(observed_by, latents, observed)
+    found = quantities(SITES, latents, first.sites)
     shapes = jax.tree.leaves(jax.eval_shape(one, key))
     size = size_of_batch(
         -(-num_simulations // 10), sum(s.size * s.dtype.itemsize for s in shapes), batch_size
@@ -126,25 +113,9 @@ def calibrate(
         both = jax.tree.map(lambda x: np.asarray(x)[: end - start], many(keys))
         return both[0], both[1]
 
-    kept = {n: np.asarray(v) for n, v in (params if steps is None else {}).items()}
-    identity = {
-        "model": common.name_of(model),
-        "guide": common.name_of(guide),
-        "fit": f"the parameters {common.digest(kept)}" if steps is None else f"{steps} steps each",
-        "rng_key": str(np.asarray(jax.random.key_data(key)).tolist()),
-    }
-    return common.run(
-        simulate,
-        found,
-        identity,
-        num_simulations,
-        num_draws,
-        level,
-        keep,
-        progress,
-        size,
-        {"host": "numpyro", "inference_library": "numpyro", "fit": identity["fit"]},
-    )
+    named = str(np.asarray(jax.random.key_data(key)).tolist())
+    origin = common.identity(model, guide, steps, params, rng_key=named)
+    return common.run(asked, simulate, found, origin, size, ("numpyro", "numpyro"))
 
 
 def _check_no_params(model: Any, guide: Any, key: Any, args: Any, kwargs: Any) -> None:

@@ -14,8 +14,8 @@ from pyro.poutine.messenger import Messenger
 from relaxppl.common import bound as common_bound
 from relaxppl.common import relax as common
 from relaxppl.common.docstring import documented_by
+from relaxppl.estimators.summed_out import is_marked
 from relaxppl.pyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
-from relaxppl.pyro.elbo.summed_out import is_marked
 from relaxppl.pyro.registry import HOST
 
 

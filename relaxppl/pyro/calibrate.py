@@ -15,14 +15,12 @@ import torch
 from pyro import poutine
 from pyro.infer import SVI
 
-from relaxppl.common.arviz.labels import Labels
 from relaxppl.common.arviz.request import Request
 from relaxppl.common.calibrate import run as common
-from relaxppl.common.calibrate.arguments import check_observed, places, replaced
+from relaxppl.common.calibrate.arguments import Arguments
 from relaxppl.common.calibrate.result import Calibration
 from relaxppl.common.calibrate.simulate import LOG_JOINT, drawn_of, quantities
 from relaxppl.common.docstring import documented_by
-from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.convert import array_of, draw_all, read_program
 from relaxppl.pyro.arviz.sampler import Sampler
@@ -54,7 +52,7 @@ def calibrate(
     :param seed: of the random numbers; torch's own go on as if nothing had been drawn.
     :param parallel: whether the draws of a data set run vectorised, as of :func:`to_arviz`.
     """
-    common.check(num_simulations, num_draws, level)
+    asked = common.Request(num_simulations, num_draws, level, keep, progress)
     svi, steps = program[0] if program else None, None
     if isinstance(svi, SVI) and len(program) > 1 and common.is_count(program[1]):
         steps, args = int(program[1]), tuple(program[2:])
@@ -72,33 +70,21 @@ def calibrate(
         first = base.prototype()
         vectorised = base.vectorises(num_draws) if parallel is None else parallel
 
-        def arguments(drawn: Sites) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            if data is not None:
-                return tuple(data(drawn)), kwargs
-            return replaced(args, kwargs, at, drawn, _like)
+        def observed_by(args: Any, kwargs: Any, values: Sites) -> dict[str, np.ndarray]:
+            return dataclasses.replace(base, args=args, kwargs=kwargs).observations(values)
 
-        at = {} if data is not None else places(args, kwargs, first.observed, array_of)
+        arguments = Arguments(args, kwargs, data, first.observed, array_of, _like)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             latents, observed = base.simulated()
-        values = {n: s["value"] for n, s in observed.items()}
-        new, named = arguments(values)
-        again = dataclasses.replace(base, args=new, kwargs=named)
-        seen = again.observations({n: s["value"] for n, s in latents.items()})
-        check_observed({n: as_numpy(v) for n, v in values.items()}, seen)
-    labels = Labels(first.sites, list(first.sites), {}, {})
-    found = quantities(
-        SITES,
-        latents,
-        {n: tuple(s["value"].shape) for n, s in latents.items()},
-        lambda name, shape: labels.of(name, name, shape),
-    )
+        arguments.check(observed_by, latents, observed)
+    found = quantities(SITES, latents, first.sites)
 
     def one(index: int) -> tuple[Sites, Sites]:
         torch.manual_seed(seed + index)
         with pyro.get_param_store().scope() if steps is not None else nullcontext():
             latents, observed = base.simulated()
-            new, named = arguments({n: s["value"] for n, s in observed.items()})
+            new, named = arguments.of(observed)
             run = dataclasses.replace(base, args=new, kwargs=named)
             if steps is not None:
                 run.model, run.guide = _fitted(svi, steps, new, named)
@@ -113,25 +99,9 @@ def calibrate(
         with torch.random.fork_rng(devices=[]):
             return one(start)
 
-    known = {} if steps is not None else {n: as_numpy(v) for n, v in base.trained().items()}
-    identity = {
-        "model": common.name_of(model),
-        "guide": common.name_of(guide),
-        "fit": f"the parameters {common.digest(known)}" if steps is None else f"{steps} steps each",
-        "seed": str(seed),
-    }
-    return common.run(
-        simulate,
-        found,
-        identity,
-        num_simulations,
-        num_draws,
-        level,
-        keep,
-        progress,
-        1,
-        {"host": "pyro", "inference_library": "pyro-ppl", "fit": identity["fit"]},
-    )
+    known = {} if steps is not None else base.trained()
+    origin = common.identity(model, guide, steps, known, seed=str(seed))
+    return common.run(asked, simulate, found, origin, 1, ("pyro", "pyro-ppl"))
 
 
 def _fitted(svi: SVI, steps: int, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from relaxppl import ops
+
 Place = tuple[Any, Any]
 """A position or a name among the arguments, and the key in the dict that stands there, or None."""
 
@@ -71,6 +73,53 @@ def replaced(
         else:
             new[at] = {**new[at], key: like(drawn[name], new[at][key])}
     return tuple(new[i] for i in range(len(args))), {name: new[name] for name in kwargs}
+
+
+class Arguments:
+    """A program's arguments, in which drawn data can take the place of those that were given.
+
+    :param args: positional.
+    :param kwargs: by name.
+    :param data: from drawn observations, by site, to the positional arguments; None finds their
+        places among the arguments.
+    :param observed: the observed values, by site.
+    :param array: from an argument to an array, or None for what is no array of numbers.
+    :param like: from a drawn value and the argument that it replaces to one of its type.
+    :raises ValueError: naming an observed site that is none of the arguments, or two that are one.
+    """
+
+    def __init__(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        data: Callable[[dict[str, Any]], tuple[Any, ...]] | None,
+        observed: Mapping[str, np.ndarray],
+        array: Callable[[Any], np.ndarray | None],
+        like: Callable[[Any, Any], Any],
+    ) -> None:
+        self.args, self.kwargs, self.data, self.like = args, kwargs, data, like
+        self.places = {} if data is not None else places(args, kwargs, observed, array)
+
+    def of(self, observed: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Returns the arguments with the data that a run has drawn.
+
+        :param observed: the messages of the observed sites, by name.
+        """
+        drawn = {name: site["value"] for name, site in observed.items()}
+        if self.data is not None:
+            return tuple(self.data(drawn)), self.kwargs
+        return replaced(self.args, self.kwargs, self.places, drawn, self.like)
+
+    def check(self, run: Any, latents: Mapping[str, Any], observed: Mapping[str, Any]) -> None:
+        """Checks that the model observes the data that were drawn for it.
+
+        :param run: from arguments and latent values to what the model observes.
+        :param latents: the messages of the model's latent sites in a run, by name.
+        :param observed: the same of what it observes.
+        :raises ValueError: naming the site.
+        """
+        seen = run(*self.of(observed), {n: s["value"] for n, s in latents.items()})
+        check_observed({n: ops.as_numpy(s["value"]) for n, s in observed.items()}, seen)
 
 
 def check_observed(expected: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> None:

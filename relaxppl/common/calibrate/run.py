@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from relaxppl.common.calibrate.result import Calibration
 from relaxppl.common.calibrate.simulate import Quantity
 from relaxppl.common.fit import bar_class
+from relaxppl.ops import as_numpy
 
 SECONDS = 5.0
 """How often the file is written."""
@@ -28,22 +30,36 @@ Simulate = Callable[[int, int], tuple[Values, Values]]
 draws of the guide, (data sets, draws, *shape)."""
 
 
-def check(num_simulations: Any, num_draws: Any, level: float) -> None:
-    """Checks the arguments that both hosts share.
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
 
+    :param num_simulations: data sets in all.
+    :param num_draws: of the guide for each.
+    :param level: of the whole.
+    :param keep: a file, or None.
+    :param progress: as of ``fit``.
     :raises TypeError: for a count that is no whole number.
     :raises ValueError: for too few data sets or draws, or a level that is no small probability.
     """
-    for name, value, least in (
-        ("num_simulations", num_simulations, FEWEST),
-        ("num_draws", num_draws, 9),
-    ):
-        if not is_count(value):
-            raise TypeError(f"calibrate: {name} must be a whole number, got {value!r}")
-        if value < least:
-            raise ValueError(f"calibrate: {name} must be at least {least}, got {value}")
-    if not 0.0 < level < 0.5:
-        raise ValueError(f"calibrate: level must lie between 0 and 0.5, got {level}")
+
+    num_simulations: int
+    num_draws: int
+    level: float
+    keep: str | os.PathLike[str] | None
+    progress: bool | None
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("num_simulations", self.num_simulations, FEWEST),
+            ("num_draws", self.num_draws, 9),
+        ):
+            if not is_count(value):
+                raise TypeError(f"calibrate: {name} must be a whole number, got {value!r}")
+            if value < least:
+                raise ValueError(f"calibrate: {name} must be at least {least}, got {value}")
+        if not 0.0 < self.level < 0.5:
+            raise ValueError(f"calibrate: level must lie between 0 and 0.5, got {self.level}")
 
 
 def is_count(value: Any) -> bool:
@@ -65,8 +81,22 @@ def check_no_params(names: list[str]) -> None:
         )
 
 
-def name_of(program: Any) -> str:
-    """Returns a name by which a program of a file is told from another."""
+def identity(
+    model: Any, guide: Any, steps: int | None, params: Mapping[str, Any], **seed: str
+) -> dict[str, str]:
+    """Returns by what a program of a file is told from another.
+
+    :param steps: of each fit, or None where one serves every data set.
+    :param params: its parameters.
+    :param seed: of the random numbers.
+    """
+    fit = f"{steps} steps each"
+    if steps is None:
+        fit = f"the parameters {digest({n: as_numpy(v) for n, v in params.items()})}"
+    return {"model": _name_of(model), "guide": _name_of(guide), "fit": fit, **seed}
+
+
+def _name_of(program: Any) -> str:
     named = getattr(program, "__qualname__", None) or type(program).__qualname__
     return str(named)
 
@@ -154,16 +184,12 @@ class Kept:
 
 
 def run(
+    request: Request,
     simulate: Simulate,
     quantities: Mapping[str, Quantity],
     identity: Mapping[str, str],
-    num_simulations: int,
-    num_draws: int,
-    level: float,
-    keep: str | os.PathLike[str] | None,
-    progress: bool | None,
     chunk: int,
-    attrs: Mapping[str, str],
+    host: tuple[str, str],
 ) -> Calibration:
     """Returns whether a guide's posteriors are right, on data sets drawn from the model.
 
@@ -173,6 +199,7 @@ def run(
 
     :param program: as said; then the positional arguments of model and guide. The observations
         among them are replaced by drawn ones.
+    :param request: what is asked for.
     :param simulate: draws data sets and fits them.
     :param quantities: what is compared, by name.
     :param identity: of the program, for the file.
@@ -184,7 +211,7 @@ def run(
     :param keep: a file that the work done is kept in, and that a further call goes on from.
     :param progress: whether to show a bar; None shows it in terminals and notebooks only.
     :param chunk: how many data sets at a time.
-    :param attrs: of the result.
+    :param host: its name and that of its package.
     :param kwargs: the keyword arguments of model and guide.
     :returns: to be printed: a verdict with the figures; ``passed``, ``plot()``, ``to_arviz()``.
     :raises TypeError: if the program is given in none of its forms, or a count is none.
@@ -195,14 +222,15 @@ def run(
 
     Talts et al., 2018 (arXiv:1804.06788); Modrák et al., 2023 (arXiv:2211.02383).
     """
-    cls = bar_class(progress, "calibrate")
+    total = request.num_simulations
+    cls = bar_class(request.progress, "calibrate")
     sizes = ", ".join(f"{n} {q.shape}" for n, q in quantities.items())
-    named = {**identity, "sites": sizes, "num_draws": str(num_draws)}
-    kept = Kept(keep, named, quantities, num_simulations)
-    bar = None if cls is None else cls(total=num_simulations, initial=kept.done, unit="data set")
+    named = {**identity, "sites": sizes, "num_draws": str(request.num_draws)}
+    kept = Kept(request.keep, named, quantities, total)
+    bar = None if cls is None else cls(total=total, initial=kept.done, unit="data set")
     try:
-        while kept.done < num_simulations:
-            end = min(kept.done + chunk, num_simulations)
+        while kept.done < total:
+            end = min(kept.done + chunk, total)
             truth, draws = simulate(kept.done, end)
             for name, each in quantities.items():
                 kept.put(name, kept.done, each.counts(truth[name], draws[name]))
@@ -215,4 +243,5 @@ def run(
             bar.close()
         if kept.done:
             kept.save(now=True)
-    return Calibration(kept.counts, quantities, num_draws, level, attrs)
+    attrs = {"host": host[0], "inference_library": host[1], "fit": identity["fit"]}
+    return Calibration(kept.counts, quantities, request.num_draws, request.level, attrs)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from relaxppl.common.arviz.labels import plain
+from relaxppl.common.arviz.labels import Labels, plain
 from relaxppl.common.arviz.prototype import HARD
 from relaxppl.common.relax import is_discrete
 from relaxppl.common.relax.host import holds_flags
 from relaxppl.common.sites import Sites
+from relaxppl.ops import as_numpy
 
 LOG_JOINT = "log_joint"
 """The log density of data and latent values together, which depends on both: a guide that knows
@@ -63,22 +64,19 @@ class Quantity:
 
 
 def quantities(
-    variables: Sites,
-    latents: Mapping[str, Mapping[str, Any]],
-    shapes: Mapping[str, tuple[int, ...]],
-    dims: Callable[[str, tuple[int, ...]], tuple[str, ...]],
+    variables: Sites, latents: Mapping[str, Mapping[str, Any]], sites: Mapping[str, Any]
 ) -> dict[str, Quantity]:
     """Returns how the values of the model's latent sites are compared, and their log density.
 
     :param variables: says of what kind a discrete site is.
     :param latents: the sites' messages, by name.
-    :param shapes: of one value of each.
-    :param dims: from a site and the shape of its values to the names of their dimensions.
+    :param sites: what a first run showed of them.
     """
+    labels = Labels(sites, list(sites), {}, {})
     made = {}
     for name, site in latents.items():
-        shape, fn = shapes[name], site["fn"]
-        at, classes = dims(name, shape), None
+        shape, fn = tuple(np.shape(as_numpy(site["value"]))), site["fn"]
+        at, classes = labels.of(name, name, shape), None
         if is_discrete(fn) and holds_flags(variables.host, fn):
             classes = 0
         elif variables.kind_of(fn) == "integer":

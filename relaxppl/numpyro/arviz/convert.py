@@ -13,6 +13,7 @@ from numpyro.infer.svi import SVIRunResult, SVIState
 from relaxppl.common.arviz import convert as common
 from relaxppl.common.arviz.draws import batch_size as size_of_batch
 from relaxppl.common.arviz.draws import collect
+from relaxppl.common.arviz.program import given
 from relaxppl.common.arviz.request import Request
 from relaxppl.common.arviz.tree import require
 from relaxppl.common.docstring import documented_by
@@ -91,24 +92,10 @@ def read_program(
     :param what: who takes it, for the messages.
     :raises TypeError: if it is given in none of its forms.
     """
-    if len(program) >= 2 and isinstance(program[0], SVI):
-        svi, result, *args = program
-        return (
-            svi.model,
-            svi.guide,
-            _params(what, svi, result),
-            tuple(args),
-            svi.loss,
-            svi.static_kwargs,
-        )
-    if len(program) >= 3 and callable(program[0]) and callable(program[1]):
-        model, guide, params, *args = program
-        return model, guide, _params(what, None, params), tuple(args), None, {}
-    given = ", ".join(type(each).__name__ for each in program) or "nothing"
-    raise TypeError(
-        f"{what} takes (svi, result, *args) or (model, guide, params, *args), then keyword "
-        f"arguments; got {given}"
-    )
+    found = given(what, program, SVI, "then keyword arguments; ")
+    params = _params(what, found.svi, found.params)
+    loss, static = (None, {}) if found.svi is None else (found.svi.loss, found.svi.static_kwargs)
+    return found.model, found.guide, params, found.args, loss, static
 
 
 def _params(what: str, svi: SVI | None, result: Any) -> dict[str, Any]:

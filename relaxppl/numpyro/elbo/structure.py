@@ -15,10 +15,10 @@ from numpyro.infer.util import compute_log_probs
 from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.program import Candidate
-from relaxppl.estimators.summed_out import Variable, check_shapes, refusal
+from relaxppl.estimators.summed_out import Variable, check_shapes, is_marked, refusal
 from relaxppl.numpyro.elbo.counts import count_type
 from relaxppl.numpyro.elbo.laws import base_of, law_type
-from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, is_marked, shapes_of
+from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, shapes_of
 
 _PARAMS = "relaxppl parameters"
 _SEEN = "relaxppl model: "

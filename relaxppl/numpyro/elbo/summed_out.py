@@ -14,11 +14,10 @@ from relaxppl.estimators.summed_out import (
     Factor,
     Group,
     Variable,
-    check_law,
+    all_values,
     contract,
     groups,
-    laid_out,
-    refusal,
+    is_marked,
 )
 from relaxppl.numpyro.elbo.laws import unmasked
 
@@ -26,19 +25,6 @@ from relaxppl.numpyro.elbo.laws import unmasked
 def frames_of(site: Mapping[str, Any]) -> Frames:
     """Returns the plates of a site."""
     return frozenset(Frame(frame.name, frame.dim) for frame in site["cond_indep_stack"])
-
-
-def is_marked(msg: Mapping[str, Any], guide: Collection[str]) -> bool:
-    """Returns whether a site of a model is latent there alone, and marked to be summed out.
-
-    :param guide: the names of the guide's sites.
-    """
-    return bool(
-        msg["type"] == "sample"
-        and not msg["is_observed"]
-        and msg["name"] not in guide
-        and msg["infer"].get("enumerate")
-    )
 
 
 class SummedOut(Messenger):
@@ -59,19 +45,10 @@ class SummedOut(Messenger):
     def process_message(self, msg: dict[str, Any]) -> None:
         if not is_marked(msg, self.guide) or msg["value"] is not None:
             return
-        name, fn, frames = msg["name"], msg["fn"], frames_of(msg)
-        if name not in self.found:
-            check_law(name, fn, frames, msg["infer"], self.first)
-            dim = self.first - len(self.found)
-            self.found[name] = Variable(name, dim, frames)
-        dim = self.found[name].dim
-        try:
-            values = jnp.asarray(fn.enumerate_support(expand=False))
-        except NotImplementedError as error:
-            raise refusal(name, f"a {type(fn).__name__} has no finite list of values") from error
-        msg["value"] = laid_out(values, fn.event_dim, dim)
+        msg["value"] = jnp.asarray(all_values(msg, frames_of(msg), self.first, self.found))
+        dim = self.found[msg["name"]].dim
         # As the host's enumeration leaves it, for its checks of shapes.
-        msg["infer"] = {**msg["infer"], "name_to_dim": {name: dim}}
+        msg["infer"] = {**msg["infer"], "name_to_dim": {msg["name"]: dim}}
 
 
 def first_free(sites: Collection[dict[str, Any]]) -> int:

@@ -14,6 +14,7 @@ from pyro.poutine.messenger import unwrap
 from relaxppl.common.arviz import convert as common
 from relaxppl.common.arviz.draws import Batch, collect
 from relaxppl.common.arviz.draws import batch_size as size_of_batch
+from relaxppl.common.arviz.program import given
 from relaxppl.common.arviz.request import Request
 from relaxppl.common.arviz.tree import require
 from relaxppl.common.docstring import documented_by
@@ -87,19 +88,11 @@ def read_program(
     :param what: who takes it, for the messages.
     :raises TypeError: if it is given in none of its forms.
     """
-    if len(program) >= 2 and isinstance(program[0], SVI):
-        svi, result, *args = program
-        # The host keeps the bound method of the ELBO, not the ELBO.
-        loss = getattr(svi.loss, "__self__", svi.loss)
-        return svi.model, svi.guide, _params(what, result), tuple(args), loss
-    if len(program) >= 3 and callable(program[0]) and callable(program[1]):
-        model, guide, params, *args = program
-        return model, guide, _params(what, params), tuple(args), None
-    given = ", ".join(type(each).__name__ for each in program) or "nothing"
-    raise TypeError(
-        f"{what} takes (svi, result, *args) or (model, guide, params, *args), where the result or "
-        f"the parameters may be None for the parameter store; got {given}"
-    )
+    more = "where the result or the parameters may be None for the parameter store; "
+    found = given(what, program, SVI, more)
+    # The host keeps the bound method of the ELBO, not the ELBO.
+    loss = None if found.svi is None else getattr(found.svi.loss, "__self__", found.svi.loss)
+    return found.model, found.guide, _params(what, found.params), found.args, loss
 
 
 def _params(what: str, result: Any) -> dict[str, Any] | None:

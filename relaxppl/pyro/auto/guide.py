@@ -245,7 +245,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     @documented_by(auto.Dependent._probs)
     @torch.no_grad()
     def probs(self, *args: Any, **kwargs: Any) -> Values:
-        """Returns the guide's marginal probabilities of the discrete sites, over the full plates."""
+        """Returns the guide's marginal probabilities of the discrete sites, over full plates."""
         if self._dependent:
             return self._means(self._draws(_DRAWS, args, kwargs))
         return self._probs(self._logits(*args, **kwargs))

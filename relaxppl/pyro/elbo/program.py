@@ -21,7 +21,7 @@ from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.program import Frame, Site, SoftValue, Term
-from relaxppl.estimators.summed_out import Factor, Group, contract, refusal
+from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
 from relaxppl.pyro.elbo.batched import each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
@@ -33,7 +33,6 @@ from relaxppl.pyro.elbo.summed_out import (
     factor_of,
     frames_of,
     groups_of,
-    is_marked,
     term_of,
 )
 from relaxppl.pyro.shell import _NOISE

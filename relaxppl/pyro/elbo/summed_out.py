@@ -17,12 +17,11 @@ from relaxppl.estimators.summed_out import (
     Factor,
     Group,
     Variable,
-    check_law,
+    all_values,
     check_shapes,
     contract,
     groups,
-    laid_out,
-    refusal,
+    is_marked,
 )
 from relaxppl.pyro.elbo.laws import unmasked
 
@@ -30,19 +29,6 @@ from relaxppl.pyro.elbo.laws import unmasked
 def frames_of(node: Any) -> Frames:
     """Returns the plates of a site."""
     return frozenset(Frame(f.name, f.dim) for f in node["cond_indep_stack"] if f.vectorized)
-
-
-def is_marked(msg: Any, guide: Collection[str]) -> bool:
-    """Returns whether a site of a model is latent there alone, and marked to be summed out.
-
-    :param guide: the names of the guide's sites.
-    """
-    return bool(
-        msg["type"] == "sample"
-        and not msg["is_observed"]
-        and msg["name"] not in guide
-        and msg["infer"].get("enumerate")
-    )
 
 
 @dataclass
@@ -93,21 +79,13 @@ class SummedOut(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not is_marked(msg, self.guide) or msg["done"] or msg["value"] is not None:
             return
-        name, fn, frames, summed = msg["name"], msg["fn"], frames_of(msg), self.summed
+        summed = self.summed
         if not summed.first:
-            self.drawn.add(name)
+            self.drawn.add(msg["name"])
             return
-        if name not in summed.found:
-            check_law(name, fn, frames, msg["infer"], summed.first)
-            dim = summed.first - len(summed.found)
-            summed.found[name] = Variable(name, dim, frames)
-        dim = summed.found[name].dim
-        try:
-            values = fn.enumerate_support(expand=False)
-        except NotImplementedError as error:
-            raise refusal(name, f"a {type(fn).__name__} has no finite list of values") from error
-        msg["value"] = laid_out(values, fn.event_dim, dim)
+        msg["value"] = all_values(msg, frames_of(msg), summed.first, summed.found)
         msg["done"] = True
+        dim = summed.found[msg["name"]].dim
         # As the host's enumeration leaves it, for its checks of shapes.
         msg["infer"] = {**msg["infer"], "_enumerate_dim": dim}
 
