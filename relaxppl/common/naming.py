@@ -11,6 +11,6 @@ TEMPERATURE = ".estimator.temperature"
 _LEARNED = (".estimator.", ".baseline.")
 
 
-def is_own(name: str) -> bool:
+def is_learned(name: str) -> bool:
     """Returns whether a parameter is one that an ELBO learns for itself."""
     return any(mark in name for mark in _LEARNED)

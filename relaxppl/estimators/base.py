@@ -263,7 +263,7 @@ class Step:
         site = self.site(name)
         return site.aligned(reduce_to(depending(terms, name), site.frames, site.parameters))
 
-    def teach(self, name: str, gradients: Arrays) -> None:
+    def add_variance_gradients(self, name: str, gradients: Arrays) -> None:
         """Hands on gradients of V = sum |h|^2 in a site's parameters."""
         for which, gradient in gradients.items():
             self.learned.learn(f"{name}.estimator.{which}", gradient)

@@ -87,7 +87,7 @@ def own_draw(step: Step, name: str) -> OwnDraw:
     return OwnDraw(value, law.score(hard), exact)
 
 
-def teach(step: Step, found: Mapping[str, Array]) -> None:
+def learn(step: Step, found: Mapping[str, Array]) -> None:
     """Hands on the gradient of the factors of sites whose draws stand by themselves.
 
     :param found: h by site.
@@ -211,7 +211,7 @@ class _Own:
 
 
 class _ReadOnly:
-    """What is learned, for a run that shall teach nothing."""
+    """What is learned, for a run that adds nothing to it."""
 
     def __init__(self, learned: Learned) -> None:
         self.learned = learned

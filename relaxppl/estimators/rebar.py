@@ -128,7 +128,7 @@ class REBAR(Estimator):
             if name not in soft:
                 h, pullback = step.chosen[name].without_program(step, name)
                 found[name] = ops.stop_gradient(h)
-                step.teach(name, pullback(2.0 * found[name]))
+                step.add_variance_gradients(name, pullback(2.0 * found[name]))
         return found
 
     def without_program(self, step: Step, name: str) -> tuple[Array, Pullback]:
@@ -223,11 +223,11 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
     found = whole(controls)
     for name, gradient in in_temperature.items():
         # The steps that are left out are made up for: the mean is that of every step.
-        step.teach(name, {"temperature": every * gradient})
+        step.add_variance_gradients(name, {"temperature": every * gradient})
     for name, gradient in gradients_in_etas(found, controls).items():
         if name in learned:
-            step.teach(name, {"eta": gradient})
-        step.teach(name, pullbacks[name](2.0 * found[name]))
+            step.add_variance_gradients(name, {"eta": gradient})
+        step.add_variance_gradients(name, pullbacks[name](2.0 * found[name]))
     if biased is False:
         return found
 

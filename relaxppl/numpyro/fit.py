@@ -17,7 +17,7 @@ from numpyro.optim import _NumPyroOptim
 from relaxppl.common import checkpoint as saving
 from relaxppl.common import fit as common
 from relaxppl.common.docstring import documented_by
-from relaxppl.common.naming import STEP, is_own
+from relaxppl.common.naming import STEP, is_learned
 from relaxppl.common.relax.watching import watched
 from relaxppl.numpyro.checkpoint import load, save
 from relaxppl.numpyro.step import counted
@@ -172,4 +172,6 @@ class _Gradients(_NumPyroOptim):
 
 def _observed(gradient: dict[str, Any]) -> dict[str, Any]:
     """Returns the gradient without the count of steps and the parameters of estimators."""
-    return {name: value for name, value in gradient.items() if name != STEP and not is_own(name)}
+    return {
+        name: value for name, value in gradient.items() if name != STEP and not is_learned(name)
+    }

@@ -16,7 +16,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import biject_to
 
 from relaxppl.common.diagnostics import Moments, check_params
-from relaxppl.common.naming import is_own
+from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 
@@ -79,9 +79,9 @@ class Declared:
             n: x if _is_tree(x) else self.transforms[n].inv(jnp.asarray(x))
             for n, x in values.items()
         }
-        self.params = {n: x for n, x in values.items() if not is_own(n)}
-        self.program = {n: x for n, x in free.items() if not is_own(n)}
-        self.own = {n: x for n, x in free.items() if is_own(n)}
+        self.params = {n: x for n, x in values.items() if not is_learned(n)}
+        self.program = {n: x for n, x in free.items() if not is_learned(n)}
+        self.own = {n: x for n, x in free.items() if is_learned(n)}
         self.fresh = [n for n in self.own if n not in given]
         """The ELBO's own parameters and state that the caller did not give."""
         self.fresh += [n for n in self.state if n not in given]
@@ -168,7 +168,7 @@ class GradientSampler:
         """Returns a sampler whose baseline stays zero, by the same compiled program."""
         other = copy.copy(self)
         other._held = True
-        zero = lambda n, x: jax.tree.map(jnp.zeros_like, x) if is_own(n) else x  # noqa: E731
+        zero = lambda n, x: jax.tree.map(jnp.zeros_like, x) if is_learned(n) else x  # noqa: E731
         other._state = {n: zero(n, x) for n, x in self._state.items()}
         return other
 
@@ -215,7 +215,9 @@ class GradientSampler:
         def body(i: Any, carry: Any) -> Any:
             (n, mean, deviation), own, state, adam = carry
             loss, (grads, own_grads), new = one(jax.random.fold_in(key, i), own, state)
-            state = {n: jnp.where(held, state[n], x) if is_own(n) else x for n, x in new.items()}
+            state = {
+                n: jnp.where(held, state[n], x) if is_learned(n) else x for n, x in new.items()
+            }
             own, adam = _adam_step(own, own_grads, adam, rate)
             n, sample = n + 1, (jnp.asarray(loss, zeros[0].dtype), grads)
             gap = jax.tree.map(jnp.subtract, sample, mean)

@@ -15,7 +15,7 @@ from pyro.infer import SVI
 from relaxppl.common import checkpoint as saving
 from relaxppl.common import fit as common
 from relaxppl.common.docstring import documented_by
-from relaxppl.common.naming import STEP, is_own
+from relaxppl.common.naming import STEP, is_learned
 from relaxppl.common.relax.watching import watched
 from relaxppl.pyro.checkpoint import load, save
 
@@ -117,7 +117,7 @@ class _Gradients:
         seen = {}
         for param in params:
             name = store.param_name(param)
-            if name is None or name == STEP or is_own(name):
+            if name is None or name == STEP or is_learned(name):
                 continue
             if param.grad is not None:
                 seen[name] = param.grad.detach().clone()

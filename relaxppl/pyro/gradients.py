@@ -14,7 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from torch.distributions import transform_to
 
 from relaxppl.common.diagnostics import Moments, check_params
-from relaxppl.common.naming import is_own
+from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
 
 Leaves = dict[str, torch.Tensor]
@@ -82,7 +82,7 @@ def borrowed(
                         _set(leaves[name], value, constraints[name])
             state = store.get_state()
             for name, value in (params or {}).items():
-                if is_own(name) and name not in nodes:
+                if is_learned(name) and name not in nodes:
                     with store.scope({"params": {}, "constraints": {}}) as extra:
                         store[name] = torch.as_tensor(value)
                     state["params"].update(extra["params"])
@@ -148,7 +148,7 @@ class GradientSampler:
         """Lets the ELBO learn what the caller's params did not give, for some steps."""
         for _ in range(steps):
             with self._gradient() as (_, leaves):
-                own = {n: x for n, x in leaves.items() if is_own(n) and n not in self._given}
+                own = {n: x for n, x in leaves.items() if is_learned(n) and n not in self._given}
                 store = pyro.get_param_store()
                 averages = any(n.endswith(".average") and n not in self._given for n in store)
                 if not own and not averages:
@@ -177,7 +177,7 @@ class GradientSampler:
         for i in range(1, count + 1):
             with self._gradient() as (loss, leaves):
                 for name, leaf in leaves.items():
-                    if is_own(name):
+                    if is_learned(name):
                         continue
                     gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
                     gradient = gradient.detach().double()

@@ -70,7 +70,7 @@ class Sampler(Particles):
         :raises ValueError: if the parameters do not fit, or the guide lacks a site.
         """
         self._check_params(key)
-        relaxed, guide, model = self._settled(key)
+        relaxed, guide, model = self._first_run(key)
         latent = {n: s for n, s in guide.items() if is_latent(s) and not is_auxiliary(s)}
         left = [n for n, s in model.items() if is_latent(s) and n not in latent]
         self.summed = [n for n in left if model[n]["infer"].get("enumerate")]
@@ -233,7 +233,7 @@ class Sampler(Particles):
         fixed = {n: s for n, s in trace.items() if self.read.is_deterministic(s)}
         return {n: self.read.array(s["value"]) for n, s in fixed.items()}
 
-    def _settled(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
+    def _first_run(self, key: Any) -> tuple[dict[str, Watched], Trace, Trace]:
         try:
             relaxed, guide, model = self._both(key)
         except (ValueError, TypeError, RuntimeError, IndexError):

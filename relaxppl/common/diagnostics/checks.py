@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from relaxppl.common.naming import is_own
+from relaxppl.common.naming import is_learned
 
 
 def check_draws(num_draws: Any) -> None:
@@ -31,7 +31,7 @@ def check_params(
     :param needed: shapes by name, of what a run of the guide and the model declares.
     :raises ValueError: naming parameters that are missing, unknown or of another shape.
     """
-    own = [n for n in (*given, *needed) if is_own(n)]
+    own = [n for n in (*given, *needed) if is_learned(n)]
     missing = sorted(needed.keys() - given.keys() - set(own))
     unknown = sorted(given.keys() - needed.keys() - set(own))
     if missing or unknown:

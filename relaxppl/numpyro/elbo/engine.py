@@ -122,7 +122,7 @@ class DiscreteELBO(EstimatorELBO, ELBO):
             learned = Learned(param_map)
             step = Step(program, chosen, learned, learns, flags)
             found = step.local()
-            kl_factor.teach(step, found)
+            kl_factor.learn(step, found)
             return {
                 "elbo": sum((jnp.sum(term.value) for term in program.terms), jnp.zeros(())),
                 "surrogate": step.surrogate(found),

@@ -220,7 +220,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             learns = {n: self._learns(e, program.sites[n]) for n, e in estimators.items()}
             step = Step(program, estimators, learned, learns.__getitem__, flags)
             found = step.local()
-            kl_factor.teach(step, found)
+            kl_factor.learn(step, found)
             bound = bound + step.surrogate(found)
             steps.append(step)
         bound = bound + self._compared(steps, learned)
