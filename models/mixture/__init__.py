@@ -1,1 +1,0 @@
-"""A mixture small enough to enumerate: every method's answer beside the truth."""

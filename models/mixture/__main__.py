@@ -1,5 +1,0 @@
-import sys
-
-from models.mixture.cli import main
-
-sys.exit(main())

@@ -1,0 +1,134 @@
+"""Which of three groups is each of ten irises from? A mixture, in NumPyro.
+
+Only the petals' lengths are known; the groups' means and the group of each flower are not. The
+groups stay discrete, and nobody writes a guide: AutoDiscrete reads it off the model.
+
+    python -m models.numpyro.mixture
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.infer import SVI, Trace_ELBO, init_to_value
+from numpyro.infer.autoguide import AutoNormal
+
+import relaxppl.numpyro as rx
+from models.common.cli import positive_float, positive_int
+from models.common.figures import group_shares
+from models.common.program import build_parser, finish, start
+from models.data import petal_lengths
+
+PRIOR, SCALE = (2.0, 4.0, 6.0), 0.8
+TEMPERATURE = 0.5
+METHODS = {
+    "relaxed": lambda: Trace_ELBO(num_particles=8),
+    "straight-through": lambda: Trace_ELBO(num_particles=8),
+    "score-function": lambda: rx.ScoreFunction_ELBO(num_particles=8, baseline="average"),
+    "rloo": lambda: rx.RLOO_ELBO(num_particles=8),
+    "disarm": lambda: rx.DisARM_ELBO(num_particles=8),
+    "rebar": lambda: rx.REBAR_ELBO(num_particles=8),
+    "relax": lambda: rx.RELAX_ELBO(num_particles=8),
+    "summed": lambda: rx.RLOO_ELBO(num_particles=8),
+}
+"""The host's ELBO for a relaxed program, one of relaxppl's where it stays discrete."""
+
+
+def programs(summed: bool = False) -> tuple[Any, Any]:
+    """The model and the guide.
+
+    :param summed: whether the groups are summed out, which leaves the guide the means alone.
+    """
+    groups, prior = len(PRIOR), jnp.array(PRIOR)
+    infer = {"enumerate": "parallel"} if summed else {}
+
+    def model(lengths: jax.Array) -> None:
+        loc = numpyro.sample("loc", dist.Normal(prior, 1.0).to_event(1))
+        with numpyro.plate("flower", len(lengths)):
+            law = rx.OneHotCategorical(logits=jnp.zeros(groups))
+            group = numpyro.sample("group", law, infer=infer)
+            numpyro.sample("length", dist.Normal((group * loc).sum(-1), SCALE), obs=lengths)
+
+    # Where the groups are summed out, the means alone are left: a case for the host's own guide.
+    begin: Any = {"init_loc_fn": init_to_value(values={"loc": prior})}
+    if summed:
+        return model, AutoNormal(numpyro.handlers.block(model, hide=["group"]), **begin)
+    return model, rx.AutoDiscrete(model, **begin)
+
+
+def method(name: str) -> tuple[Any, Any, Any, Any]:
+    """The loss, the programs to train with it, and the guide proper."""
+    model, guide = programs(summed=name == "summed")
+    loss = METHODS[name]()
+    if name == "relaxed":
+        return loss, rx.relax(model, TEMPERATURE), rx.relax(guide, TEMPERATURE), guide
+    if name == "straight-through":
+        config = {"group": rx.RelaxedOneHotCategoricalStraightThrough}
+        trained = [rx.relax(program, TEMPERATURE, config) for program in (model, guide)]
+        return loss, *trained, guide
+    # What the ELBO learns itself, such as a baseline or a temperature, is part of the guide.
+    return loss, model, loss.prepare(guide), guide
+
+
+def train(options: Any, name: str, lengths: np.ndarray) -> tuple[Any, Any, Any]:
+    """The model, the guide and its parameters, trained by a method of METHODS."""
+    loss, model, trained_guide, guide = method(name)
+    svi = SVI(model, trained_guide, numpyro.optim.Adam(options.learning_rate), loss)
+    key, show = jax.random.key(options.seed), not options.quiet
+    result = rx.fit(svi, key, options.steps, jnp.asarray(lengths), progress=show)
+    return programs(summed=name == "summed")[0], guide, result.params
+
+
+def answer(guide: Any, params: Any) -> dict[str, np.ndarray]:
+    """What the guide says: "mean" and "spread" of the means, and "probs" of the groups."""
+    low, high = guide.quantiles(params, [0.5, 0.841344746])["loc"]
+    probs = {} if isinstance(guide, AutoNormal) else {"probs": guide.probs(params)["group"]}
+    found = {"mean": low, "spread": high - low, **probs}
+    return {name: np.asarray(value, float) for name, value in found.items()}
+
+
+def run(options: Any, command: str) -> None:
+    """Train, and say what is known of the means and of each flower."""
+    lengths = petal_lengths()
+    model, guide, params = train(options, options.method, lengths)
+    bound_key, draw_key = jax.random.split(jax.random.key(options.seed + 1))
+    y = jnp.asarray(lengths)
+    bound = float(rx.discrete_elbo(model, guide, params, y, rng_key=bound_key))
+    # Groups that were summed out are drawn given everything else.
+    data = rx.to_arviz(model, guide, params, y, rng_key=draw_key, num_draws=2000)
+    shares = data["posterior"]["group"].values.mean((0, 1))
+    finish(
+        options,
+        command,
+        {"discrete_bound": bound, "group_shares": shares},
+        {
+            "groups.png": lambda path: group_shares(path, {options.method: shares}, lengths),
+            "posterior.nc": data.to_netcdf,
+        },
+        [
+            f"bound on the log evidence  {bound:.2f} (the log evidence is -20.45)",
+            str(az.summary(data, var_names=["loc"], kind="stats")),
+            *(f"{x:4.1f} cm  {np.round(p, 2)}" for x, p in zip(lengths, shares, strict=True)),
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
+    parser = build_parser("numpyro.mixture", __doc__.splitlines()[0], backend="numpyro")
+    parser.add_argument("--method", choices=METHODS, default="rebar", help="what trains it")
+    parser.add_argument("--steps", type=positive_int, default=800, help="of Adam")
+    parser.add_argument("--learning-rate", type=positive_float, default=0.03, help="of Adam")
+    return start(parser, argv, lambda options, _, command: run(options, command), ("sklearn",))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

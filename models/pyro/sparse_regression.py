@@ -1,0 +1,139 @@
+"""Which of 50 features does a response depend on? Gates that training can close, in Pyro.
+
+Each coefficient is multiplied by a gate, a variable that is 0 with some probability and can be
+differentiated, and an open gate has a price in nats. What is left open is what the response
+depends on. Twenty simulated regressions, of which the answer is known, train side by side.
+
+    python -m models.pyro.sparse_regression
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI, Trace_ELBO
+
+import relaxppl.pyro as rx
+from models.common.cli import fraction, positive_float, positive_int
+from models.common.figures import gate_openness
+from models.common.program import build_parser, finish, start
+from models.data import Regressions, simulate_regressions
+
+GATES = ("HardConcrete", "GaussianRelaxedBernoulli", "CorrelatedRelaxedBernoulli")
+OBSERVATIONS, FEATURES, RELEVANT = 100, 50, 8
+
+
+def gate_law(kind: str, openness: Any, factor: Any) -> tuple[Any, Any]:
+    """The law of the gates, and the expected number of open ones.
+
+    :param kind: one of GATES.
+    :param openness: logits, or the distance of a Gaussian gate's mean from one half, (..., p).
+    :param factor: of the gates' correlation, where they have one, (..., p, p).
+    """
+    if kind == "CorrelatedRelaxedBernoulli":
+        correlated = rx.CorrelatedRelaxedBernoulli(0.3, logits=openness, scale_tril=factor)
+        return correlated, torch.sigmoid(openness).sum(-1)
+    if kind == "HardConcrete":
+        gates = rx.HardConcrete(2 / 3, logits=openness)
+    else:
+        gates = rx.GaussianRelaxedBernoulli(openness + 0.5, 0.5)
+    return gates.to_event(1), gates.expected_l0().sum(-1)
+
+
+def programs(problems: Regressions, kind: str, penalty: float) -> tuple[Any, Any]:
+    """The model and the guide of all regressions at once; they share no parameter.
+
+    :param kind: one of GATES.
+    :param penalty: the price in nats of an open gate.
+    """
+    x, y = torch.tensor(problems.features), torch.tensor(problems.response)
+    runs, _, size = problems.shape
+    factor = torch.tensor(problems.correlation_factor())
+
+    def law() -> tuple[Any, Any]:
+        return gate_law(kind, pyro.param("openness", torch.zeros((runs, size))), factor)
+
+    def model() -> None:
+        gates, opened = law()
+        weight = pyro.param("weight", torch.zeros((runs, size)))
+        log_scale = pyro.param("log_scale", torch.zeros((runs, 1)))
+        with pyro.plate("regression", runs):
+            # Masked here and in the guide: the gates' densities are no part of the objective.
+            gate = pyro.sample("gate", gates.mask(False))
+            pyro.factor("price", -penalty * opened)
+            mean = torch.einsum("rnp,rp->rn", x, gate * weight)
+            noise = dist.Normal(mean, torch.exp(log_scale)).to_event(1)
+            pyro.sample("response", noise, obs=y)
+
+    def guide() -> None:
+        with pyro.plate("regression", runs):
+            pyro.sample("gate", law()[0].mask(False))
+
+    return model, guide
+
+
+def train(options: Any, kind: str, problems: Regressions) -> tuple[Any, Any, Any]:
+    """The model, the guide and their parameters, trained with gates of a kind."""
+    penalty = options.penalty or 0.5 * np.log(problems.shape[1])
+    pyro.set_rng_seed(options.seed)
+    pyro.clear_param_store()
+    model, guide = programs(problems, kind, penalty)
+    svi = SVI(model, guide, pyro.optim.Adam({"lr": options.learning_rate}), Trace_ELBO())
+    rx.fit(svi, options.steps, progress=not options.quiet)
+    return model, guide, {name: value.detach() for name, value in pyro.get_param_store().items()}
+
+
+def selected(kind: str, params: Any) -> np.ndarray:
+    """The gates that are open without noise, (regressions, features)."""
+    openness = params["openness"]
+    if kind == "CorrelatedRelaxedBernoulli":
+        return np.asarray(openness > 0.0)
+    return np.asarray(gate_law(kind, openness, None)[0].base_dist.deterministic_gate() > 0.0)
+
+
+def run(options: Any, command: str) -> None:
+    """Train, and say what was found of what there is."""
+    sizes = OBSERVATIONS, FEATURES, RELEVANT, options.correlation
+    problems = simulate_regressions(options.seed, options.regressions, *sizes)
+    model, guide, params = train(options, options.gates, problems)
+    found = selected(options.gates, params)
+    hits = (found & problems.relevant).sum()
+    precision, recall = hits / max(1, found.sum()), hits / problems.relevant.sum()
+    data = rx.to_arviz(model, guide, None, num_draws=100)
+    gates = data["posterior"]["gate"].values.mean((0, 1))
+    finish(
+        options,
+        command,
+        {"precision": precision, "recall": recall, "open": found.sum(1)},
+        {
+            "gates.png": lambda path: gate_openness(path, gates, problems.relevant),
+            "posterior.nc": data.to_netcdf,
+        },
+        [
+            f"open gates that are right   {precision:.3f} (precision)",
+            f"relevant features found     {recall:.3f} (recall)",
+        ],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
+    parser = build_parser("pyro.sparse_regression", __doc__.splitlines()[0], backend="pyro")
+    add = parser.add_argument
+    add("--gates", choices=GATES, default="HardConcrete", help="the class of the gates")
+    add("--correlation", type=fraction, default=0.8, help="of features side by side")
+    add("--regressions", type=positive_int, default=20, help="simulated")
+    add("--penalty", type=positive_float, help="nats for an open gate; left out: as in the BIC")
+    add("--steps", type=positive_int, default=3000, help="of Adam")
+    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
+    return start(parser, argv, lambda options, _, command: run(options, command))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

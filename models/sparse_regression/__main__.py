@@ -1,5 +1,0 @@
-import sys
-
-from models.sparse_regression.cli import main
-
-sys.exit(main())

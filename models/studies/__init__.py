@@ -1,0 +1,1 @@
+"""Programs that measure: what makes the tables and figures of the pages."""

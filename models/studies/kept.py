@@ -1,0 +1,93 @@
+"""What studies share: their options, and runs that are kept, so that a cut costs one run."""
+
+import importlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from models.common.cli import BadArgumentError, OneLineParser
+from models.common.program import build_parser, plain, start
+
+
+def study_parser(name: str, description: str) -> OneLineParser:
+    """A parser with the options of every program, and of every study.
+
+    :param name: the study's, as in models.studies.NAME.
+    :param description: what it measures, for --help.
+    """
+    parser = build_parser(f"studies.{name}", description)
+    keep = "file of the runs that are done: the same command goes on from there"
+    parser.add_argument("--keep", type=Path, metavar="FILE", help=keep)
+    return parser
+
+
+def begin(
+    parser: OneLineParser,
+    argv: Sequence[str] | None,
+    body: Callable[[Any, "Kept", str], None],
+    needs: Sequence[str] = (),
+) -> int:
+    """Read the command line and run a study, as `start` runs a program.
+
+    :param body: called with the options, what is kept, and the command that makes this run again.
+    """
+
+    def whole(options: Any, _: ModuleType, command: str) -> None:
+        body(options, Kept(options), re.sub(r" --keep \S+", "", command))
+
+    return start(parser, argv, whole, needs)
+
+
+def program(options: Any, name: str) -> Any:
+    """The program that the study builds on, on the host that was asked for."""
+    return importlib.import_module(f"models.{options.backend}.{name}")
+
+
+def chosen(argument: str, given: Sequence[str], known: Sequence[str]) -> list[str]:
+    """What was named, each once; "all" names everything.
+
+    :raises BadArgumentError: a name is unknown or repeated.
+    """
+    names = list(known) if list(given) == ["all"] else list(given)
+    for name in names:
+        if name not in known or names.count(name) > 1:
+            problem = "is repeated" if name in known else "is unknown"
+            raise BadArgumentError(
+                argument, f"{name!r} {problem}; choose from {', '.join(known)}, or all"
+            )
+    return names
+
+
+class Kept:
+    """Runs by name. A run that the file has is not run again.
+
+    :param options: the study's; those that name files or the progress bar make no other run.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.path = options.keep
+        left_out = ("keep", "out", "quiet")
+        asked = {k: str(v) for k, v in sorted(vars(options).items()) if k not in left_out}
+        self.asked = json.dumps(asked)
+        there = json.loads(self.path.read_text()) if self.path and self.path.exists() else {}
+        # Under other options they would be other runs.
+        self.runs = there["runs"] if there.get("asked") == self.asked else {}
+
+    def __call__(self, name: str, run: Callable[[], Any]) -> Any:
+        """The result of a run, as JSON has it; "seconds" is added to a dictionary without it."""
+        if name not in self.runs:
+            began = time.perf_counter()
+            found = plain(run())
+            if isinstance(found, dict):
+                found.setdefault("seconds", time.perf_counter() - began)
+            self.runs[name] = found
+            if self.path:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                part = self.path.with_suffix(".part")
+                part.write_text(json.dumps({"asked": self.asked, "runs": self.runs}))
+                part.replace(self.path)
+        return self.runs[name]
