@@ -33,7 +33,8 @@ register_relaxation, relaxation_of = _REGISTRY.register, HOST.relaxation_of
 for _cls in (host.BernoulliProbs, host.BernoulliLogits):
     register_relaxation(_cls, factory_of_class(ours.RelaxedBernoulli))
 register_relaxation(ours.OneHotCategorical, factory_of_class(ours.RelaxedOneHotCategorical))
-register_relaxation(ours.MarkovChain, common.relaxed_chain(ours.RelaxedMarkovChain))
+register_relaxation(ours.MarkovChain, factory_of_class(ours.RelaxedMarkovChain))
+register_relaxation(ours.ConditionalBernoulli, factory_of_class(ours.SubsetStraightThrough))
 for _cls in (
     host.BinomialProbs,
     host.BinomialLogits,

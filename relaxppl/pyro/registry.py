@@ -36,7 +36,8 @@ register_relaxation(torch.distributions.Bernoulli, factory_of_class(ours.Relaxed
 register_relaxation(
     torch.distributions.OneHotCategorical, factory_of_class(ours.RelaxedOneHotCategorical)
 )
-register_relaxation(ours.MarkovChain, common.relaxed_chain(ours.RelaxedMarkovChain))
+register_relaxation(ours.MarkovChain, factory_of_class(ours.RelaxedMarkovChain))
+register_relaxation(ours.ConditionalBernoulli, factory_of_class(ours.SubsetStraightThrough))
 for _cls in (
     torch.distributions.Binomial,
     torch.distributions.Poisson,

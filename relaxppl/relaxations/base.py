@@ -87,6 +87,8 @@ class Relaxation:
 
     Its logits are ``logits`` where the law is discrete. A property where a parameter decides.
     """
+    unrelaxed: ClassVar[str] = ""
+    """Of a discrete law that ``relax`` has nothing for: why, and what would do."""
     of_weights: ClassVar[bool] = False
     """Whether a value is the number that weights on the simplex make, by a method ``value_of``.
 

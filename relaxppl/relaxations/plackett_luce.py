@@ -36,6 +36,11 @@ class PlackettLuce(Relaxation):
     discrete = True
     reparameterized = False
     further = ("mode",)
+    unrelaxed = (
+        "a mixture of two orderings' indices is no ordering. Keep it discrete under an ELBO that "
+        "takes it as one site (ScoreFunction_ELBO, RLOO_ELBO, RELAX_ELBO), or write the site as a "
+        "matching, GumbelSinkhorn(temperature, scores), whose rows multiply what the indices picked"
+    )
 
     @property
     def size(self) -> int:

@@ -7,12 +7,7 @@ Nothing here knows a host's classes or handlers; each host's registry.py gives t
 from relaxppl.common.relax.handler import Handler
 from relaxppl.common.relax.host import FLAGS, Host, check_discrete, is_discrete, unwrap
 from relaxppl.common.relax.plan import Plan, left_discrete
-from relaxppl.common.relax.registry import (
-    OfWeights,
-    Registry,
-    factory_of_class,
-    relaxed_chain,
-)
+from relaxppl.common.relax.registry import OfWeights, Registry, factory_of_class
 from relaxppl.common.relax.replacement import Replacement
 
 __all__ = [
@@ -27,6 +22,5 @@ __all__ = [
     "factory_of_class",
     "is_discrete",
     "left_discrete",
-    "relaxed_chain",
     "unwrap",
 ]

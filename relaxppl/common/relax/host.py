@@ -102,6 +102,11 @@ def without_relaxation(host: Host, name: str, base: Any) -> str:
             f"as an index" + one_hot_hint(host, name, base)
         )
     kind = type(base).__name__
+    if isinstance(base, Shell) and base.relaxation.unrelaxed:
+        return (
+            f"relax: the site {name!r} is a {kind}: {base.relaxation.unrelaxed}. "
+            f"config={{{name!r}: None}} leaves it discrete"
+        )
     return (
         f"relax: the site {name!r} is a {kind}, for which no relaxation is registered. Register "
         f"one, rx.register_relaxation({kind}, lambda d, temperature: ...), or give this site one, "

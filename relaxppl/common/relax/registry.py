@@ -60,11 +60,12 @@ class Registry:
 
 
 def factory_of_class(cls: Any, name: str = "...") -> Factory:
-    """Returns the factory of a class that takes temperatures and probs or logits.
+    """Returns the factory of a class that takes temperatures, probs or logits, and what else the
+    site's own distribution has by the same name.
 
     :param cls: one of this package's classes.
     :param name: the site that the class is meant for, for errors.
-    :raises TypeError: if it is not one, or needs further parameters.
+    :raises TypeError: if it is not one; the factory raises it if parameters are missing.
     """
     if not issubclass(cls, Shell):
         raise TypeError(
@@ -74,30 +75,23 @@ def factory_of_class(cls: Any, name: str = "...") -> Factory:
     relaxation = cls.relaxation
     single = [p for p in relaxation.parameters if not isinstance(p, OneOf)]
     temperatures = [p.name for p in single if p.name.startswith("temperature")]
-    missing = [p.name for p in single if p.name not in temperatures and p.default is None]
+    needed = [p.name for p in single if p.name not in temperatures and p.default is None]
+    alternatives = len(single) < len(relaxation.parameters)
     flat = {p.name for p in relaxation.flat_parameters()}
-    if missing or "logits" not in flat:
-        needs = ", ".join(missing or sorted(flat - set(temperatures)))
-        raise TypeError(
-            f"relax: {cls.__name__} cannot be made of probs or logits and a temperature alone (it "
-            f"needs {needs}): give a function, config={{{name!r}: lambda d, temperature: "
-            f"{cls.__name__}(...)}}, of the site's distribution d"
-        )
 
     def factory(distribution: Any, temperature: Any) -> Any:
-        given = probs_or_logits(distribution)
+        own = distribution.relaxation if isinstance(distribution, Shell) else None
+        theirs = () if own is None else own.parameter_names()
+        missing = [n for n in needed if n not in theirs]
+        if missing or (alternatives and "logits" not in flat):
+            needs = ", ".join(missing or sorted(flat - set(temperatures)))
+            raise TypeError(
+                f"{cls.__name__} cannot be made of probs or logits and a temperature alone (it "
+                f"needs {needs}): give a function, config={{{name!r}: lambda d, temperature: "
+                f"{cls.__name__}(...)}}, of the site's distribution d"
+            )
+        given = {n: getattr(distribution, n) for n in needed}
+        given |= probs_or_logits(distribution) if alternatives else {}
         return cls(**dict.fromkeys(temperatures, temperature), **given)
-
-    return factory
-
-
-def relaxed_chain(cls: Any) -> Factory:
-    """Returns the factory of a host's relaxed Markov chain.
-
-    :param cls: takes a temperature, the first state's logits and the moves' logits.
-    """
-
-    def factory(distribution: Any, temperature: Any) -> Any:
-        return cls(temperature, distribution.initial_logits, distribution.transition_logits)
 
     return factory

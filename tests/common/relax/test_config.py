@@ -160,3 +160,45 @@ def test_pyro_keeps_a_tensor_temperature_attached():
 
 def one_site_of_pyro():
     return lambda: pyro.sample("z", pyro.distributions.Bernoulli(0.4))
+
+
+@both
+def test_the_laws_of_several_values_have_relaxations(host):
+    logits = np.array([[0.1, 2.0, -1.0]])
+    subset = host.rx.ConditionalBernoulli(2, logits=host.array(logits))
+    site = stands(host, subset)
+    assert law(site) == "SubsetStraightThrough"
+    assert (host.numpy(site["value"]).sum(-1) == 2).all()
+    np.testing.assert_allclose(host.numpy(site["fn"].mean), host.numpy(subset.mean))
+    # What a class needs beside logits and a temperature comes from the site.
+    site = stands(host, subset, config={"z": host.rx.SubsetStraightThrough})
+    assert (host.numpy(site["value"]).sum(-1) == 2).all()
+    chain = host.rx.MarkovChain(host.array(logits[0]), host.array(np.zeros((3, 3, 3))))
+    for config in None, {"z": host.rx.RelaxedMarkovChain}:
+        site = stands(host, chain, config=config)
+        assert (law(site), tuple(site["value"].shape)) == ("RelaxedMarkovChain", (4, 3))
+
+
+@both
+def test_surrogates_of_bits_and_classes_take_a_site(host):
+    one_hot = host.rx.OneHotCategorical(logits=host.array([0.1, 2.0, -1.0]))
+    bit = host.dist.Bernoulli(host.array(0.3))
+    for discrete, name in (
+        (one_hot, "ReinMaxOneHotCategorical"),
+        (one_hot, "GumbelRaoOneHotCategorical"),
+        (bit, "ReinMaxBernoulli"),
+        (bit, "GumbelRaoBernoulli"),
+    ):
+        site = stands(host, discrete, config={"z": getattr(host.rx, name)})
+        assert law(site) == name
+        assert host.numpy(site["fn"].temperature) == 0.5
+
+
+@both
+def test_orderings_are_refused_with_what_would_do(host):
+    ordering = host.rx.PlackettLuce(host.array([0.1, 2.0, -1.0]))
+    with pytest.raises(
+        ValueError, match=r"'z' is a PlackettLuce: .*no ordering.*RLOO_ELBO.*GumbelS"
+    ):
+        stands(host, ordering)
+    assert law(stands(host, ordering, config={"z": None})) == "PlackettLuce"
