@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.data import pixel_logits
+
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -34,3 +36,28 @@ def two_layer_weights(
         "w2": glorot(hidden, outputs),
         "b2": np.broadcast_to(np.asarray(output_bias, np.float32), (outputs,)).copy(),
     }
+
+
+def belief_weights(seed: int, images: NDArray[np.floating], layers: int, latents: int) -> Weights:
+    """The weights at which a sigmoid belief network begins, on both hosts.
+
+    They are uniform within one over the square root of the number of inputs. The bias of the
+    pixels makes their probabilities the training images' means; the other biases are zero.
+
+    :param seed: of the draws.
+    :param images: training images, (n, D).
+    :param layers: of codes.
+    :param latents: codes in a layer.
+    :returns: For each layer k from 1 up "w" (inputs, outputs) and "b" (outputs,) of the maps
+        "infer{k}" (upwards) and "generate{k}" (downwards), as "infer1.w".
+    """
+    rng = np.random.default_rng(seed)
+    made: Weights = {}
+    for layer in range(1, layers + 1):
+        below = images.shape[1] if layer == 1 else latents
+        for name, inputs, outputs in (("infer", below, latents), ("generate", latents, below)):
+            bound = 1.0 / np.sqrt(inputs)
+            drawn = rng.uniform(-bound, bound, (inputs, outputs))
+            made[f"{name}{layer}.w"] = drawn.astype(np.float32)
+            made[f"{name}{layer}.b"] = np.zeros(outputs, np.float32)
+    return made | {"generate1.b": pixel_logits(images)}

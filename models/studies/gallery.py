@@ -19,11 +19,12 @@ from models.common.cli import OneLineParser, RunFailedError, launch, output_fold
 from models.studies.kept import chosen
 
 RUNS: dict[str, tuple[str, float]] = {
-    "mixture": ("models.studies.mixture --quiet --out docs/gallery/images/mixture", 5),
-    "sparse_regression": (
-        "models.studies.sparse_regression --quiet --out docs/gallery/images/sparse_regression",
-        8,
-    ),
+    name: (command, float(minutes))
+    for name, minutes, command in (
+        line.split(maxsplit=2)
+        for line in Path(__file__).with_name("runs.txt").read_text().splitlines()
+        if not line.startswith("#")
+    )
 }
 """Name to its command, and the minutes that it takes on one core with nothing beside it."""
 

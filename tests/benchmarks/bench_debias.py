@@ -1,6 +1,6 @@
 """Gradients that start biased and end unbiased, and the three forms of the KL, over seeds.
 
-The linear sigmoid belief network 784-200-784 of ``models.sigmoid_belief_network`` on NumPyro, 5,000
+The linear sigmoid belief network 784-200-784 of ``models.numpyro.sigmoid_belief_network``, 5,000
 images, batch 100, Adam at 0.001, from that program's first weights. Every bound is that of the
 discrete model under the discrete guide, in nats per training image, by ten draws.
 
@@ -35,7 +35,7 @@ import numpyro
 
 import relaxppl.numpyro as rx
 from models.common.figures import new_figure
-from models.sigmoid_belief_network.result import Settings, initial_weights
+from models.common.networks import belief_weights
 from tests.benchmarks import bench_elbo_numpyro, table
 from tests.benchmarks import reference_sbn_jax as reference
 
@@ -70,10 +70,9 @@ def relaxed(program: Any) -> Any:
 
 def initial(seed: int, images: np.ndarray) -> dict[str, Any]:
     """The first weights of the program in models, by the names of the benchmarks."""
-    weights = initial_weights(seed, images, Settings())
-    infer, generate = weights["infer1"], weights["generate1"]
-    found = {"W": infer["w1"], "w": infer["b1"], "V": generate["w1"], "v": generate["b1"]}
-    return {name: jnp.asarray(value, jnp.float32) for name, value in found.items()}
+    weights = belief_weights(seed, images, 1, 200)
+    names = {"W": "infer1.w", "w": "infer1.b", "V": "generate1.w", "v": "generate1.b"}
+    return {name: jnp.asarray(weights[known], jnp.float32) for name, known in names.items()}
 
 
 def begin(row: str, kl: str, seed: int, images: np.ndarray) -> tuple[Any, Any, Any]:

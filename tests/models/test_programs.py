@@ -59,6 +59,7 @@ def test_a_program_says_what_it_takes(
 SHORT = {
     "mixture": ["--steps", "5"],
     "sparse_regression": ["--steps", "5", "--regressions", "2"],
+    "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
 }
 """Options with which a program is over in seconds."""
 

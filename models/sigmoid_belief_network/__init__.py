@@ -1,1 +1,0 @@
-"""Sigmoid belief networks on handwritten digits, one row for each gradient estimator."""
