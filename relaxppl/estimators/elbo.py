@@ -23,7 +23,9 @@ class EstimatorELBO:
     estimator with options of its own.
 
     :param num_particles: how many draws the estimate averages over, or compares.
-    :param vectorize_particles: as of the host's ELBOs.
+    :param vectorize_particles: as of the host's ELBOs; or a number, how many particles are computed
+        at a time, and how many of the values that local expectations try. Draws are compared with
+        all others, whatever the number.
     :param exact_kl: whether to integrate the KL of a guide's site to its model's, where a rule is
         registered and exact and the mean-field condition holds; the estimator covers the rest.
         "learned" mixes the two at each discrete site by a factor that minimises the gradient's
@@ -72,6 +74,21 @@ class EstimatorELBO:
                 f"log of a mean over draws. Leave exact_kl out, got {exact_kl!r}"
             )
         return exact_kl
+
+    @staticmethod
+    def batch_of(vectorize_particles: Any) -> int | None:
+        """Returns how many runs of a program are computed at a time, where that is a number.
+
+        :raises ValueError: if it is a number below 1, or nothing that a host takes.
+        """
+        if isinstance(vectorize_particles, bool) or callable(vectorize_particles):
+            return None
+        if not isinstance(vectorize_particles, int) or vectorize_particles < 1:
+            raise ValueError(
+                "vectorize_particles must be True, False or how many particles are computed at a "
+                f"time, at least 1; got {vectorize_particles!r}"
+            )
+        return vectorize_particles
 
     @classmethod
     def estimator_of(

@@ -204,9 +204,10 @@ class Program(Protocol):
     ) -> Sequence[Term]:
         """Returns the wanted terms that depend on some sites, at other values of these.
 
-        :param at: values of sites that do not depend on each other.
-        :param soft_value: gives the discrete sites downstream their values. Without it they are
-            drawn again, with the noise of the first run, and nothing is differentiated.
+        :param at: values of sites; one that depends on another has its value all the same.
+        :param soft_value: gives the discrete sites downstream their values; one to which it gives
+            None keeps its own. Without it they are drawn again, with the noise of the first run,
+            and nothing is differentiated.
         :param keep: whether a term is wanted.
         """
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
 from relaxppl import ops
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
-from relaxppl.estimators.laws import Bernoulli, Draw, Law, OneHotCategorical, total
-from relaxppl.estimators.program import Candidate, Term, levels, zero
+from relaxppl.estimators.control import control, gradients_in_etas, gradients_in_temperatures
+from relaxppl.estimators.laws import Bernoulli, Law, OneHotCategorical, total
+from relaxppl.estimators.program import Candidate, Term, zero
+from relaxppl.estimators.reach import Part, evaluations
 from relaxppl.estimators.straight_through import straight_through
 from relaxppl.ops import Array
 from relaxppl.schedules import Schedule
@@ -46,6 +48,9 @@ class REBAR(Estimator):
         relaxed evaluation of the model serves both, at about the same variance; else two.
     :param variance_every: the temperature's gradient is computed every so many steps, on average,
         and multiplied by as much; that of the factor costs nothing and is taken at every step.
+    :param depth: how many levels down the control variate of a site reaches, of the discrete sites
+        that depend on it; None for all. Terms further down keep the score function alone. A chain
+        then takes ``depth + 2`` relaxed evaluations in place of one a level.
 
     Tucker et al., 2017 (arXiv:1703.07370).
     """
@@ -59,12 +64,14 @@ class REBAR(Estimator):
     debias: float | Schedule = 1.0
     coupled: bool = True
     variance_every: int = 1
+    depth: int | None = None
 
     def checks(self) -> dict[str, tuple[bool, str]]:
         return {
             "temperature": (self.temperature > 0, "positive"),
             "debias": (self._weighs, "a number or a schedule in [0, 1]"),
             "variance_every": (self.variance_every >= 1, "a positive integer"),
+            "depth": (self.depth is None or self.depth >= 0, "None or at least 0"),
         }
 
     @property
@@ -121,9 +128,9 @@ class REBAR(Estimator):
     def local(cls, step: Step, names: list[str]) -> Arrays:
         found: Arrays = {}
         soft = [n for n in names if step.chosen[n].relaxes(type(step.law(n)))]
-        # A level is done before the next begins: its graph is as large as all that lies below.
-        for level in levels(step.program.sites, soft):
-            found.update(_level(step, level))
+        # One is done before the next begins: its graph is as large as all that lies below.
+        for parts in evaluations(step, soft, {name: step.chosen[name].depth for name in soft}):
+            found.update(_together(step, parts))
         for name in names:
             if name not in soft:
                 h, pullback = step.chosen[name].without_program(step, name)
@@ -163,38 +170,44 @@ def _weight(step: Step, name: str) -> Any:
     return debias(step.learned.steps()) if isinstance(debias, Schedule) else float(debias)
 
 
-def _level(step: Step, level: tuple[str, ...]) -> Arrays:
+def _together(step: Step, parts: list[Part]) -> Arrays:
+    """Returns h of the levels that share one relaxed evaluation."""
     program = step.program
+    level = tuple(name for part in parts for name in part.names)
     draws = {name: step.draw(name) for name in level}
     free = {n: step.free(n) for n in level if not step.chosen[n].coupled} or None
     if free is not None:
         free = {n: free.get(n, draws[n].latent) for n in level}
-    discrete = program.downstream(frozenset(level)) & program.sites.keys()
-    # A downstream draw must not first be made inside a transformation.
-    below = {n: step.draw(n) for n in program.sites if n in discrete and _relaxable(step, n)}
-    # What cannot be relaxed would move by jumps that no path derivative sees, and so does what
-    # depends on a comparison or leaves the backend: such terms are left out, and the control
-    # variate stays unbiased.
-    blocked, moved = discrete - below.keys(), {*level, *below}
+    below = {name: draw for part in parts for name, draw in part.below.items()}
+    temperatures = {
+        name: _temperature(step, name, part.names)
+        for part in parts
+        for name in (*part.names, *part.below)
+    }
 
-    def smooth(term: Term) -> bool:
-        return not (term.deps & blocked or term.jumps & moved)
+    def kept(term: Term) -> bool:
+        return any(part.keeps(term) for part in parts)
 
-    temperatures = {name: _temperature(step, name, level) for name in (*draws, *below)}
-
-    def cost(x: Arrays, given: Arrays) -> tuple[Array, Arrays]:
+    def cost(x: Arrays, given: Arrays) -> tuple[list[Array], Arrays]:
         def soft_value(name: str, law: Law | None) -> Array | None:
             return below[name].soft(given[name], law) if name in below else None
 
-        terms = program.evaluate(x, soft_value, smooth)
-        whole = zero(next(iter(x.values())))
-        for term in terms:
-            whole = whole + total(term.value)
-        return whole, {name: step.cost(terms, name) for name in level}
+        terms = program.evaluate(x, soft_value, kept)
+        totals, costs = [], {}
+        for part in parts:
+            mine = part.of(terms)
+            whole = zero(next(iter(x.values())))
+            for term in mine:
+                whole = whole + total(term.value)
+            totals.append(whole)
+            costs.update({name: step.cost(mine, name) for name in part.names})
+        return totals, costs
+
+    apart = [part.names for part in parts]
 
     def controls_at(learned: Arrays) -> Arrays:
         given = {**temperatures, **learned}
-        return control(draws, lambda x: cost(x, given), given, free)
+        return control(draws, lambda x: cost(x, given), given, free, apart)
 
     rest, pullbacks = {}, {}
     for name in level:
@@ -232,76 +245,11 @@ def _level(step: Step, level: tuple[str, ...]) -> Arrays:
         return found
 
     def mixed() -> Arrays:
-        with program.explained(level):
-            start = straight_through(step, level, below, smooth)
+        start: Arrays = {}
+        for part in parts:
+            with program.explained(part.names):
+                start.update(straight_through(step, part.names, part.below, part.keeps))
         # In this form w = 1 gives REBAR's gradient itself.
         return {n: weights[n] * found[n] + (1.0 - weights[n]) * start[n] for n in level}
 
     return step.learned.cond(biased, mixed, lambda: found)
-
-
-def _relaxable(step: Step, name: str) -> bool:
-    law = step.site(name).law
-    return law is not None and law.relaxable
-
-
-Cost = Callable[[dict[str, Array]], tuple[Array, dict[str, Array]]]
-"""From relaxed values by site to the sum of all terms, and by site the sum of the terms that depend
-on the site, shaped to broadcast against the site's logits."""
-
-
-def control(
-    draws: Mapping[str, Draw],
-    cost: Cost,
-    temperatures: Mapping[str, Array],
-    free: Mapping[str, Array] | None = None,
-) -> dict[str, Array]:
-    """Returns each site's control variate, an array of mean zero of its logits' shape.
-
-    :param draws: the sites of one level: their logits do not depend on each other's values.
-    :param cost: evaluated once, or twice if ``free`` is given, with values of exactly these sites.
-    :param temperatures: a positive scalar array for each site.
-    :param free: the latent z for each site where it is drawn independently of z~; else z = z~.
-    """
-
-    def at(latents: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-        def relaxed(z: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-            return cost({n: draws[n].law.soft(z[n], temperatures[n]) for n in draws})
-
-        _, gradient, costs = ops.value_and_grad(relaxed, dict(latents))
-        return gradient, costs
-
-    conditional, costs = at({n: draw.latent for n, draw in draws.items()})
-    unconditional = conditional if free is None else at(free)[0]
-    return {
-        n: draw.pull(unconditional[n], conditional[n]) - costs[n] * draw.score()
-        for n, draw in draws.items()
-    }
-
-
-def gradients_in_etas(
-    local: Mapping[str, Array], controls: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Returns the gradients of V = sum |h|^2 in the factors of the control variates.
-
-    The mean of h depends neither on them nor on temperatures: V's gradient is the variance's.
-
-    :param local: h by site.
-    :param controls: the controls, the derivatives of h in the factors.
-    """
-    return {n: 2.0 * total(local[n] * b) for n, b in controls.items()}
-
-
-def gradients_in_temperatures(
-    local: Mapping[str, Array],
-    etas: Mapping[str, Array],
-    pullback: Callable[[dict[str, Array]], dict[str, Array]],
-) -> dict[str, Array]:
-    """Returns the gradients of V = sum |h|^2 in the temperatures.
-
-    :param local: h by site.
-    :param etas: the factor of each site's control.
-    :param pullback: from cotangents of the controls to gradients in the temperatures. Reverse
-        mode over reverse mode takes one pass for them all.
-    """
-    return pullback({n: 2.0 * eta * local[n] for n, eta in etas.items()})

@@ -35,6 +35,7 @@ class RELAX(REBAR):
         network alone stays unbiased, and ``control_variate="network"`` refuses it.
     :param coupled: as of :class:`REBAR`.
     :param variance_every: as of :class:`REBAR`.
+    :param depth: as of :class:`REBAR`.
 
     Grathwohl et al., 2018 (arXiv:1711.00123).
     """

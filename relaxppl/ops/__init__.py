@@ -29,7 +29,8 @@ _SHAPE = (
 )
 _LINEAR_ALGEBRA = "linear_assignment cholesky solve_triangular diagonal matmul matvec transpose"
 _TYPE_AND_GRAPH = (
-    "cast integers like zeros_like full_like known tiny eps stop_gradient value_and_grad vjp"
+    "cast integers like zeros_like full_like known tiny eps stop_gradient value_and_grad "
+    "grads_apart vjp"
 )
 NAMES = frozenset(
     name

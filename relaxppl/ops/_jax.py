@@ -164,6 +164,31 @@ def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     return value, grad, aux
 
 
+def grads_apart(fn: Callable[[Any], Any], xs: list[Any]) -> tuple[list[Any], Any]:
+    """Evaluates ``fn(xs) -> (scalars, aux)``; returns each scalar's gradient in its x, and aux.
+
+    There are as many scalars as xs, each any pytree. What a scalar owes to another x is left out.
+    """
+    if len(xs) == 1:
+        _, grad, aux = value_and_grad(lambda x: _first(fn([x])), xs[0])
+        return [grad], aux
+    scalars, along, aux = jax.linearize(fn, xs, has_aux=True)
+    grads = []
+    for i, (x, scalar) in enumerate(zip(xs, scalars, strict=True)):
+
+        def alone(tangent: Any, i: int = i) -> Any:
+            moved = [jax.tree.map(jnp.zeros_like, other) for other in xs]
+            return along([*moved[:i], tangent, *moved[i + 1 :]])[i]
+
+        # Of the transposed map only what leads from this x to this scalar is computed.
+        grads.append(jax.linear_transpose(alone, x)(jnp.ones_like(scalar))[0])
+    return grads, aux
+
+
+def _first(found: tuple[list[Any], Any]) -> tuple[Any, Any]:
+    return found[0][0], found[1]
+
+
 def vjp(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Evaluates fn at x; returns its value and the function that pulls a cotangent back to x."""
     value, pullback = jax.vjp(fn, x)

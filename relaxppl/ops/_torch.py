@@ -205,15 +205,34 @@ def value_and_grad(fn: Callable[[Any], Any], x: Any) -> tuple[Any, Any, Any]:
     _nesting.depth += 1
     try:
         with torch.enable_grad():
-            leaves = [
-                leaf.view_as(leaf) if nested and leaf.requires_grad else _leaf(leaf)
-                for leaf in leaves
-            ]
+            leaves = [_inner(leaf, nested) for leaf in leaves]
             value, aux = fn(tree_unflatten(leaves, spec))
             grads = _grad(value, leaves, nested)
     finally:
         _nesting.depth -= 1
     return value if nested else value.detach(), tree_unflatten(grads, spec), aux
+
+
+def grads_apart(fn: Callable[[Any], Any], xs: list[Any]) -> tuple[list[Any], Any]:
+    """Evaluates ``fn(xs) -> (scalars, aux)``; returns each scalar's gradient in its x, and aux.
+
+    There are as many scalars as xs, each any pytree. What a scalar owes to another x is left out.
+    Nests as :func:`value_and_grad` does.
+    """
+    nested = _nesting.depth > 0
+    flat, specs = zip(*map(tree_flatten, xs), strict=True)
+    _nesting.depth += 1
+    try:
+        with torch.enable_grad():
+            leaves = [[_inner(leaf, nested) for leaf in one] for one in flat]
+            values, aux = fn(list(map(tree_unflatten, leaves, specs)))
+            grads = [
+                _grad(value, one, nested, retain=i + 1 < len(xs))
+                for i, (value, one) in enumerate(zip(values, leaves, strict=True))
+            ]
+    finally:
+        _nesting.depth -= 1
+    return list(map(tree_unflatten, grads, specs)), aux
 
 
 class _Nesting(threading.local):
@@ -228,10 +247,16 @@ def _leaf(x: Any) -> Any:
     return x.detach().requires_grad_()
 
 
-def _grad(value: Any, leaves: list[Any], create_graph: bool) -> list[Any]:
+def _inner(x: Any, nested: bool) -> Any:
+    return x.view_as(x) if nested and x.requires_grad else _leaf(x)
+
+
+def _grad(value: Any, leaves: list[Any], nested: bool, retain: bool = False) -> list[Any]:
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    grads = torch.autograd.grad(value, leaves, allow_unused=True, create_graph=create_graph)
+    grads = torch.autograd.grad(
+        value, leaves, allow_unused=True, create_graph=nested, retain_graph=nested or retain
+    )
     return [
         torch.zeros_like(leaf) if grad is None else grad
         for leaf, grad in zip(leaves, grads, strict=True)

@@ -16,6 +16,7 @@ from torch.distributions import transform_to
 from relaxppl.common.diagnostics import Moments, check_params
 from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
+from relaxppl.pyro.elbo.engine import DiscreteELBO
 
 Leaves = dict[str, torch.Tensor]
 
@@ -141,8 +142,12 @@ class GradientSampler:
             self.draw(1)
         self.model.calls = 0
         self.draw(1)
-        particles = self.elbo.num_particles if self.elbo.vectorize_particles else 1
-        return float(self.model.calls * particles)
+        elbo = self.elbo
+        together = elbo.num_particles if elbo.vectorize_particles else 1
+        if isinstance(elbo, DiscreteELBO):
+            together = elbo.together
+        runs = -(-elbo.num_particles // together)
+        return self.model.calls * elbo.num_particles / runs
 
     def tune(self, steps: int) -> None:
         """Lets the ELBO learn what the caller's params did not give, for some steps."""

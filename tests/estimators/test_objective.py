@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from relaxppl import ops
-from relaxppl.estimators import laws, network, rebar, relax
+from relaxppl.estimators import control, laws, network, relax
 from tests.estimators.noise import BACKENDS
 
 MIX = np.random.default_rng(3).normal(size=(3, 3))
@@ -26,7 +26,7 @@ def problem(make, law):
 
     def cost(x):
         each = ops.sum((x["a"] @ mix) * x["b"] ** 2, axis=-1, keepdims=True)
-        return laws.total(each), {"a": each, "b": each}
+        return [laws.total(each)], {"a": each, "b": each}
 
     rewards = {n: make(rng.normal(size=(5, 1))) for n in draws}
     free = {n: d.law.latent(make(getattr(rng, d.law.noise)(size=(5, 3)))) for n, d in draws.items()}
@@ -37,7 +37,7 @@ COMPILED = {"jax": jax.jit, "torch": lambda fn: fn}
 
 
 def local_gradients(draws, cost, rewards, free, given):
-    controls = rebar.control(draws, cost, given["temperature"], free)
+    controls = control.control(draws, cost, given["temperature"], free)
     h = {n: rewards[n] * draws[n].score() + given["eta"][n] * controls[n] for n in draws}
     own = None if free is None else free["a"]
     weights = network.on_site(given["weights"], 1)
@@ -65,7 +65,7 @@ def test_gradients_of_the_variance(backend, law, coupled):
         h = local_gradients(draws, cost, rewards, free, given)
         h = {n: ops.stop_gradient(x) for n, x in h.items()}
         controls, to_temperatures = ops.vjp(
-            lambda at: rebar.control(draws, cost, at, free), given["temperature"]
+            lambda at: control.control(draws, cost, at, free), given["temperature"]
         )
         own = None if free is None else free["a"]
         _, pullback = ops.vjp(
@@ -73,8 +73,8 @@ def test_gradients_of_the_variance(backend, law, coupled):
             given["weights"],
         )
         return (
-            rebar.gradients_in_etas(h, controls),
-            rebar.gradients_in_temperatures(h, given["eta"], to_temperatures),
+            control.gradients_in_etas(h, controls),
+            control.gradients_in_temperatures(h, given["eta"], to_temperatures),
             pullback(2.0 * h["a"]),
         )
 

@@ -19,6 +19,7 @@ from relaxppl.estimators.choice import choose, unprepared, wanted
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.multi_sample import Rows, objective_of, rows_of, value_of, weighted
 from relaxppl.estimators.program import Candidate
+from relaxppl.numpyro.elbo.batched import InBatches
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.sleep import log_q
@@ -34,13 +35,15 @@ class DiscreteELBO(EstimatorELBO, ELBO):
     def __init__(
         self,
         num_particles: int | None = None,
-        vectorize_particles: bool | Callable[..., Any] = True,
+        vectorize_particles: bool | int | Callable[..., Any] = True,
         *,
         exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
         self.estimator, particles = self.estimator_of(num_particles, options)
-        super().__init__(particles, vectorize_particles)
+        self.batch = self.batch_of(vectorize_particles)
+        how = vectorize_particles if self.batch is None else InBatches(self.batch)
+        super().__init__(particles, how)
         self.exact_kl = self.checked_kl(exact_kl)
         self._warned: set[str] = set()
 
@@ -114,6 +117,7 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 factors,
                 not multi_sample,
                 self.estimator.holds_draws,
+                self.batch,
             )
             if multi_sample:
                 by_rows.append(rows_of(program))

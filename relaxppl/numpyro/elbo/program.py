@@ -17,7 +17,7 @@ from numpyro.util import _validate_model, check_model_guide_match
 
 from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
-from relaxppl.numpyro.elbo.batched import each
+from relaxppl.numpyro.elbo.batched import TOGETHER, each
 from relaxppl.numpyro.elbo.counts import count_of
 from relaxppl.numpyro.elbo.laws import (
     extended,
@@ -48,6 +48,7 @@ class Program:
         integrates it all.
     :param stop_masses: whether log q of a discrete site is stopped in the terms.
     :param hold_draws: whether the guide's reparameterised draws carry no gradient.
+    :param batch: how many values of sites :meth:`each` computes at a time; None leaves it to it.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Program:
         factors: Mapping[str, jax.Array] | None = None,
         stop_masses: bool = True,
         hold_draws: bool = False,
+        batch: int | None = None,
     ) -> None:
+        self.batch = batch
         self.args, self.kwargs = args, kwargs
         self.structure, self.noise_key = structure, noise_key
         self.stop_masses = stop_masses
@@ -165,7 +168,7 @@ class Program:
         self, compute: Callable[[dict[str, jax.Array]], jax.Array], values: dict[str, jax.Array]
     ) -> jax.Array:
         """Returns what a function that evaluates the program makes of each of several values."""
-        return each(compute, values)
+        return each(compute, values, self.batch or TOGETHER)
 
     @contextmanager
     def explained(self, level: tuple[str, ...]) -> Iterator[None]:

@@ -15,10 +15,9 @@ from pyro.util import warn_if_nan
 
 from relaxppl.common.docstring import documented_by
 from relaxppl.estimators import kl_factor
-from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
+from relaxppl.estimators.base import Estimator, Step
 from relaxppl.estimators.choice import choose, unprepared
 from relaxppl.estimators.elbo import EstimatorELBO
-from relaxppl.estimators.kl_factor import OwnDraw
 from relaxppl.estimators.multi_sample import (
     Rows,
     Weighted,
@@ -29,12 +28,13 @@ from relaxppl.estimators.multi_sample import (
 )
 from relaxppl.estimators.program import Site
 from relaxppl.pyro.elbo.parameters import Counter, Learned
+from relaxppl.pyro.elbo.particles import PLATE, Batches, compared
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.sleep import log_q
 from relaxppl.pyro.elbo.summed_out import Summed
 from relaxppl.pyro.elbo.verify import verify
 
-_VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
+VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
 _MOVED = 100
 """By which gradient of an ELBO an optimiser has moved what the estimators learn, if ever."""
@@ -53,16 +53,21 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self,
         num_particles: int | None = None,
         max_plate_nesting: float = float("inf"),
-        vectorize_particles: bool = False,
+        vectorize_particles: bool | int = False,
         *,
         exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
         self.estimator, particles = self.estimator_of(num_particles, options)
+        self.batch = self.batch_of(vectorize_particles)
+        together = self.batch or (particles if vectorize_particles else 1)
+        self.together = min(together, particles)
+        """How many particles a run of the program holds."""
         super().__init__(
             num_particles=particles,
             max_plate_nesting=max_plate_nesting,
-            vectorize_particles=vectorize_particles,
+            # The host counts one more plate where there is one for the particles.
+            vectorize_particles=self.together > 1,
         )
         self.exact_kl = self.checked_kl(exact_kl)
         self._prepared = False
@@ -105,7 +110,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """Returns an unbiased estimate of the negative ELBO."""
         with torch.no_grad():
-            loss = self._loss(self._programs(model, guide, args, kwargs))
+            loss = self._loss(self.programs(model, guide, args, kwargs))
         loss = torch_item(loss)
         warn_if_nan(loss, "loss")
         return loss
@@ -130,30 +135,29 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
 
     @property
     def _vectorized(self) -> bool:
-        return self.vectorize_particles and self.num_particles > 1
+        return self.together > 1
 
     @property
-    def _axis(self) -> int:
-        """Along which the draws lie: in a vectorised run the outermost plate, else a new axis."""
-        return -int(self.max_plate_nesting) if self._vectorized else 0
+    def _batches(self) -> Batches:
+        # In a vectorised run the draws lie in the outermost plate, else along a new axis.
+        axis = -int(self.max_plate_nesting) if self._vectorized else 0
+        return Batches(self.num_particles, self.together, axis)
 
-    def _programs(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Program]:
+    def programs(self, model: Any, guide: Any, args: Any, kwargs: Any) -> list[Program]:
+        """Runs the program as often as the particles ask for."""
         if isinstance(poutine.unwrap(guide), Messenger):
             raise NotImplementedError(
                 f"{type(self).__name__} takes a guide that is a function or a module, got the "
                 f"messenger {type(poutine.unwrap(guide)).__name__}"
             )
-        if self._vectorized:
-            if self.max_plate_nesting == float("inf"):
-                self._guess_max_plate_nesting(model, guide, args, kwargs)
-            model = self._vectorized_num_particles(model)
-            guide = self._vectorized_num_particles(guide)
+        if self._vectorized and self.max_plate_nesting == float("inf"):
+            self._guess_max_plate_nesting(model, guide, args, kwargs)
         programs: list[Program] = []
         shared: dict[str, Any] = {}
-        for _ in range(1 if self._vectorized else self.num_particles):
+        for of_model, of_guide in self._batches.runs(model, guide):
             program = Program(
-                model,
-                guide,
+                of_model,
+                of_guide,
                 args,
                 kwargs,
                 self.max_plate_nesting,
@@ -164,12 +168,13 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
                 multi_sample=self.estimator.multi_sample,
                 hold_draws=self.estimator.holds_draws,
                 summed=self._summed,
+                batch=self.batch,
             )
             program.run()
-            chosen = self._chosen(program).values()
+            chosen = self.chosen(program).values()
             if self.estimator.multi_sample or any(e.compares for e in chosen):
                 # Draws are only comparable on the same data.
-                shared = program.shared
+                shared = {n: rows for n, rows in program.shared.items() if n != PLATE}
             programs.append(program)
         return programs
 
@@ -180,26 +185,34 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             return None
         return store[key].detach() if key in store else torch.tensor(kl_factor.INITIAL)
 
-    def _chosen(self, program: Program) -> dict[str, Estimator]:
+    def chosen(self, program: Program) -> dict[str, Estimator]:
+        """Returns the estimator of each site."""
         candidates = (site.candidate for site in program.sites.values())
         return choose(candidates, self.estimator, self.num_particles)
 
     def _loss(self, programs: list[Program]) -> torch.Tensor | float:
         if self.estimator.multi_sample:
-            return -value_of(*self._weighted(programs), self._axis).detach()
+            return -value_of(*self._weighted(programs), self._batches.axis).detach()
         values = [term.value.detach().sum() for p in programs for term in p.terms]
         return -sum(values) / self.num_particles
 
     def _loss_and_surrogate(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        programs = self._programs(model, guide, args, kwargs)
-        if self._gradients in _VERIFIED:
+        programs = self.programs(model, guide, args, kwargs)
+        if self._gradients in VERIFIED:
             verify(programs[0])
         self._gradients += 1
-        chosen = [self._chosen(program) for program in programs]
+        return self._of(programs, model, guide, args, kwargs)
+
+    def unverified(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        """Returns the loss and a surrogate with its gradient, in a run that is not counted."""
+        return self._of(self.programs(model, guide, args, kwargs), model, guide, args, kwargs)
+
+    def _of(self, programs: list[Program], model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        chosen = [self.chosen(program) for program in programs]
         if self.estimator.multi_sample:
             draws, rows = self._weighted(programs)
-            value = value_of(draws, rows, self._axis).detach()
-            objective = objective_of(self.estimator, draws, rows, self._axis)
+            value = value_of(draws, rows, self._batches.axis).detach()
+            objective = objective_of(self.estimator, draws, rows, self._batches.axis)
             if self.estimator.sleep:
                 runs = range(self.num_particles)
                 dreams = sum(log_q(model, guide, args, kwargs) for _ in runs) / len(runs)
@@ -223,7 +236,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             kl_factor.learn(step, found)
             bound = bound + step.surrogate(found)
             steps.append(step)
-        bound = bound + self._compared(steps, learned)
+        bound = bound + compared(steps, learned, self._batches)
         self._warn_unmoved(learned.names)
         surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
@@ -255,36 +268,12 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             )
 
     def _weighted(self, programs: list[Program]) -> tuple[Weighted, Rows]:
-        """Returns all draws by row, along :attr:`_axis`, and what the rows are."""
+        """Returns all draws by row, along the axis of :attr:`_batches`, and what the rows are."""
         rows = rows_of(programs[0])
-        self.rows = tuple(name for name in rows.plates if name != "num_particles_vectorized")
+        self.rows = tuple(name for name in rows.plates if name != PLATE)
         draws = [weighted(program, rows) for program in programs]
-        if self._vectorized:
+        if len(draws) == 1 and self._vectorized:
             return draws[0], rows
-        return Weighted(*(torch.stack(parts) for parts in zip(*draws, strict=True))), rows
-
-    def _compared(self, steps: list[Step], learned: Learned) -> Any:
-        """Returns a sum with the gradients of the sites whose estimators see all draws."""
-        drawn: dict[str, list[Draws]] = {}
-        own: dict[str, list[OwnDraw]] = {}
-        estimators: dict[str, Estimator] = {}
-        for step in steps:
-            for name, estimator in step.chosen.items():
-                if estimator.sees_all_draws:
-                    drawn.setdefault(name, []).append(draws_of(step.program, step.site(name)))
-                    estimators[name] = estimator
-                    if name in step.program.factors:
-                        own.setdefault(name, []).append(kl_factor.own_draw(step, name))
-        total: Any = 0.0
-        for name, draws in drawn.items():
-            parts = zip(*draws, strict=True)
-            together = Draws(*(None if p[0] is None else torch.stack(p) for p in parts))
-            if name in own:
-                mine = OwnDraw(*map(torch.stack, zip(*own[name], strict=True)))
-                found = kl_factor.compare(
-                    estimators[name], name, together, mine, learned, self._axis
-                )
-            else:
-                found = estimators[name].compare(name, together, learned, self._axis)
-            total = total + found
-        return total
+        log_p, log_q, score, rest = zip(*draws, strict=True)
+        p, q, s = (self._batches.join(parts) for parts in (log_p, log_q, score))
+        return Weighted(p, q, s, torch.stack(rest)), rows

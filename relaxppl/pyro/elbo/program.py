@@ -22,7 +22,7 @@ from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, wa
 
 from relaxppl.estimators.program import Frame, Site, SoftValue, Term
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
-from relaxppl.pyro.elbo.batched import each
+from relaxppl.pyro.elbo.batched import TOGETHER, each
 from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
 from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
@@ -77,6 +77,7 @@ class Program:
         site is not stopped, and what depends on continuous sites is told from what does not.
     :param hold_draws: whether the guide's reparameterised draws carry no gradient.
     :param summed: what is summed out of the model, as far as earlier runs have shown.
+    :param batch: how many values of sites :meth:`each` computes at a time; None leaves it to it.
     """
 
     model: Callable[..., Any]
@@ -92,6 +93,7 @@ class Program:
     multi_sample: bool = False
     hold_draws: bool = False
     summed: Summed = field(default_factory=Summed)
+    batch: int | None = None
     groups: list[Group] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
@@ -330,7 +332,7 @@ class Program:
         values: dict[str, torch.Tensor],
     ) -> torch.Tensor:
         """Returns what a function that evaluates the program makes of each of several values."""
-        return each(compute, values)
+        return each(compute, values, self.batch or TOGETHER)
 
     @contextmanager
     def explained(self, level: tuple[str, ...]) -> Iterator[None]:
@@ -353,10 +355,10 @@ class Program:
     ) -> list[Term]:
         """Runs the model, and the guide if any of it is downstream, at other values of some sites.
 
-        :param at: new values of sites that do not depend on each other.
+        :param at: new values of sites.
         :param soft_value: gives the discrete sites downstream their values; one to which it gives
-            None is drawn again with the random numbers of the first run, and so are all without
-            it. Then nothing is differentiated.
+            None keeps its own. Without it they are drawn again, with the random numbers of the
+            first run, and nothing is differentiated.
         :param keep: whether a term of the first run is wanted at the new values.
         :returns: the wanted terms, of those that depend on the sites.
         """
@@ -373,9 +375,10 @@ class Program:
         # By a scale or a mask a term of the guide depends on sites that its value does not.
         guides = [term for term in wanted if term.guide and keep(term)]
         anew = anew or any(term.deps & names - {term.name} for term in guides)
-        traces = self._traces(at, moved, soft_value, anew)
+        held: set[str] = set()
+        traces = self._traces(at, moved, soft_value, anew, held)
         return [
-            self._term(term, traces, moved, soft_value is not None)
+            self._term(term, traces, moved - held, soft_value is not None)
             for term in self._reached(traces, names)
             if term.deps & names and keep(term)
         ]
@@ -384,7 +387,7 @@ class Program:
         """Runs guide and model at other values of some sites, and returns every term there is."""
         names = frozenset(at)
         moved = names | self.downstream(names)
-        traces = self._traces(at, moved, None, True)
+        traces = self._traces(at, moved, None, True, set())
         return [self._term(term, traces, moved, False) for term in self._reached(traces, names)]
 
     def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
@@ -413,13 +416,14 @@ class Program:
         moved: Names,
         soft_value: SoftValue | None,
         with_guide: bool,
+        held: set[str],
     ) -> tuple[Any, Any]:
         """Returns the traces of the model and of the guide at other values of some sites."""
         values = {n: _detached(v) for n, v in self._values.items() if n not in moved}
         values.update(at)
         guide = self.guide_trace
         if with_guide:
-            again = {name: self._again(name, soft_value) for name in moved - at.keys()}
+            again = {name: self._again(name, soft_value, held) for name in moved - at.keys()}
             with Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
@@ -434,12 +438,17 @@ class Program:
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 
-    def _again(self, name: str, soft_value: SoftValue | None) -> Callable[[Any], torch.Tensor]:
+    def _again(
+        self, name: str, soft_value: SoftValue | None, held: set[str]
+    ) -> Callable[[Any], torch.Tensor]:
         site, state = self.sites.get(name), self._rewind[name]
 
         def value(fn: Any) -> torch.Tensor:
-            new = None if site is None or soft_value is None else soft_value(name, law_of(fn))
-            if new is not None:
+            if site is not None and soft_value is not None:
+                new = soft_value(name, law_of(fn))
+                if new is None:
+                    held.add(name)
+                    return site.value
                 return new
             with rewound(state):
                 return fn() if site is None else fn.sample()

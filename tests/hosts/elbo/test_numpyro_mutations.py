@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 import relaxppl.numpyro as rx
-from relaxppl.estimators import laws, rebar
+from relaxppl.estimators import laws, reach
 from relaxppl.numpyro.elbo import structure
 from relaxppl.relaxations import relaxed_one_hot
 from tests.hosts.elbo.numpyro_cases import PLATE, TWO_LEVELS, VECTOR
@@ -36,7 +36,7 @@ def unnormalised_logits(monkeypatch):
 
 def all_levels_at_once(monkeypatch):
     """Every site relaxed in one evaluation, dependent or not."""
-    monkeypatch.setattr(rebar, "levels", lambda sites, names: [tuple(names)] if names else [])
+    monkeypatch.setattr(reach, "levels", lambda sites, names: [tuple(names)] if names else [])
 
 
 def downstream_kept(monkeypatch):

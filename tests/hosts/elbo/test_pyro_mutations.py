@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import relaxppl.pyro as rx
-from relaxppl.estimators import base, laws, rebar
+from relaxppl.estimators import base, laws, reach
 from relaxppl.pyro.elbo.laws import law_of
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.relaxations.categorical import OneHot
@@ -50,7 +50,7 @@ def test_shifted_logits_alone_do_no_harm(monkeypatch):
 
 @pytest.mark.parametrize("case", [TWO_LEVELS, THREE_LEVELS], ids=lambda c: c.name)
 def test_all_levels_relaxed_at_once(monkeypatch, case):
-    monkeypatch.setattr(rebar, "levels", lambda sites, names: [tuple(names)])
+    monkeypatch.setattr(reach, "levels", lambda sites, names: [tuple(names)])
     assert_biased(case)
 
 
