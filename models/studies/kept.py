@@ -13,13 +13,14 @@ from models.common.cli import BadArgumentError, OneLineParser
 from models.common.program import build_parser, plain, start
 
 
-def study_parser(name: str, description: str) -> OneLineParser:
+def study_parser(name: str, description: str, backend: str | None = None) -> OneLineParser:
     """A parser with the options of every program, and of every study.
 
     :param name: the study's, as in models.studies.NAME.
     :param description: what it measures, for --help.
+    :param backend: the host of a study that has one; None lets the user choose.
     """
-    parser = build_parser(f"studies.{name}", description)
+    parser = build_parser(f"studies.{name}", description, backend)
     keep = "file of the runs that are done: the same command goes on from there"
     parser.add_argument("--keep", type=Path, metavar="FILE", help=keep)
     return parser

@@ -23,9 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from models.policy_gradient.agent import Agent
-from models.policy_gradient.result import Settings
-from models.policy_gradient.rollout import Segment
+from models.common.playing import Segment
+from models.policy_gradient import Agent
 from relaxppl import ops
 from relaxppl.estimators import network
 from relaxppl.estimators.laws import Draw, OneHotCategorical
@@ -49,7 +48,7 @@ def lengths(rounds: int) -> str:
     """The time of a whole update: policy, critic and control variate."""
     runs: dict[tuple[str, int], turns.Run] = {}
     for name in ("relax", "a2c"):
-        agent = Agent(Settings("CartPole-v1", name, 0, 1, 5e-3, 0.99), 4, 2)
+        agent = Agent(name, 0, 5e-3, 4, 2)
         for length in LENGTHS:
             segment = episode(length)
             runs[name, length] = lambda agent=agent, segment=segment: agent.update(segment)

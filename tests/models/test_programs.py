@@ -60,6 +60,7 @@ SHORT = {
     "mixture": ["--steps", "5"],
     "sparse_regression": ["--steps", "5", "--regressions", "2"],
     "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
+    "subset_selection": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""
 

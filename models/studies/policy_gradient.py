@@ -1,7 +1,9 @@
-"""What a run leaves behind: learning curves with bands, areas with intervals, the metrics file."""
+"""REINFORCE, A2C and RELAX on one environment, over seeds: learning curves with bands."""
 
+import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from models import policy_gradient as program
+from models.common.cli import BadArgumentError, seed_int
 from models.common.figures import new_figure
-from models.common.outputs import versions, write_metrics, written_together
-from models.policy_gradient.result import Result
+from models.common.program import finish
+from models.studies.kept import Kept, begin, chosen, study_parser
 
-FILES = ("learning_curves.png", "metrics.json")
 BINS = 50
-LEFT_OUT = ("algorithm", "seed", "env", "steps", "learning_rate", "progress")
 COLOURS = {
     "reinforce": "tab:gray",
     "reinforce-average": "tab:orange",
@@ -57,50 +59,30 @@ def interval(values: Sequence[float] | NDArray[np.floating]) -> list[float] | No
     return [float(np.mean(values) - half), float(np.mean(values) + half)]
 
 
-def summarise(
-    asked: Mapping[str, Any], results: Sequence[Result], solved: float | None
-) -> dict[str, Any]:
-    """The numbers of a run, for the metrics file, the printed table and the figure.
+def measure(options: Any, algorithm: str, seed: int) -> dict[str, Any]:
+    """The numbers of one training.
 
-    :param asked: the run's options, by name.
-    :param results: what came of it.
-    :param solved: the mean return from which the environment counts as solved, or None.
-    :returns: a dictionary that JSON can hold. "area" is the area under a learning curve divided by
-        the budget: the mean return over the training. "differences" are RELAX's areas less another
-        algorithm's with the same seed.
+    :returns: "area" is the area under the learning curve divided by the budget: the mean return
+        over the training.
     """
-    steps = asked["steps"]
-    runs = []
-    for r in results:
-        curve = learning_curve(r.episodes, steps)
-        shown = np.round(curve, 2).tolist() if np.isfinite(curve).all() else None
-        runs.append(
-            {
-                "algorithm": r.algorithm,
-                "seed": r.seed,
-                "learning_rate": r.settings.learning_rate,
-                "steps": r.steps,
-                "episodes": len(r.episodes),
-                "area": None if shown is None else float(curve.mean()),
-                "evaluation": float(r.evaluation.mean()),
-                "greedy_evaluation": float(r.greedy_evaluation.mean()),
-                "squares": float(r.squares.mean()),
-                "squares_without": float(r.squares_without.mean()),
-                "median_squares_ratio": float(np.median(r.squares / (r.squares_without + 1e-30))),
-                "median_update_ms": 1e3 * r.update_seconds,
-                "training_seconds": r.train_seconds,
-                "curve": shown,
-            }
-        )
-    common = {k: v for k, v in asdict(results[0].settings).items() if k not in LEFT_OUT}
+    found = program.train(Namespace(**vars(options) | {"seed": seed}), algorithm)
+    curve = learning_curve(found["episodes"], options.steps)
+    finite = bool(np.isfinite(curve).all())
+    of_h, without = found["squares"], found["squares_without"]
     return {
-        **asked,
-        **common,
-        "solved_from": solved,
-        "table": {name: _row(runs, name, solved) for name in asked["algorithms"]},
-        "differences": _differences(runs),
-        "runs": runs,
-        "versions": versions("relaxppl", "numpy", "torch", "gymnasium"),
+        "algorithm": algorithm,
+        "seed": seed,
+        "steps": found["steps"],
+        "episodes": len(found["episodes"]),
+        "area": float(curve.mean()) if finite else None,
+        "evaluation": float(found["evaluation"].mean()),
+        "greedy_evaluation": float(found["greedy_evaluation"].mean()),
+        "squares": float(of_h.mean()),
+        "squares_without": float(without.mean()),
+        "median_squares_ratio": float(np.median(of_h / (without + 1e-30))),
+        "update_ms": found["update_ms"],
+        "seconds": found["seconds"],
+        "curve": np.round(curve, 2).tolist() if finite else None,
     }
 
 
@@ -111,9 +93,8 @@ def _of(runs: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]
 def _row(runs: Sequence[Mapping[str, Any]], name: str, solved: float | None) -> dict[str, Any]:
     mine = _of(runs, name)
     areas = [run["area"] for run in mine if run["area"] is not None]
-    keys = ("evaluation", "greedy_evaluation", "median_update_ms", "training_seconds")
+    keys = ("evaluation", "greedy_evaluation", "update_ms", "seconds")
     return {
-        "learning_rate": mine[0]["learning_rate"],
         "area": float(np.mean(areas)) if areas else None,
         "area_interval": interval(areas),
         **{key: float(np.mean([run[key] for run in mine])) for key in keys},
@@ -151,7 +132,7 @@ def lines(metrics: Mapping[str, Any]) -> list[str]:
         solved = "-" if row["solved_seeds"] is None else f"{row['solved_seeds']}/{row['seeds']}"
         out.append(
             f"{name:18s}{area:>9s}{_span(row['area_interval']):>20s}{row['evaluation']:12.1f}"
-            f"{row['greedy_evaluation']:9.1f}{solved:>8s}{row['median_update_ms']:8.2f} ms"
+            f"{row['greedy_evaluation']:9.1f}{solved:>8s}{row['update_ms']:8.2f} ms"
         )
     for name, found in metrics["differences"].items():
         span = _span(found["interval"])
@@ -161,18 +142,6 @@ def lines(metrics: Mapping[str, Any]) -> list[str]:
 
 def _span(ends: Sequence[float] | None) -> str:
     return "" if ends is None else f"[{ends[0]:.1f}, {ends[1]:.1f}]"
-
-
-def write(out: Path, metrics: Mapping[str, Any]) -> None:
-    """Write every file of `FILES` into a folder, together.
-
-    :param out: the folder.
-    :param metrics: as `summarise` made them.
-    :raises BadArgumentError: the folder cannot be written.
-    """
-    with written_together(out) as folder:
-        learning_curves(folder / FILES[0], metrics)
-        write_metrics(folder / FILES[1], metrics)
 
 
 def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -203,3 +172,42 @@ def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
     if axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=130)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
+    parser = study_parser("policy_gradient", __doc__, backend="pyro")
+    names = "some of " + ", ".join(program.ALGORITHMS)
+    parser.add_argument("--algorithm", nargs="+", default=["all"], metavar="NAME", help=names)
+    parser.add_argument("--seeds", type=seed_int, nargs="+", default=[0], help="a run for each")
+    program.add_options(parser)
+
+    def body(options: Any, keep: Kept, command: str) -> None:
+        algorithms = chosen("--algorithm", options.algorithm, program.ALGORITHMS)
+        if len(set(options.seeds)) < len(options.seeds):
+            raise BadArgumentError("--seeds", "a seed is repeated; give each once")
+        program.check(options)
+        runs = [
+            keep(f"{algorithm} {seed}", partial(measure, options, algorithm, seed))
+            for seed in options.seeds
+            for algorithm in algorithms
+        ]
+        solved = program.ENVIRONMENTS[options.env].solved
+        metrics = {
+            "env": options.env,
+            "algorithms": algorithms,
+            "seeds": options.seeds,
+            "steps": options.steps,
+            "solved_from": solved,
+            "table": {name: _row(runs, name, solved) for name in algorithms},
+            "differences": _differences(runs),
+            "runs": runs,
+        }
+        figures = {"learning_curves.png": lambda path: learning_curves(path, metrics)}
+        finish(options, command, metrics, figures, lines(metrics))
+
+    return begin(parser, argv, body, needs=("gymnasium", "scipy"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""RELAX as a policy gradient, with REINFORCE and A2C beside it."""
