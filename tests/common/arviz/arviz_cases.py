@@ -38,9 +38,9 @@ class NumPyro:
         self.sample, self.plate, self.param = numpyro.sample, numpyro.plate, numpyro.param
         self.array, self.key = jnp.asarray, jax.random.key
 
-    def svi(self, model: Any, guide: Any, loss: Any = None) -> Any:
+    def svi(self, model: Any, guide: Any, loss: Any = None, rate: float = 0.01) -> Any:
         loss = loss or self.lib.infer.Trace_ELBO()
-        return self.lib.infer.SVI(model, guide, self.lib.optim.Adam(0.01), loss)
+        return self.lib.infer.SVI(model, guide, self.lib.optim.Adam(rate), loss)
 
     def to_arviz(self, *program: Any, seed: int = 0, **kwargs: Any) -> Any:
         return self.rx.to_arviz(*program, rng_key=self.key(seed), **kwargs)
@@ -68,9 +68,9 @@ class Pyro:
     def array(self, value: Any) -> Any:
         return self.torch.as_tensor(np.asarray(value))
 
-    def svi(self, model: Any, guide: Any, loss: Any = None) -> Any:
+    def svi(self, model: Any, guide: Any, loss: Any = None, rate: float = 0.01) -> Any:
         loss = loss or self.lib.infer.Trace_ELBO()
-        return self.lib.infer.SVI(model, guide, self.lib.optim.Adam({"lr": 0.01}), loss)
+        return self.lib.infer.SVI(model, guide, self.lib.optim.Adam({"lr": rate}), loss)
 
     def to_arviz(self, *program: Any, seed: int = 0, **kwargs: Any) -> Any:
         self.seed(seed)
