@@ -20,6 +20,7 @@ import numpy as np
 from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.labels import Dims
 from relaxppl.common.arviz.trace import is_auxiliary, is_latent, latents
+from relaxppl.common.auto.graph import Factor
 from relaxppl.ops import as_numpy
 
 ATTEMPTS = 3
@@ -74,11 +75,15 @@ class Particles:
         shape = (*draws, *(1,) * (lead - len(draws)), *rows.shape, *event)
         return self._where(take.reshape(shape), new, old)
 
-    def independent_rows(self, guide: Any, key: Any) -> Rows:
+    def independent_rows(self, guide: Any, relaxed: Any, key: Any) -> Rows:
         """Returns the plates below some site whose elements are independent given what is above.
 
+        No term outside the plates may depend on a site inside, whatever its values: that is read
+        off the programs. What the elements of a site inside do to each other is tried out.
+
         :param guide: its trace.
-        :param key: of the draws on which that is checked.
+        :param relaxed: the sites that ``relax`` relaxed.
+        :param key: of the draws on which that is tried.
         """
         sizes: dict[Any, int] = {}
         for site in (s for s in guide.values() if is_latent(s) and not is_auxiliary(s)):
@@ -88,9 +93,13 @@ class Particles:
         for same in sizes:
             below = self._below(guide, Rows(dict(same))).values()
             sizes[same] = sum(int(np.prod(s["value"].shape)) for s in below)
-        for same in sorted(sizes, key=lambda s: -sizes[s]):
-            rows = Rows(dict(same))
-            if np.prod(rows.shape) > 1 and self._above(guide, rows):
+        found = [Rows(dict(same)) for same in sorted(sizes, key=lambda s: -sizes[s])]
+        found = [r for r in found if np.prod(r.shape) > 1 and self._above(guide, r)]
+        factors = self._factors(guide, relaxed) if found else []
+        for rows in found:
+            inside = self._below(guide, rows).keys()
+            names = {name for name, _ in rows.plates.values()}
+            if all(names <= factor.plates for factor in factors if factor.sites & inside):
                 run = self._compiled(partial(self._swapped, rows))
                 keys = self._keys(key, ATTEMPTS)
                 if all(_agree(run(each), rows) for each in keys):
@@ -150,6 +159,10 @@ class Particles:
         values, total, _, rest = self._repeated(count, more, start, rows)
         axes = tuple(range(-len(rows.shape), 0))
         return above | values, rest + (total - np.log(count)).sum(axis=axes)
+
+    def _factors(self, guide: Any, relaxed: Any) -> list[Factor]:
+        """Returns which latent sites each term of both programs depends on."""
+        raise NotImplementedError
 
     def _compiled(self, fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Returns a function of a key as one program, where the host compiles."""

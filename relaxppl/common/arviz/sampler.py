@@ -92,7 +92,7 @@ class Sampler(Particles):
             self._check_weighted(reason)
             self.rows = Rows(self._common_plates([*guide.values(), *model.values()]))
             if self.request.correct and self.request.particles > 1 and not self.rows.plates:
-                self.local = self.independent_rows(guide, key)
+                self.local = self.independent_rows(guide, relaxed, key)
         return Prototype(
             sites=sites,
             observed={n: as_numpy(s["value"]) for n, s in observed.items()},

@@ -15,10 +15,13 @@ from relaxppl.common.arviz import sampler as common
 from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
+from relaxppl.common.arviz.trace import is_latent, latents
+from relaxppl.common.auto.graph import Factor
 from relaxppl.common.relax.watching import Watched, watched
 from relaxppl.estimators.program import Frames
 from relaxppl.numpyro.arviz import trace as read
 from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
+from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.registry import HOST
 
 
@@ -72,6 +75,16 @@ class Sampler(common.Sampler):
         if unobserve:
             fn = Unobserve(fn)
         return handlers.trace(fn).get_trace(*self.args, **self.kwargs)
+
+    def _factors(self, guide: Trace, relaxed: dict[str, Watched]) -> list[Factor]:
+        def of(fn: Callable[..., Any], values: dict[str, Any]) -> list[Factor]:
+            fn = handlers.substitute(fn, data=self.params)
+            return factors_of(WholePlates(fn) if self.whole else fn, values, self.args, self.kwargs)
+
+        with watched(self.hardened):
+            found = of(self.guide, {n: s["value"] for n, s in guide.items() if is_latent(s)})
+        with relax.left_discrete() if self.hardened else nullcontext():
+            return found + of(self.model, latents(guide, relaxed, self.hardened))
 
     _lib: ClassVar[Any] = jnp
     _where = staticmethod(jnp.where)

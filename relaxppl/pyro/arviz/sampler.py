@@ -20,11 +20,13 @@ from relaxppl.common.arviz.correct import Rows
 from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.arviz.trace import is_latent, latents
+from relaxppl.common.auto.graph import Factor
 from relaxppl.common.relax.watching import Watched, watched
 from relaxppl.estimators.program import Frame, Frames
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
+from relaxppl.pyro.auto.factors import factors_of
 from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.substitute import Substitute
 
@@ -151,6 +153,19 @@ class Sampler(common.Sampler):
         with whole_plates() if self.whole else nullcontext(), poutine.block(), torch.no_grad():
             trace = poutine.trace(around(fn)).get_trace(*self.args, **self.kwargs)
         return {n: s for n, s in trace.nodes.items() if not site_is_subsample(s)}
+
+    def _factors(self, guide: Trace, relaxed: dict[str, Watched]) -> list[Factor]:
+        latent = [name for name, site in guide.items() if is_latent(site)]
+
+        def of(fn: Callable[..., Any]) -> list[Factor]:
+            fn = fn if self.params is None else Params(self.params)(fn)
+            with whole_plates() if self.whole else nullcontext():
+                return factors_of(fn, latent, self.args, self.kwargs)
+
+        with watched(self.hardened):
+            found = of(self.guide)
+        with relax.left_discrete() if self.hardened else nullcontext():
+            return found + of(self.model)
 
     _lib: ClassVar[Any] = np
     _where = staticmethod(torch.where)
