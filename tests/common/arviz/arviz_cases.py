@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,19 @@ KINDS = {"numpyro": NumPyro, "pyro": Pyro}
 
 def host_of(name: str) -> Any:
     return KINDS[name]()
+
+
+def draw_once(name: str, monkeypatch: Any) -> None:
+    """Has later calls of ``to_arviz`` take the first one's draws, which have the same seed."""
+    convert = importlib.import_module(f"relaxppl.{name}.arviz.convert")
+    draw, kept = convert.draw_all, {}
+
+    def draw_all(*args: Any) -> Any:
+        if not kept:
+            kept.update(draw(*args))
+        return {group: dict(variables) for group, variables in kept.items()}
+
+    monkeypatch.setattr(convert, "draw_all", draw_all)
 
 
 def params_of(host: Any) -> dict[str, Any]:
