@@ -61,6 +61,7 @@ SHORT = {
     "sparse_regression": ["--steps", "5", "--regressions", "2"],
     "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
     "subset_selection": ["--steps", "5"],
+    "test_takers": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""
 

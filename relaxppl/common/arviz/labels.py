@@ -17,10 +17,12 @@ class Dims:
 
     :param batch_rank: how many dimensions come before the event's.
     :param plates: names of plates by their dimension, -1 the innermost of the batch.
+    :param event_rank: how many dimensions the event has, which log likelihoods leave out.
     """
 
     batch_rank: int = 0
     plates: Mapping[int, str] = field(default_factory=dict)
+    event_rank: int = 0
 
 
 def deterministic_site(shape: Sequence[int], plates: Mapping[int, tuple[str, int]]) -> Dims:
@@ -94,6 +96,8 @@ class Labels:
         own = plain(site)
         if given is None or (not free and plain(variable) not in self._user_dims):
             given = [f"{own}_dim_{i}" for i in range(len(free))]
+        elif (lost := at.batch_rank + at.event_rank - len(shape)) > 0:
+            given = given[:-lost]
         if len(given) == len(shape) and len(given) != len(free):
             names = list(given)
         elif len(given) == len(free):

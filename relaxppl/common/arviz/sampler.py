@@ -79,7 +79,8 @@ class Sampler(Particles):
         sites = {}
         for name, site in (latent | {n: model[n] for n in self.summed} | observed).items():
             plates = {frame.dim: frame.name for frame in self.read.frames(site)}
-            sites[name] = Dims(len(site["fn"].batch_shape), plates)
+            law = site["fn"]
+            sites[name] = Dims(len(law.batch_shape), plates, len(law.event_shape))
         for name, site in model.items():
             if self.read.is_deterministic(site):
                 sized = {f.dim: (f.name, f.size) for f in self.read.frames(site)}

@@ -86,10 +86,15 @@ class MeanField:
         """How many values each count keeps, by site; known after the first call."""
         return {n: s.event[-1] for n, s in self._sites.items() if s.kind == "count"}
 
-    def _discrete(self, latents: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns those of the latent sites that are discrete."""
+    def _discrete(self, latents: Mapping[str, Any], marked: bool) -> dict[str, Any]:
+        """Returns those of the latent sites that are discrete.
+
+        :param latents: the sites that the guide is to have.
+        :param marked: whether the model has others, which are summed out; then all of the guide's
+            may be continuous.
+        """
         discrete = {n: s for n, s in latents.items() if is_discrete(s["fn"])}
-        if not discrete:
+        if not discrete and not (latents and marked):
             bases = {n: self._variables.base_of(s["fn"]) for n, s in latents.items()}
             raise no_discrete_site(latents, [n for n, fn in bases.items() if isinstance(fn, Shell)])
         unknown = self._sizes.keys() - discrete.keys()

@@ -107,7 +107,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             for n, s in trace.items()
             if s["type"] == "sample" and not s["is_observed"] and "enumerate" not in s["infer"]
         }
-        discrete = self._discrete(latents)
+        marked = any("enumerate" in s["infer"] for s in trace.values() if s["type"] == "sample")
+        discrete = self._discrete(latents, marked)
         for name, site in trace.items():
             if site["type"] == "plate":
                 self._prototype_frame_full_sizes[name] = site["args"][0]

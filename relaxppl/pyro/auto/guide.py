@@ -97,21 +97,18 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         super()._setup_prototype(*args, **kwargs)
-        sites = {
-            n: s
-            for n, s in self.prototype_trace.iter_stochastic_nodes()
-            if "enumerate" not in s["infer"]
-        }
+        nodes = dict(self.prototype_trace.iter_stochastic_nodes())
+        sites = {n: s for n, s in nodes.items() if "enumerate" not in s["infer"]}
         self.logits = PyroModule()
         self._dtype = torch.get_default_dtype()
         if self._dependent:
-            nodes = self.prototype_trace.nodes.values()
-            values = [n["value"] for n in nodes if n["type"] == "sample"]
+            every = self.prototype_trace.nodes.values()
+            values = [n["value"] for n in every if n["type"] == "sample"]
             for value in values:
                 if torch.is_floating_point(value):
                     self._dtype = torch.promote_types(self._dtype, value.dtype)
         try:
-            discrete = self._discrete(sites)
+            discrete = self._discrete(sites, len(nodes) > len(sites))
             for seed, (name, site) in enumerate(discrete.items()):
                 full = {f.name: f.full_size or f.size for f in site["cond_indep_stack"]}
                 self._sites[name] = self._site(name, site, full, seed)

@@ -84,6 +84,15 @@ def test_labels():
         Labels({}, ["a/b", "a.b"], {}, {})
 
 
+def test_a_log_likelihood_leaves_the_names_of_the_event_out():
+    sites = {"answer": Dims(1, {-1: "person"}, event_rank=1), "loose": Dims(1, {}, event_rank=1)}
+    labels = Labels(sites, sites, {"answer": ["item"], "loose": ["row", "item"]}, {"item": "abc"})
+    assert labels.of("answer", "answer", (5, 3)) == ("person", "item")
+    assert labels.of("answer", "answer", (5,)) == ("person",)
+    assert labels.of("loose", "loose", (5, 3)) == ("row", "item")
+    assert labels.of("loose", "loose", (5,)) == ("row",)
+
+
 @both
 def test_arviz_not_installed(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz", None)

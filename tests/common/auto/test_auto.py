@@ -272,6 +272,20 @@ def test_the_continuous_part(host: Any) -> None:
 
 
 @both
+def test_nothing_but_what_is_summed_out_is_discrete(host: Any) -> None:
+    def model() -> None:
+        mu = host.sample("mu", host.dist.Normal(host.array(0.0), 1.0))
+        mark = {"enumerate": "parallel"}
+        e = host.sample("e", host.dist.Bernoulli(host.array(0.3)), infer=mark)
+        host.sample("y", host.dist.Normal(mu + e, 1.0), obs=host.array(0.5))
+
+    pyro.clear_param_store()
+    trace = run(host, host.rx.AutoDiscrete(model))
+    assert "mu" in trace
+    assert "e" not in trace
+
+
+@both
 def test_refusals(host: Any) -> None:
     pyro.clear_param_store()
     array, dist = host.array, host.dist
