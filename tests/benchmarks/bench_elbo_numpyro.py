@@ -41,6 +41,7 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
     "TraceGraph": (TraceGraph_ELBO, "score"),
     "score": (rx.ScoreFunction_ELBO, "score"),
     "RLOO-4": (lambda: rx.RLOO_ELBO(num_particles=4), "rloo"),
+    "VIMCO-10": (lambda: rx.VIMCO_ELBO(num_particles=10), "vimco"),
     "DisARM": (rx.DisARM_ELBO, "disarm"),
     "REBAR fixed": (lambda: rx.REBAR_ELBO(learn=False), "rebar-fixed"),
     "REBAR learned": (rx.REBAR_ELBO, "rebar"),
@@ -48,6 +49,9 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
     "REBAR learned, uncoupled": (lambda: rx.REBAR_ELBO(coupled=False), None),
     "RELAX": (rx.RELAX_ELBO, "relax"),
 }
+
+DRAWS = {"rloo": 4, "vimco": 10}
+"""How many draws the twins compare."""
 
 
 def model(x: Any) -> None:
@@ -110,7 +114,8 @@ def compiled(step: Callable[..., Any], state: Any, inputs: Any) -> tuple[turns.R
 def by_hand(estimator: str, inputs: Any) -> tuple[turns.Run, float, int]:
     """As :func:`compiled`, of steps without a probabilistic program."""
     state = reference.initial_state(reference.initial_params(0, estimator))
-    return compiled(reference.make_step(None, estimator, exact_kl=False), state, inputs)
+    step = reference.make_step(None, estimator, exact_kl=False, draws=DRAWS.get(estimator, 1))
+    return compiled(step, state, inputs)
 
 
 def main() -> None:

@@ -61,12 +61,20 @@ ELBOS: dict[str, tuple[Callable[[], Any], str | None]] = {
         lambda: rx.RLOO_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=1),
         "rloo",
     ),
+    "VIMCO-10": (lambda: rx.VIMCO_ELBO(num_particles=10), "vimco"),
+    "VIMCO-10, vectorised": (
+        lambda: rx.VIMCO_ELBO(num_particles=10, vectorize_particles=True, max_plate_nesting=1),
+        "vimco",
+    ),
     "DisARM": (rx.DisARM_ELBO, "disarm"),
     "REBAR fixed": (lambda: rx.REBAR_ELBO(learn=False), "rebar-fixed"),
     "REBAR learned": (lambda: rx.REBAR_ELBO(learn=True), "rebar"),
     "REBAR learned, every 4": (lambda: rx.REBAR_ELBO(learn=True, variance_every=4), None),
     "RELAX": (lambda: rx.RELAX_ELBO(learn=True), "relax"),
 }
+
+DRAWS = {"rloo": 4, "vimco": 10}
+"""How many draws the twins compare."""
 
 
 def batches() -> torch.Tensor:
@@ -98,7 +106,7 @@ def svi_steps(elbo: Any, data: torch.Tensor, validate: bool = True) -> turns.Run
 
 def by_hand(estimator: str, data: torch.Tensor) -> turns.Run:
     """Returns a function that takes as many steps without a probabilistic program."""
-    step, count = reference.make_step(estimator), 0
+    step, count = reference.make_step(estimator, draws=DRAWS.get(estimator, 1)), 0
 
     def run() -> None:
         nonlocal count

@@ -27,6 +27,7 @@ ESTIMATORS = (
     "score-average",
     "score-network",
     "rloo",
+    "vimco",
     "disarm",
     "rebar",
     "rebar-fixed",
@@ -121,13 +122,25 @@ def network_control(net: Params, a: Any, b: Any, v: Any) -> Any:
     return gradient - pull(gradient)[0] - out[:, None] * (b - sigmoid(a))
 
 
+def multi_sample(log_w: Any, score: Any) -> tuple[Any, Any]:
+    """VIMCO's h and the bound of the draws along a first axis, whose log weights are log_w."""
+    draws = len(log_w)
+    bound = jax.nn.logsumexp(log_w, 0) - math.log(draws)
+    log_w = sg(log_w)
+    others = (log_w.sum(0) - log_w) / (draws - 1)
+    replaced = jnp.where(jnp.eye(draws, dtype=bool)[..., None], others[:, None], log_w)
+    baselines = jax.nn.logsumexp(replaced, 1) - math.log(draws)
+    factor = sg(bound) - baselines - jax.nn.softmax(log_w, 0)
+    return jnp.einsum("kb,kbl->bl", factor, score), bound
+
+
 def local_gradient(
     params: Params, key: Any, x: Any, estimator: str, exact_kl: bool, draws: int, average: Any
 ) -> tuple[Any, Any, Any, Any]:
     """One unbiased h (batch, LATENTS), the bound and its differentiable part, and R's mean."""
     key_b, key_v = random.split(key)
     a = x @ params["W"] + params["w"]
-    shape = (draws, *a.shape) if estimator == "rloo" else a.shape
+    shape = (draws, *a.shape) if estimator in ("rloo", "vimco") else a.shape
     b = sg((random.logistic(key_b, shape) + a > 0).astype(jnp.float32))
     v = random.logistic(key_v, a.shape)
     R = elbo_terms(params, b, sg(a), x, exact_kl)
@@ -146,6 +159,8 @@ def local_gradient(
         others = (reward.sum(0) - reward) / (draws - 1)
         h = ((reward - others) * score).mean(0)
         R = R.mean(0)
+    elif estimator == "vimco":
+        h, R = multi_sample(R, score)
     elif estimator == "disarm":
         # The antithetic draw mirrors the noise of the draw.
         z = sg(latent_given_hard(a, b, v))

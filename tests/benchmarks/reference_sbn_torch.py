@@ -17,7 +17,7 @@ from torch.autograd import grad
 from torch.nn.functional import softplus
 
 PIXELS, LATENTS, HIDDEN = 784, 200, 16
-ESTIMATORS = ("score", "rloo", "disarm", "rebar-fixed", "rebar", "relax")
+ESTIMATORS = ("score", "rloo", "vimco", "disarm", "rebar-fixed", "rebar", "relax")
 Params = dict[str, Tensor]
 
 
@@ -104,6 +104,18 @@ def network_control(params: Params, a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     return relaxed_gradients(value, a, b, v, True)
 
 
+def multi_sample(log_w: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """VIMCO's h and the bound of the draws along a first axis, whose log weights are log_w."""
+    draws = len(log_w)
+    bound = log_w.logsumexp(0) - math.log(draws)
+    log_w = log_w.detach()
+    others = (log_w.sum(0) - log_w) / (draws - 1)
+    replaced = torch.where(torch.eye(draws, dtype=torch.bool)[..., None], others[:, None], log_w)
+    baselines = replaced.logsumexp(1) - math.log(draws)
+    factor = bound.detach() - baselines - log_w.softmax(0)
+    return torch.einsum("kb,kbl->bl", factor, score), bound
+
+
 def local_gradient(
     params: Params, a: Tensor, x: Tensor, estimator: str, draws: int
 ) -> tuple[Tensor, Tensor]:
@@ -111,13 +123,15 @@ def local_gradient(
 
     h keeps the graph of what the estimator learns.
     """
-    noise = logistic(a, draws) if estimator == "rloo" else logistic(a)
+    noise = logistic(a, draws) if estimator in ("rloo", "vimco") else logistic(a)
     b = (noise + a > 0).to(a.dtype)
     bound = bound_terms(params, b, a, x)
     reward, score = bound.detach()[..., None], b - torch.sigmoid(a)
     if estimator == "rloo":
         others = (reward.sum(0) - reward) / (draws - 1)
         return ((reward - others) * score).mean(0), bound.mean(0)
+    if estimator == "vimco":
+        return multi_sample(bound, score)
     if estimator == "disarm":
         # The antithetic draw mirrors the noise of the draw.
         mirrored = (a - noise > 0).to(a.dtype)
