@@ -60,7 +60,7 @@ GALLERY ?= all
 gallery: $(STAMP)
 	$(PY) -m models.studies.gallery --only $(GALLERY)
 	OMP_NUM_THREADS=1 $(PY) -m models.discrete_vae.table --out docs/gallery/images/discrete_vae
-	for name in laplace_bridge decoupled_straight_through; do \
+	for name in decoupled_straight_through; do \
 		OMP_NUM_THREADS=1 $(PY) -m models.$$name --out docs/gallery/images/$$name; \
 	done
 

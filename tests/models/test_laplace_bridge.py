@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.laplace_bridge import cli, digits, numpyro_model, pyro_model
-from models.laplace_bridge.simplex import NAMES, distances, grid
+from models.common import last_layer as digits
+from models.studies import bridge_numpyro, bridge_pyro
+from models.studies import laplace_bridge as study
+from models.studies.simplex import NAMES, distances, grid
 from tests.models.refusing import check_refusal
 
-HOSTS = (numpyro_model, pyro_model)
+HOSTS = (bridge_numpyro, bridge_pyro)
 ALPHA = [2.0, 3.0, 5.0]
 
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
     out = tmp_path_factory.mktemp("bridge") / "out"
-    assert cli.main(["--backend", "pyro", "--quick", "--quiet", "--out", str(out)]) == 0
+    options = ["--backend", "pyro", "--side", "161", "--scales", "1", "10", "100", "--steps", "300"]
+    options += ["--draws", "10", "100", "--exact", "1000", "--repeats", "2", "--quiet"]
+    assert study.main([*options, "--out", str(out)]) == 0
     names = sorted(path.name for path in out.iterdir())
     assert names == ["digits.png", "metrics.json", "simplex.png"]
     return json.loads((out / "metrics.json").read_text())
@@ -27,7 +31,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_distance_against_monte_carlo() -> None:
     found = []
     for host in HOSTS:
-        densities = host.there_and_back(ALPHA)
+        densities = dict(zip(NAMES, host.there_and_back(ALPHA), strict=True))
         law = stats.dirichlet(ALPHA)
         x = law.rvs(20_000, np.random.default_rng(0)).clip(1e-12, 1.0)
         x /= x.sum(1, keepdims=True)
@@ -50,7 +54,7 @@ def test_predictives_of_both_hosts_agree() -> None:
     alpha = np.array([[2.0, 3.0, 5.0], [8.0, 4.0, 2.0]], np.float32)
     mean, covariance = np.log(alpha), np.eye(3, dtype=np.float32) / alpha[:, None]
     first, second = (host.predictives(mean, covariance, (20_000,), 0) for host in HOSTS)
-    exact = cli.exact_predictive(mean, covariance, 20_000, 1)
+    exact = study.exact_predictive(mean, covariance, 20_000, 1)
     for name, way in first.items():
         probs = way()
         np.testing.assert_allclose(probs.sum(1), 1.0, rtol=1e-4)
@@ -88,13 +92,12 @@ def test_quick_run(metrics: dict) -> None:
     assert metrics["digits"]["clean"]["bridge"]["accuracy"] > 0.85
     by_scale = list(metrics["total_variation_of_(0.2,0.3,0.5)_times"].values())
     assert by_scale == sorted(by_scale, reverse=True)
-    assert "--quick" in metrics["command"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
     [
-        (["--concentration", "1", "0", "2"], "a finite number above 0"),
+        (["--prior-scale", "0"], "a finite number above 0"),
         (["--backend", "other"], "'numpyro', 'pyro'"),
         (["--seed", "-1"], "from 0 to"),
     ],
@@ -102,4 +105,4 @@ def test_quick_run(metrics: dict) -> None:
 def test_refusals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], allowed: str
 ) -> None:
-    check_refusal(cli, arguments, allowed, tmp_path, capsys)
+    check_refusal(study, arguments, allowed, tmp_path, capsys)

@@ -1,9 +1,7 @@
 """scikit-learn's digits through a small network, and how good class probabilities are."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,50 +107,17 @@ def reliability(probs: Array, labels: NDArray[np.int64]) -> tuple[Array, Array, 
     return mean, np.bincount(which, right, BINS) / filled - mean, count / len(labels)
 
 
-def timed(ways: Mapping[str, Callable[[], Array]], repeats: int) -> dict[str, tuple[Array, float]]:
-    """Run each way in turn; returns its result and the median time in seconds.
+def reliability_curves(axis: Any, ways: Mapping[str, Any]) -> None:
+    """Draw the share right against confidence.
 
-    They take turns so that a busy machine slows all alike.
+    :param axis: to draw on.
+    :param ways: name to (probabilities, labels).
     """
-    results = {name: way() for name, way in ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: (results[name], float(np.median(seconds[name]))) for name in ways}
-
-
-def draw(path: Path, curves: Mapping[str, Any], table: Mapping[str, Any]) -> None:
-    """Reliability of some ways on each test set, and error against time.
-
-    :param path: the PNG.
-    :param curves: test set to way to (probabilities, labels).
-    :param table: test set to way to its scores.
-    """
-    from models.common.figures import new_figure
-
-    figure = new_figure(12.0, 3.9)
-    axes = figure.subplots(1, len(curves) + 1)
-    for axis, (test, ways) in zip(axes, curves.items(), strict=False):
-        axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-        for name, (probs, labels) in ways.items():
-            confidence, gap, share = reliability(probs, labels)
-            keep = share > 0.005
-            axis.plot(confidence[keep], (confidence + gap)[keep], "o-", ms=4, label=name)
-        axis.set_title(f"{test} digits")
-        axis.set_xlabel("confidence")
-        axis.set_ylabel("share right")
-        axis.legend(frameon=False, fontsize=8)
-    axis = axes[-1]
-    last = list(table)[-1]
-    for name, row in table[last].items():
-        if "mean_error" in row:
-            axis.loglog(row["milliseconds"], row["mean_error"], "o")
-            place = row["milliseconds"], row["mean_error"]
-            axis.annotate(name, place, (4, 4), textcoords="offset points", fontsize=8)
-    axis.margins(0.25)
-    axis.set_xlabel(f"milliseconds for the {last} digits")
-    axis.set_ylabel("mean distance from exact (total variation)")
-    figure.savefig(path, dpi=130)
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for name, (probs, labels) in ways.items():
+        confidence, gap, share = reliability(probs, labels)
+        keep = share > 0.005
+        axis.plot(confidence[keep], (confidence + gap)[keep], "o-", ms=4, label=name)
+    axis.set_xlabel("confidence")
+    axis.set_ylabel("share right")
+    axis.legend(frameon=False, fontsize=8)

@@ -1,1 +1,0 @@
-"""The Laplace bridge: Dirichlet to logistic-normal and back, and a use in classification."""
