@@ -174,14 +174,10 @@ def grads_apart(fn: Callable[[Any], Any], xs: list[Any]) -> tuple[list[Any], Any
         return [grad], aux
     scalars, along, aux = jax.linearize(fn, xs, has_aux=True)
     grads = []
-    for i, (x, scalar) in enumerate(zip(xs, scalars, strict=True)):
-
-        def alone(tangent: Any, i: int = i) -> Any:
-            moved = [jax.tree.map(jnp.zeros_like, other) for other in xs]
-            return along([*moved[:i], tangent, *moved[i + 1 :]])[i]
-
-        # Of the transposed map only what leads from this x to this scalar is computed.
-        grads.append(jax.linear_transpose(alone, x)(jnp.ones_like(scalar))[0])
+    for i, scalar in enumerate(scalars):
+        # The transpose computes what leads to this scalar alone.
+        alone = jax.linear_transpose(lambda tangents, i=i: along(tangents)[i], xs)
+        grads.append(alone(jnp.ones_like(scalar))[0][i])
     return grads, aux
 
 

@@ -18,6 +18,7 @@ from relaxppl.common.docstring import documented_by
 from relaxppl.common.naming import STEP, is_learned
 from relaxppl.common.relax.watching import watched
 from relaxppl.pyro.checkpoint import load, save
+from relaxppl.pyro.compiled import Compiled
 
 
 class FitResult(NamedTuple):
@@ -39,6 +40,7 @@ def fit(
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 1000,
+    compile: bool = False,
     **kwargs: Any,
 ) -> FitResult:
     """Takes steps of SVI, with a bar that says how it goes.
@@ -47,10 +49,22 @@ def fit(
         model and guide are, the optimiser, and torch's random numbers. If it is there, the training
         goes on from it, bit for bit as without the break, until ``num_steps`` in all; it is
         replaced as a whole every so many steps and at the end.
+    :param compile: whether to trace a step of this library's ELBOs into a graph of torch operations
+        and to run that alone (:mod:`relaxppl.pyro.compiled`). A program that reads a number out of
+        a tensor in Python is refused, and one whose loss moves with a number that Python counts.
+        A resumed training then repeats the unbroken one to rounding only.
     :returns: the parameters and the losses.
     """
     common.check(num_steps, progress)
     cls, path = common.bar_class(progress), saving.check(checkpoint_every, checkpoint)
+    if compile:
+        plain, traced = svi.loss_and_grads, Compiled(getattr(svi.loss, "__self__", svi.loss))
+        svi.loss_and_grads = traced.loss_and_grads
+        how: dict[str, Any] = {"checkpoint": checkpoint, "checkpoint_every": checkpoint_every}
+        try:
+            return fit(svi, num_steps, *args, progress=progress, **how, **kwargs)
+        finally:
+            svi.loss_and_grads = plain
     losses: list[float] = []
     if path is not None and path.exists():
         losses = load(path, svi, args, kwargs, num_steps)

@@ -2,7 +2,8 @@
 
 Run by hand: ``python -m tests.benchmarks.bench_elbo_pyro``. The network is 784-200-784 with a
 uniform prior, batch 100, Adam, one thread; beside an ELBO stands the same estimator written by hand
-in torch (``reference_sbn_torch``), and the ELBO once more without Pyro's validation. Times are the
+in torch (``reference_sbn_torch``), and the ELBO once more without Pyro's validation, and so with
+its step traced (``fit(compile=True)``). Times are the
 processor's, of five steps each, in turns; a ratio is that of two neighbours in time: median, least
 and largest over the turns. Peak memory is the largest sum of live tensors during a step beyond what
 lives before it, by ``torch.profiler``'s record of every allocation and release; the parameters and
@@ -24,6 +25,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import relaxppl.pyro.elbo.classes as rx
+from relaxppl.pyro.compiled import Compiled
 from tests.benchmarks import reference_sbn_torch as reference
 from tests.benchmarks import table, turns
 
@@ -77,17 +79,25 @@ DRAWS = {"rloo": 4, "vimco": 10}
 """How many draws the twins compare."""
 
 
+UNTRACED = ("TraceGraph", "average", "REBAR learned, every 4")
+"""What Pyro has its own way for, and what does not do the same in each step."""
+
+
 def batches() -> torch.Tensor:
     """Twenty batches of random bits."""
     return (torch.rand(20, BATCH, PIXELS, generator=torch.Generator().manual_seed(0)) < 0.2).float()
 
 
-def svi_steps(elbo: Any, data: torch.Tensor, validate: bool = True) -> turns.Run:
+def svi_steps(
+    elbo: Any, data: torch.Tensor, validate: bool = True, compile: bool = False
+) -> turns.Run:
     """Returns a function that takes some steps of stock SVI."""
     torch.manual_seed(0)
     pyro.clear_param_store()
     network, store = Network(), pyro.get_param_store()
     svi = pyro.infer.SVI(network.model, network.guide, pyro.optim.Adam({"lr": 1e-3}), loss=elbo)
+    if compile:
+        svi.loss_and_grads = Compiled(elbo).loss_and_grads
     saved: dict[str, Any] = {"params": {}, "constraints": {}}
     count = 0
 
@@ -131,6 +141,11 @@ def main() -> None:
     runs |= {
         f"{name}, unchecked": svi_steps(ELBOS[name][0](), data, validate=False) for name in names
     }
+    runs |= {
+        f"{name}, traced": svi_steps(ELBOS[name][0](), data, validate=False, compile=True)
+        for name in names
+        if name not in UNTRACED
+    }
     twins = dict.fromkeys(ELBOS[name][1] for name in names if ELBOS[name][1])
     runs |= {f"{twin} by hand": by_hand(twin, data) for twin in twins}
     times = dict(
@@ -148,16 +163,27 @@ def main() -> None:
                 table.spread(times[name] / base),
                 table.spread(times[name] / times[hand]) if hand in runs else None,
                 table.spread(times[f"{name}, unchecked"] / times[hand]) if hand in runs else None,
+                *ratios(times, f"{name}, traced", hand, "TraceGraph, unchecked"),
                 f"{peaks[name] / peaks['TraceGraph']:.2f}",
                 f"{peaks[name] / peaks[hand]:.2f}" if hand in runs else None,
             ]
         )
     header = ["", "ms", "TraceGraph = 1", "by hand = 1", "unchecked, by hand = 1"]
+    header += ["traced, by hand = 1", "unchecked TraceGraph = 1"]
     header += ["memory, TraceGraph = 1", "by hand = 1"]
     text = table.markdown(header, rows)
     print(text)
     if options.write:
         table.write("elbo_pyro", text)
+
+
+def ratios(times: dict[str, Any], name: str, *others: str) -> list[str | None]:
+    """Returns a row's cells: its times over those of others, where they were measured."""
+    both = [name in times and other in times for other in others]
+    return [
+        table.spread(times[name] / times[other]) if there else None
+        for there, other in zip(both, others, strict=True)
+    ]
 
 
 def peak_memory(step: Any) -> int:
