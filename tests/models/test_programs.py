@@ -62,3 +62,76 @@ SHORT = {
     "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
     "subset_selection": ["--steps", "5"],
     "laplace_bridge": ["--steps", "50"],
+    "test_takers": ["--steps", "5"],
+}
+"""Options with which a program is over in seconds."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # NumPyro compiles each.
+        pytest.param(f"{host}.{program}", marks=[pytest.mark.long] if host == "numpyro" else [])
+        for host in HOSTS
+        for program in SHORT
+    ],
+)
+def test_a_program_leaves_pictures_numbers_and_draws(name: str, tmp_path: Path) -> None:
+    import arviz
+
+    out, program = tmp_path / "out", importlib.import_module(f"models.{name}")
+    options = [*SHORT[name.split(".")[1]], "--quiet", "--out", str(out)]
+    assert program.main(options) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["command"] == f"python -m models.{name} {' '.join(options)}"
+    assert arviz.from_netcdf(out / "posterior.nc")["posterior"].sizes["draw"] >= 100
+    for picture in out.glob("*.png"):
+        assert imread(picture)[..., 0].std() > 0.05
+    assert len(list(out.glob("*.png"))) > 0
+
+
+@pytest.fixture(scope="module")
+def vaes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """A short run of the discrete VAE on each host."""
+    out, metrics = tmp_path_factory.mktemp("demo"), {}
+    for host in HOSTS:
+        program = importlib.import_module(f"models.{host}.discrete_vae")
+        assert program.main(["--steps", "100", "--quiet", "--out", str(out / host)]) == 0
+        metrics[host] = json.loads((out / host / "metrics.json").read_text())
+    return out, metrics
+
+
+def test_discrete_vae_beats_independent_pixels(vaes: Any) -> None:
+    gains = [found["discrete_test_bound"] - found["baseline"] for found in vaes[1].values()]
+    assert min(gains) > 25
+    assert abs(gains[0] - gains[1]) < 5
+
+
+def test_discrete_vae_leaves_a_posterior(vaes: Any) -> None:
+    import arviz
+
+    for host in HOSTS:
+        data = arviz.from_netcdf(vaes[0] / host / "posterior.nc")
+        code = data["posterior"]["code"]
+        assert code.dims[:3] == ("chain", "draw", "image")
+        assert set(np.unique(code)) == {0, 1}
+        shown = data["observed_data"]["pixels"].values
+        np.testing.assert_array_equal(shown, load_digits().test[: len(shown)])
+        # A reconstruction is nearer to its own image than to the next one.
+        guess = data["posterior"]["probs"].values.mean((0, 1))
+        own, other = (np.abs(guess - np.roll(shown, k, 0)).mean() for k in (0, 1))
+        assert own < other
+
+
+def test_demo_sets_the_hosts_side_by_side(vaes: Any) -> None:
+    out, metrics = vaes
+    demo.picture(out)
+    assert imread(out / demo.PICTURE).shape[0] > 300
+    lines = demo.table(metrics).splitlines()
+    assert [line.split()[0] for line in lines] == ["host", *HOSTS]
+    for line, host in zip(lines[1:], HOSTS, strict=True):
+        assert f"{metrics[host]['discrete_test_bound']:.2f} nats" in line
+
+
+def test_demo_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_refusal(demo, ["--steps", "0"], "a whole number of at least 1", tmp_path, capsys)
