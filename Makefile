@@ -60,9 +60,6 @@ GALLERY ?= all
 gallery: $(STAMP)
 	$(PY) -m models.studies.gallery --only $(GALLERY)
 	OMP_NUM_THREADS=1 $(PY) -m models.discrete_vae.table --out docs/gallery/images/discrete_vae
-	for name in decoupled_straight_through; do \
-		OMP_NUM_THREADS=1 $(PY) -m models.$$name --out docs/gallery/images/$$name; \
-	done
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -285,3 +285,21 @@ def split_digits(seed: int, runs: int, images: int, held_out: int) -> Splits:
     train = np.array([order[held_out : held_out + images] for order in orders])
     test = np.array([order[:held_out] for order in orders])
     return Splits(pixels[train], labels[train], pixels[test], labels[test])
+
+
+@dataclass(frozen=True)
+class SmallDigits:
+    """Binary images of 8 by 8 pixels, (n, 64) each."""
+
+    train: NDArray[np.float32]
+    validation: NDArray[np.float32]
+    test: NDArray[np.float32]
+
+
+def small_digits() -> SmallDigits:
+    """scikit-learn's digits, cut at half grey and split the same way every time."""
+    from sklearn.datasets import load_digits
+
+    binary = (load_digits().data > 7.5).astype(np.float32)
+    binary = binary[np.random.default_rng(0).permutation(len(binary))]
+    return SmallDigits(binary[:1000], binary[1000:1400], binary[1400:])

@@ -62,6 +62,7 @@ SHORT = {
     "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
     "subset_selection": ["--steps", "5"],
     "laplace_bridge": ["--steps", "50"],
+    "decoupled_straight_through": ["--steps", "20", "--seeds", "1"],
     "test_takers": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""

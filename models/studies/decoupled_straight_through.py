@@ -1,41 +1,45 @@
-"""The command line of the decoupled straight-through estimator."""
+"""What the forward and the backward temperature do, and two temperatures tuned against one."""
 
 import importlib
+import sys
 from collections.abc import Sequence
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from models.common.cli import positive_float, positive_int
-from models.common.program import build_parser, finish, start
-from models.decoupled_straight_through.task import Pair, Runs, load
+from models.common.program import finish
+from models.common.side_by_side import Pair, Runs
+from models.data import small_digits
+from models.studies import decoupled_figures as figures
+from models.studies.kept import Kept, begin, program, study_parser
 
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
 LOGITS = np.log(np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.04], np.float32))
 FORMS = {"forward temperature after the noise": False, "before the noise (scale_logits)": True}
+NAMES = (("one", ""), ("two", "s"))
 SPREADS = {"uniform": 0.0, "as in the grid": 1.0, "logits three times": 3.0}
 
 
-def tune(
-    host: ModuleType, options: Any, temperatures: Sequence[float]
-) -> tuple[np.ndarray, dict[str, Any]]:
+def tune(options: Any, keep: Kept) -> tuple[np.ndarray, dict[str, Any]]:
     """Choose temperatures by the validation loss, and compare the choices on fresh seeds.
 
-    :param host: the module with `train`.
-    :param options: the program's.
-    :param temperatures: of the grid.
     :returns: the validation loss (forward, backward), and for each choice its temperatures and the
         test loss of each fresh seed.
     """
-    images = load()
-    seeds, fresh, steps = (1, 2, 60) if options.quick else (3, 10, 1000)
-    steps = options.steps or steps
-    rest: tuple[Any, ...] = steps, options.learning_rate, options.seed, not options.quiet
+    host, images = program(options, "decoupled_straight_through"), small_digits()
+    temperatures, seeds, fresh = options.temperatures, options.seeds, options.fresh
+
+    def losses_of(runs: Runs, held: Any) -> np.ndarray:
+        found = host.judge(options, *host.train(options, runs, images.train), held)
+        return found.reshape(len(runs.pairs), -1)
+
     pairs = [(f, b) for f in temperatures for b in temperatures]
     begin = 100 * options.seed
     runs = Runs(pairs, list(range(begin, begin + seeds)))
-    losses = host.train(runs, images.train, images.validation, *rest).mean(1)
+    tuned = keep("tuning", partial(losses_of, runs, images.validation))
+    losses = np.mean(tuned, 1)
 
     def best(allowed: list[Pair]) -> Pair:
         return min(allowed, key=lambda pair: losses[pairs.index(pair)])
@@ -46,9 +50,14 @@ def tune(
         "two temperatures": best(pairs),
     }
     runs = Runs(list(chosen.values()), list(range(begin + 50, begin + 50 + fresh)))
-    test = host.train(runs, images.train, images.test, *rest)
+    test = keep("fresh seeds", partial(losses_of, runs, images.test))
     final = {
-        name: {"forward": pair[0], "backward": pair[1], "test_loss": values}
+        name: {
+            "forward": pair[0],
+            "backward": pair[1],
+            "test_loss": values,
+            "mean": np.mean(values),
+        }
         for (name, pair), values in zip(chosen.items(), test, strict=True)
     }
     return losses.reshape(len(temperatures), -1), final
@@ -56,22 +65,18 @@ def tune(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser(
-        "decoupled_straight_through",
-        "Show what the forward and the backward temperature of a straight-through Gumbel-softmax "
-        "do, and tune the two on an autoencoder of digits.",
-    )
+    parser = study_parser("decoupled_straight_through", __doc__)
     add = parser.add_argument
     add("--draws", type=positive_int, default=20_000, help="for each statistic")
-    add("--steps", type=positive_int, default=None, help="of a training; left out: 1000")
+    add("--temperatures", type=positive_float, nargs="+", default=TEMPERATURES, help="of the grid")
+    add("--seeds", type=positive_int, default=3, help="for a cell of the tuning")
+    add("--fresh", type=positive_int, default=10, help="seeds at the chosen temperatures")
+    add("--steps", type=positive_int, default=1000, help="of a training")
     add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
 
-    def body(options: Any, _: ModuleType, command: str) -> None:
-        from models.decoupled_straight_through import figures
-
-        host = importlib.import_module(f"models.decoupled_straight_through.{options.backend}_model")
-        # The form with the forward temperature at 1 is the plain estimator.
-        temperatures = (0.5, 1.0) if options.quick else TEMPERATURES
+    def body(options: Any, keep: Kept, command: str) -> None:
+        host = importlib.import_module(f"models.studies.decoupled_{options.backend}")
+        temperatures = options.temperatures
         grid: dict[str, Any] = {}
         for form, scaled in FORMS.items():
             cells = [
@@ -83,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             grid[form] = {
                 key: np.reshape([cell[key] for cell in cells], shape) for key in figures.STATISTICS
             }
-        axis = np.geomspace(0.1, 10.0, 3 if options.quick else 13)
+        axis = np.geomspace(0.1, 10.0, 13)
         curves: dict[str, Any] = {}
         for label, spread in SPREADS.items():
             found = [
@@ -96,8 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     -(soft * np.log(np.maximum(soft, 1e-30))).sum(1).mean() for soft in found
                 ],
             }
-        table, final = tune(host, options, temperatures)
-        lead = final["one temperature"]["test_loss"] - final["two temperatures"]["test_loss"]
+        table, final = tune(options, keep)
+        one, two = (np.array(final[f"{n} temperature{s}"]["test_loss"]) for n, s in NAMES)
+        lead = one - two
         error = float(np.std(lead, ddof=1) / np.sqrt(len(lead)))
         lines = [
             f"{name:<18} ({row['forward']:g}, {row['backward']:g})  test loss "
@@ -123,4 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         finish(options, command, metrics, drawn, lines)
 
-    return start(parser, argv, body, needs=("sklearn",))
+    return begin(parser, argv, body, needs=("sklearn",))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The training task: an autoencoder of scikit-learn's digits with a discrete code."""
+"""Autoencoders that train side by side, one for every pair of temperatures and every seed."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,6 @@ BATCH = 100
 
 Pair = tuple[float, float]
 """Forward and backward temperature."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """Binary images, (n, PIXELS) each."""
-
-    train: NDArray[np.float32]
-    validation: NDArray[np.float32]
-    test: NDArray[np.float32]
-
-
-def load() -> Images:
-    """The digits, cut at half grey and split the same way every time."""
-    from sklearn.datasets import load_digits
-
-    binary = (load_digits().data > 7.5).astype(np.float32)
-    binary = binary[np.random.default_rng(0).permutation(len(binary))]
-    return Images(binary[:1000], binary[1000:1400], binary[1400:])
 
 
 @dataclass(frozen=True)

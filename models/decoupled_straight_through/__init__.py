@@ -1,1 +1,0 @@
-"""Straight-through Gumbel-softmax with one temperature for each direction."""

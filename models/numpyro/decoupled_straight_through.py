@@ -1,0 +1,146 @@
+"""A discrete autoencoder with one temperature for the values and one for the gradient, in NumPyro.
+
+Images of digits go through a code of eight variables with eight classes each. The forward
+temperature sharpens the law of the code, the backward one smooths the gradient; only the
+reconstruction counts. Seeds, and in the study temperatures too, train side by side.
+
+    python -m models.numpyro.decoupled_straight_through
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import xarray as xr
+from numpyro.infer import SVI, Trace_ELBO
+from scipy.special import expit
+
+import relaxppl.numpyro as rx
+from models.common.cli import positive_float, positive_int
+from models.common.figures import image_rows
+from models.common.program import build_parser, finish, start
+from models.common.side_by_side import BATCH, CLASSES, CODE, LATENTS, Runs
+from models.data import small_digits
+
+ABOUT, SHOWN = __doc__.splitlines()[0], 12
+
+
+class Autoencoder:
+    """Images (n, 64) through a code, for many runs side by side, each an element of one plate."""
+
+    def __init__(self, runs: Runs, images: np.ndarray) -> None:
+        self.count, self.initial = len(runs), runs.weights()
+        self.forward, self.backward = (jnp.asarray(t) for t in runs.temperatures())
+        self.images = jnp.asarray(images)
+
+    def code(self, logits: Any) -> Any:
+        """The law of codes, logits (runs, n, LATENTS, CLASSES)."""
+        law = rx.DecoupledStraightThroughGumbelSoftmax(
+            self.forward, self.backward, logits=logits, scale_logits=True
+        )
+        return law.to_event(1)
+
+    def encode(self, images: Any, encoder: Any) -> Any:
+        """Logits of the codes of images (n, PIXELS)."""
+        flat = jnp.einsum("nd,rdk->rnk", images, encoder)
+        return flat.reshape(self.count, len(images), LATENTS, CLASSES)
+
+    def decode(self, code: Any, decoder: Any, bias: Any) -> Any:
+        """Logits of the pixels, (runs, n, PIXELS)."""
+        flat = code.reshape(self.count, -1, CODE)
+        return jnp.einsum("rnk,rkd->rnd", flat, decoder) + bias[:, None]
+
+    def model(self) -> None:
+        """Pixels of a batch; the codes carry no price (masked)."""
+        decoder = [numpyro.param(name, self.initial[name]) for name in ("decoder", "bias")]
+        uniform = jnp.zeros((self.count, 1, LATENTS, CLASSES))
+        with numpyro.plate("runs", self.count, dim=-2), self.batch() as index:
+            code = numpyro.sample("code", self.code(uniform).mask(False))
+            pixels = dist.Bernoulli(logits=self.decode(code, *decoder)).to_event(1)
+            numpyro.sample("pixels", pixels, obs=self.images[index])
+
+    def guide(self) -> None:
+        """The codes."""
+        encoder = numpyro.param("encoder", self.initial["encoder"])
+        with numpyro.plate("runs", self.count, dim=-2), self.batch() as index:
+            logits = self.encode(self.images[index], encoder)
+            numpyro.sample("code", self.code(logits).mask(False))
+
+    def batch(self) -> Any:
+        """The images of a step."""
+        return numpyro.plate("images", len(self.images), subsample_size=BATCH, dim=-1)
+
+
+def train(options: Any, runs: Runs, images: Any) -> tuple[Autoencoder, Any]:
+    """Every run's network and its parameters, trained on images (n, 64)."""
+    # Runs share no parameter and Adam works element by element: each trains as if alone.
+    net = Autoencoder(runs, images)
+    svi = SVI(net.model, net.guide, numpyro.optim.Adam(options.learning_rate), Trace_ELBO())
+    key, show = jax.random.key(options.seed), not options.quiet
+    return net, rx.fit(svi, key, options.steps, progress=show).params
+
+
+def reconstruct(net: Autoencoder, params: Any, images: Any, key: Any) -> tuple[Any, Any, Any]:
+    """Codes drawn as in training, logits of the pixels, and nats per image of each run."""
+    code = net.code(net.encode(images, params["encoder"])).sample(key)
+    logits = net.decode(code, params["decoder"], params["bias"])
+    return code, logits, -dist.Bernoulli(logits=logits).log_prob(images).sum(-1).mean(-1)
+
+
+def judge(options: Any, net: Autoencoder, params: Any, images: Any) -> np.ndarray:
+    """Nats per image of each run, over twenty draws of the code."""
+    # The arrays are arguments: what a compiled function closes over, XLA folds for minutes.
+    loss = jax.jit(lambda params, images, key: reconstruct(net, params, images, key)[2])
+    keys = jax.random.split(jax.random.key(options.seed + 1), 20)
+    return np.mean([loss(params, jnp.asarray(images), key) for key in keys], 0, dtype=float)
+
+
+def run(options: Any, command: str) -> None:
+    """Train, and reconstruct images held out."""
+    images, seeds = small_digits(), list(range(options.seed, options.seed + options.seeds))
+    pair = options.forward, options.backward
+    net, params = train(options, Runs([pair], seeds), images.train)
+    losses = judge(options, net, params, images.test)
+    shown, keys = images.test[:SHOWN], jax.random.split(jax.random.key(options.seed), 100)
+    code, logits, _ = jax.vmap(partial(reconstruct, net, params, jnp.asarray(shown)))(keys)
+    rows = {"held out": shown, "reconstructed": expit(np.asarray(logits[:, 0])).mean(0)}
+    names = "chain", "draw", "seed", "image", "latent", "class"
+
+    def posterior(path: Any) -> None:
+        codes = xr.Dataset({"code": (names, np.asarray(code, np.int8)[None])})
+        codes.to_netcdf(path, group="posterior", engine="h5netcdf")
+
+    title = f"Temperatures {pair}"
+    pictures = {"digits.png": lambda path: image_rows(path, rows, title, side=8)}
+    finish(
+        options,
+        command,
+        {"test_loss": losses},
+        pictures | {"posterior.nc": posterior},
+        [f"reconstruction  {losses.mean():.3f} nats an image, mean of {len(losses)} seeds"],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
+    parser = build_parser("numpyro.decoupled_straight_through", ABOUT, backend="numpyro")
+    add = parser.add_argument
+    add("--forward", type=positive_float, default=0.25, help="temperature of the values")
+    add("--backward", type=positive_float, default=2.0, help="temperature of the gradient")
+    add("--seeds", type=positive_int, default=3, help="how many, side by side")
+    add("--steps", type=positive_int, default=1000, help="of Adam")
+    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
+    needs = ("sklearn", "xarray", "h5netcdf")
+    return start(parser, argv, lambda options, _, command: run(options, command), needs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
