@@ -59,7 +59,6 @@ GALLERY ?= all
 
 gallery: $(STAMP)
 	$(PY) -m models.studies.gallery --only $(GALLERY)
-	OMP_NUM_THREADS=1 $(PY) -m models.discrete_vae.table --out docs/gallery/images/discrete_vae
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -33,7 +33,6 @@ def build_parser(name: str, description: str, backend: str | None = None) -> One
     add = parser.add_argument
     if backend is None:
         add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
-        add("--quick", action="store_true", help="a small run that shows that everything works")
     parser.set_defaults(backend=backend or "numpyro")
     add("--seed", type=seed_int, default=0, help="of the data and of every draw")
     add_out(parser, name.replace(".", "/"), "folder for the pictures and the metrics")
