@@ -13,7 +13,8 @@ drawn again for each k, with the noise of the first run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from relaxppl import ops
 from relaxppl.estimators.alone import changes
@@ -53,24 +54,25 @@ def _site(step: Step, name: str, limit: int) -> Array:
     law = step.law(name).stopped()
     hard = ops.stop_gradient(law.encode(step.site(name).value))
     others = other_values(law, hard)
-    if not others:  # One class: nothing to choose.
+    if not others.shape[0]:  # One class: nothing to choose.
         return ops.zeros_like(law.logits)
-    values = [ops.cast(law.decode(x), law.logits) for x in others]
-    return local_gradient(law, hard, others, changes(step, name, ops.stack(values, axis=0), limit))
+    values = ops.cast(law.decode(others), law.logits)
+    return local_gradient(law, hard, others, changes(step, name, values, limit))
 
 
-def other_values(law: Law, hard: Array) -> list[Array]:
-    """Returns every other value of each variable, encoded.
+def other_values(law: Law, hard: Array) -> Array:
+    """Returns every other value of each variable, encoded, along a new first axis.
 
     :param hard: the encoded value drawn, of the logits' shape.
     """
     if not law.rank:
-        return [1.0 - hard]
-    classes = hard.shape[-1]
-    return [ops.concatenate([hard[..., -k:], hard[..., :-k]], axis=-1) for k in range(1, classes)]
+        return 1.0 - hard[None]
+    classes = int(hard.shape[-1])
+    turned = (np.arange(classes) - np.arange(1, classes)[:, None]) % classes
+    return ops.moveaxis(hard[..., turned], -2, 0)
 
 
-def local_gradient(law: Law, hard: Array, others: list[Array], changed: Array) -> Array:
+def local_gradient(law: Law, hard: Array, others: Array, changed: Array) -> Array:
     """Returns h, of the logits' shape.
 
     :param law: the law, its parameters stopped.
@@ -81,8 +83,6 @@ def local_gradient(law: Law, hard: Array, others: list[Array], changed: Array) -
     if not law.rank:
         slope = ops.sigmoid(law.logits) * ops.sigmoid(-law.logits)
         return slope * (1.0 - 2.0 * hard) * changed[0]
-    costs: Any = 0.0
-    for i, other in enumerate(others):
-        costs = costs + changed[i] * other
+    costs = ops.sum(changed * others, axis=0)
     q = ops.softmax(law.logits, axis=-1)
     return q * (costs - ops.sum(q * costs, axis=-1, keepdims=True))

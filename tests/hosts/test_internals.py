@@ -114,7 +114,18 @@ def private_attributes() -> set[str]:
             own.add(node.target.id)
     own.add("_replace")  # A named tuple's, and public.
     # Parts of names that users see.
-    own |= {"_hard", "_dim", "_dim_", "_draws", "_free", "_class", "_ELBO", "_probability"}
+    own |= {
+        "_hard",
+        "_dim",
+        "_dim_",
+        "_draws",
+        "_free",
+        "_joint",
+        "_class",
+        "_ELBO",
+        "_probability",
+    }
+    own.add("_scan_current_index")  # In NumPyro's infer dict of a site: its own tests say so.
     own.add("_enumerate_dim")  # What Pyro's replay of a site's infer dict looks for.
     return {n for n in used - own if n.startswith("_") and not n.startswith("__")}
 

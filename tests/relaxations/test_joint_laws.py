@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import torch
 from scipy import special
 
+from relaxppl import ops
+from relaxppl.common.auto.tree import joint_logits, rows_of
 from tests.adapter import both
 
 NONE: frozenset[str] = frozenset()
@@ -26,7 +27,7 @@ def chances(law: str, p: dict[str, np.ndarray], values: np.ndarray) -> np.ndarra
         total, prefix = 0.0, 0
         start = 0
         for d in range(depth):
-            if law == "PrefixTree":
+            if law == "tree":
                 logits = p["tree"][start + prefix]
             else:
                 y = np.where(np.arange(depth)[:, None] < d, rows - 1.0 / size, 0.0).ravel()
@@ -41,36 +42,44 @@ def chances(law: str, p: dict[str, np.ndarray], values: np.ndarray) -> np.ndarra
 
 
 @both
-@pytest.mark.parametrize("law", ["PrefixTree", "Autoregressive"])
-def test_joint_laws_against_enumeration(host: Any, law: str) -> None:
+def test_a_tree_against_enumeration(host: Any) -> None:
+    depth, size = 3, 3
+    tree = np.random.default_rng(1).normal(size=(2, 13, size))
+    values = np.eye(size)[list(itertools.product(range(size), repeat=depth))]
+    expected = np.stack([chances("tree", {"tree": t}, values) for t in tree])
+    found = joint_logits(host.array(tree))
+    np.testing.assert_allclose(np.exp(host.numpy(found)), expected, rtol=1e-9)
+    numbers = ops.argmax(host.array(np.eye(len(values))), axis=-1)
+    np.testing.assert_array_equal(host.numpy(rows_of(numbers, depth, size, found)), values)
+
+
+@both
+def test_a_sequence_against_enumeration(host: Any) -> None:
     depth, size, hidden = 3, 3, 2
     rng = np.random.default_rng(1)
-    shapes: dict[str, tuple[int, ...]] = {"tree": (13, size)}
-    if law == "Autoregressive":
-        rows = depth * size
-        shapes = {
-            "logits": (depth, size), "linear": (rows, rows), "into": (hidden, rows),
-            "bias": (hidden,), "out": (rows, hidden),
-        }  # fmt: skip
+    rows = depth * size
+    shapes: dict[str, tuple[int, ...]] = {
+        "logits": (depth, size), "linear": (rows, rows), "into": (hidden, rows),
+        "bias": (hidden,), "out": (rows, hidden),
+    }  # fmt: skip
     p = {name: rng.normal(size=(2, *shape)) for name, shape in shapes.items()}
     laws = importlib.import_module(f"relaxppl.{host.name}.auto.laws")
-    fn = getattr(laws, law)(**{name: host.array(x) for name, x in p.items()})
+    fn = laws.Autoregressive(**{name: host.array(x) for name, x in p.items()})
     assert tuple(fn.event_shape) == (depth, size)
     values = np.eye(size)[list(itertools.product(range(size), repeat=depth))]
-    expected = np.stack([chances(law, {n: x[i] for n, x in p.items()}, values) for i in range(2)])
+    each = ({n: x[i] for n, x in p.items()} for i in range(2))
+    expected = np.stack([chances("sequence", rows, values) for rows in each])
     shape = (20_000,)
     if host.name == "numpyro":
 
         @jax.jit
         def known(key: Any) -> Any:
-            made = (fn.mean, fn.entropy()) if law == "PrefixTree" else ()
-            return fn.log_prob(jnp.asarray(values[:, None])), fn.sample(key, shape), made
+            return fn.log_prob(jnp.asarray(values[:, None])), fn.sample(key, shape)
 
-        log_p, draws, moments = jax.tree.map(np.asarray, known(jax.random.key(0)))
+        log_p, draws = jax.tree.map(np.asarray, known(jax.random.key(0)))
     else:
         torch.manual_seed(0)
         log_p, draws = fn.log_prob(host.array(values[:, None])).numpy(), fn.sample(shape).numpy()
-        moments = (fn.mean.numpy(), fn.entropy().numpy()) if law == "PrefixTree" else ()
     found = np.exp(log_p)
     np.testing.assert_allclose(found.T, expected, rtol=1e-9)
     digits = draws.argmax(-1) @ size ** np.arange(depth)[::-1]
@@ -78,8 +87,3 @@ def test_joint_laws_against_enumeration(host: Any, law: str) -> None:
         share = np.bincount(digits[:, i], minlength=len(values)) / len(draws)
         error = 5 * np.sqrt(expected[i] / len(draws)) + 1e-4
         assert np.all(np.abs(share - expected[i]) < error)
-    if law == "PrefixTree":
-        mean = np.einsum("is,sdk->idk", expected, values)
-        np.testing.assert_allclose(moments[0], mean, atol=1e-9)
-        np.testing.assert_allclose(moments[1], -(expected * np.log(expected)).sum(-1), rtol=1e-9)
-        np.testing.assert_array_equal(host.numpy(fn.enumerate_support(expand=False))[:, 0], values)

@@ -17,9 +17,9 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.common.auto.layout import Layout
+from relaxppl.common.auto.tree import prefixes
 from relaxppl.ops import Array
 from relaxppl.relaxations.autoregressive import tanh
-from relaxppl.relaxations.prefix_tree import prefixes
 
 LARGEST_TABLE = 4096
 """How many entries a table has at most, for one element of the plates."""

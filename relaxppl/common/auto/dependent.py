@@ -27,6 +27,7 @@ from relaxppl.common.auto.gaussian import (
 from relaxppl.common.auto.graph import Factor, Link, Node, ordered
 from relaxppl.common.auto.layout import Layout, layout_of
 from relaxppl.common.auto.mean_field import MeanField, Site
+from relaxppl.common.auto.tree import joint_logits, rows_of
 from relaxppl.ops import Array
 
 MEAN_FIELD, AUTOREGRESSIVE, CHAIN = "mean_field", "autoregressive", "chain"
@@ -76,7 +77,7 @@ class Dependent(MeanField):
     # A host's class sets the class attributes and defines the hooks at the end, of both classes.
 
     _joint_laws: ClassVar[Mapping[str, Callable[..., Any]]]
-    """The classes of a tree of prefixes, a sequence and a chain, by their first parameter."""
+    """The classes of a sequence and a chain, by their first parameter."""
     _delta: ClassVar[Callable[..., Any]]
     _normal: ClassVar[Callable[..., Any]]
     _biject_to: ClassVar[Callable[..., Any]]
@@ -257,8 +258,15 @@ class Dependent(MeanField):
                 alone = alone[..., 1] - alone[..., 0]
             value = self._runtime.sample(name, site.law(alone))
             return value, self._encoded(name, value)
-        law = self._joint_laws[next(iter(parameters))](**parameters)
-        rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
+        if "tree" in parameters:
+            # One variable to the estimators: those that need no relaxed value take it.
+            joint = joint_logits(parameters["tree"])
+            law = self._laws["integer"](logits=joint)
+            drawn = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
+            rows = rows_of(drawn, link.layout.size, link.values, joint)
+        else:
+            law = self._joint_laws[next(iter(parameters))](**parameters)
+            rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
         encoded = link.layout.scatter(rows, 1)
         return self._decoded(name, encoded), encoded
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 from numpyro import handlers
-from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.common.auto.graph import Factor
+from relaxppl.numpyro.elbo.provenance import eval_provenance
 
 
 def factors_of(

@@ -24,7 +24,7 @@ from relaxppl.common.auto import Site
 from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
 from relaxppl.numpyro.auto.factors import factors_of
-from relaxppl.numpyro.auto.laws import Autoregressive, PrefixTree
+from relaxppl.numpyro.auto.laws import Autoregressive
 from relaxppl.numpyro.distributions import MarkovChain, OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
@@ -62,7 +62,6 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         "count": FiniteCount,
     }
     _joint_laws: ClassVar[Mapping[str, Any]] = {
-        "tree": PrefixTree,
         "logits": Autoregressive,
         "initial_logits": MarkovChain,
     }

@@ -27,7 +27,7 @@ from relaxppl.numpyro.elbo.laws import (
     stopped,
     unmasked,
 )
-from relaxppl.numpyro.elbo.structure import Structure
+from relaxppl.numpyro.elbo.structure import Structure, is_scanned
 from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of, term_of
 
 
@@ -230,9 +230,13 @@ class Program:
                 return values[name]
             if name not in moved:
                 return jax.lax.stop_gradient(before["value"])
+            inside = is_scanned(before)
             if name not in self.discrete or soft_value is None:
-                msg["kwargs"]["rng_key"] = before["kwargs"]["rng_key"]
+                if not inside:  # There the same keys come again by themselves.
+                    msg["kwargs"]["rng_key"] = before["kwargs"]["rng_key"]
                 return None
+            if inside:
+                raise _relaxed_above_scan(name, values)
             fn = msg["fn"]
             value = soft_value(name, None if law_type(fn) is None else law_of(fn))
             if value is None:
@@ -328,6 +332,15 @@ def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]
     )
 
 
+def _relaxed_above_scan(name: str, above: Mapping[str, Any]) -> NotImplementedError:
+    sites = ", ".join(map(repr, above))
+    return NotImplementedError(
+        f"site {name!r} lies inside scan and its law depends on {sites}: its steps cannot be "
+        f"relaxed one by one where {sites} is relaxed. Choose infer={{'estimator': 'disarm'}} or "
+        f"'score' for {sites} in the guide; or write the steps as a Python loop, a site each"
+    )
+
+
 def _minus_kl(guide: dict[str, Any], model: dict[str, Any]) -> jax.Array:
     kl = exact_kl.kl(guide, model)
     assert kl is not None  # or the site would not be integrated
@@ -398,6 +411,9 @@ class Again(Messenger):
         self.trace, self.choose = trace, choose
 
     def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "control_flow":
+            # No handler sees the sites of a scan; the host hands their values in.
+            msg["kwargs"]["substitute_stack"].append(("substitute", self._of_scan))
         before = self.trace.get(msg.get("name", ""))
         if before is None:
             return
@@ -407,3 +423,10 @@ class Again(Messenger):
             value = self.choose(msg, before)
             if value is not None:
                 msg["value"] = value
+
+    def _of_scan(self, msg: dict[str, Any]) -> jax.Array | None:
+        """Returns the values of a site inside scan, of all steps; None to draw them again."""
+        before = self.trace.get(msg["name"])
+        if before is None or msg["is_observed"]:
+            return None
+        return self.choose({**msg, "kwargs": {**msg["kwargs"]}}, before)

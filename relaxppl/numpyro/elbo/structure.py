@@ -12,12 +12,12 @@ import jax
 from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
-from numpyro.ops.provenance import eval_provenance
 
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.summed_out import Variable, check_shapes, is_marked, refusal
 from relaxppl.numpyro.elbo.counts import count_type
 from relaxppl.numpyro.elbo.laws import base_of, law_type
+from relaxppl.numpyro.elbo.provenance import eval_provenance
 from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, shapes_of
 
 _PARAMS = "relaxppl parameters"
@@ -184,6 +184,11 @@ def _explained() -> Iterator[None]:
                 "or 'score'."
             )
         raise
+
+
+def is_scanned(site: dict[str, Any]) -> bool:
+    """Returns whether a site of a trace lies inside scan, one name for many draws."""
+    return "_scan_current_index" in site["infer"]
 
 
 def _is_latent(site: dict[str, Any]) -> bool:

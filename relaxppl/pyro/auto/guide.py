@@ -24,7 +24,7 @@ from relaxppl.common.auto import Site
 from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
 from relaxppl.pyro.auto.factors import factors_of
-from relaxppl.pyro.auto.laws import Autoregressive, PrefixTree
+from relaxppl.pyro.auto.laws import Autoregressive
 from relaxppl.pyro.distributions import MarkovChain
 from relaxppl.pyro.finite_count import FiniteCount
 from relaxppl.pyro.sites import SITES
@@ -59,7 +59,6 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         "count": FiniteCount,
     }
     _joint_laws: ClassVar[Mapping[str, Any]] = {
-        "tree": PrefixTree,
         "logits": Autoregressive,
         "initial_logits": MarkovChain,
     }

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from relaxppl.pyro.shell import RelaxedDistribution
-from relaxppl.relaxations import autoregressive, prefix_tree
-
-
-class PrefixTree(RelaxedDistribution):
-    relaxation = prefix_tree.PrefixTree
+from relaxppl.relaxations import autoregressive
 
 
 class Autoregressive(RelaxedDistribution):

@@ -1,0 +1,112 @@
+"""Which inputs of a function each of its outputs depends on, loops and branches looked into.
+
+The host's own ``eval_provenance`` takes a loop as one operation, so that all that a ``scan`` hands
+out depends on all that goes in. Here what a loop carries from step to step is followed until it no
+longer changes; a draw that the carry does not see then stays out of every later law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr, Literal
+
+Names = frozenset[str]
+NONE: Names = frozenset()
+Params = Mapping[str, Any]
+"""Of an operation of a traced program."""
+
+
+def eval_provenance(fn: Callable[..., Any], **inputs: Any) -> Any:
+    """Returns what a function returns, the names of the inputs that it depends on for each array.
+
+    Nothing is computed.
+
+    :param fn: a function of keyword arguments.
+    :param inputs: trees of arrays by name.
+    """
+    jaxpr, shape = jax.make_jaxpr(lambda given: fn(**given), return_shape=True)(inputs)
+    names = {name: jax.tree.map(lambda _, n=name: frozenset((n,)), x) for name, x in inputs.items()}
+    is_leaf = lambda x: isinstance(x, frozenset)  # noqa: E731
+    found = _through(jaxpr, jax.tree.leaves(names, is_leaf=is_leaf))
+    return jax.tree.unflatten(jax.tree.structure(shape), found)
+
+
+def _through(jaxpr: Any, inputs: Sequence[Names]) -> list[Names]:
+    """Returns what the outputs of a traced program depend on.
+
+    :param jaxpr: the program, its constants closed over or not.
+    :param inputs: what its inputs depend on.
+    """
+    if isinstance(jaxpr, ClosedJaxpr):
+        jaxpr = jaxpr.jaxpr
+    known: dict[Any, Names] = dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(var: Any) -> Names:
+        return NONE if isinstance(var, Literal) else known.get(var, NONE)
+
+    for equation in jaxpr.eqns:
+        given = [read(var) for var in equation.invars]
+        rule = _RULES.get(equation.primitive.name)
+        if rule is None:
+            found = [NONE.union(*given)] * len(equation.outvars)
+        else:
+            found = rule(equation.params, given)
+        known.update(zip(equation.outvars, found, strict=True))
+    return [read(var) for var in jaxpr.outvars]
+
+
+def _called(params: Params, given: Sequence[Names]) -> list[Names]:
+    return _through(params["jaxpr"], given)
+
+
+def _branches(params: Params, given: Sequence[Names]) -> list[Names]:
+    index, *operands = given
+    each = [_through(branch, operands) for branch in params["branches"]]
+    return [index.union(*found) for found in zip(*each, strict=True)]
+
+
+def _scan(params: Params, given: Sequence[Names]) -> list[Names]:
+    first, carried = params["num_consts"], params["num_carry"]
+    consts, xs = list(given[:first]), list(given[first + carried :])
+
+    def step(carry: list[Names]) -> list[Names]:
+        return _through(params["jaxpr"], [*consts, *carry, *xs])
+
+    carry = _settled(lambda c: step(c)[:carried], list(given[first : first + carried]))
+    return [*carry, *step(carry)[carried:]]
+
+
+def _while(params: Params, given: Sequence[Names]) -> list[Names]:
+    asked, used = params["cond_nconsts"], params["body_nconsts"]
+    test, body = list(given[:asked]), list(given[asked : asked + used])
+
+    def step(carry: list[Names]) -> list[Names]:
+        # How often the body runs decides on all that it carries.
+        (turns,) = _through(params["cond_jaxpr"], [*test, *carry])
+        return [x | turns for x in _through(params["body_jaxpr"], [*body, *carry])]
+
+    return _settled(step, list(given[asked + used :]))
+
+
+def _settled(step: Callable[[list[Names]], list[Names]], carry: list[Names]) -> list[Names]:
+    while True:
+        moved = [old | new for old, new in zip(carry, step(carry), strict=True)]
+        if moved == carry:
+            return carry
+        carry = moved
+
+
+# What is not here, an operation with a derivative of its own among them, is taken as one: each of
+# its outputs depends on each of its inputs.
+_RULES: Mapping[str, Callable[[Params, Sequence[Names]], list[Names]]] = {
+    "jit": _called,
+    "pjit": _called,
+    "remat2": _called,
+    "checkpoint": _called,
+    "cond": _branches,
+    "scan": _scan,
+    "while": _while,
+}
