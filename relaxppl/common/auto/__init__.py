@@ -10,6 +10,7 @@ from relaxppl.common.auto.mean_field import (
     count_quantiles,
     start,
 )
+from relaxppl.common.auto.network import network_of
 
 __all__ = [
     "Conditional",
@@ -19,6 +20,7 @@ __all__ = [
     "binary_quantiles",
     "checked_levels",
     "count_quantiles",
+    "network_of",
     "start",
     "uncovered",
 ]

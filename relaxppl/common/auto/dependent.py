@@ -70,7 +70,8 @@ class Dependent(MeanField):
     :param init_scale: the standard deviation of the noise on the first logits.
     :param init_loc_fn: as of the host's autoguides, for the continuous sites.
     :param create_plates: as of the host's autoguides.
-    :raises ValueError: at the first call, if the model has no discrete latent site, one for which
+    :raises ValueError: if amortize and network are both given, or inputs without network; at the
+        first call, if the model has no discrete latent site, one for which
         there is no law here, or a count whose number of values is not known.
     """
 
@@ -322,10 +323,6 @@ class Dependent(MeanField):
 
     def _full_size(self, plate: str) -> int:
         """Returns a plate's full size."""
-        raise NotImplementedError
-
-    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> Array:
-        """Returns a parameter of a site, of the rows of the plates' subsamples."""
         raise NotImplementedError
 
     def _floating(self, value: Array) -> Array:

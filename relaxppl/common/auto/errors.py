@@ -90,3 +90,29 @@ def no_chain(name: str, shape: tuple[int, ...]) -> ValueError:
         "Put the series in a plate and leave time alone outside of plates; or take "
         f"structure={{{name!r}: 'autoregressive', ...}}"
     )
+
+
+def two_networks() -> ValueError:
+    """Returns the refusal of logits from two places."""
+    return ValueError(
+        "AutoDiscrete: amortize and network both give logits. Give network= (and inputs=) for "
+        "features to which the guide adds the last layer, or amortize= for a function that returns "
+        "the logits themselves"
+    )
+
+
+def no_rows(name: str, shape: tuple[int, ...]) -> ValueError:
+    """Returns the refusal of features that are no rows."""
+    return ValueError(
+        f"AutoDiscrete: the network gave features of the shape {shape} for the site {name!r}; it "
+        "must take all rows at once, (N, ...), and return (N, F)"
+    )
+
+
+def no_row_plate(sites: Iterable[str], rows: int) -> ValueError:
+    """Returns the refusal of a network where no site lies in a plate of its rows."""
+    return ValueError(
+        f"AutoDiscrete: the network sees {rows} rows, and no discrete site of the model has a "
+        f"leftmost plate of so many: {', '.join(map(repr, sites))}. Put them in a plate of the "
+        "rows; or say by inputs= which rows the network sees"
+    )

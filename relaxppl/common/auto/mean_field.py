@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.common.auto.errors import (
     no_discrete_site,
+    no_row_plate,
     unknown_law,
     unknown_names,
     unknown_size,
     wrong_logits,
 )
+from relaxppl.common.auto.network import Network, first_weights, logits_of, row_plate
 from relaxppl.common.relax.host import is_discrete
 from relaxppl.common.shell import Shell
 from relaxppl.common.sites import Sites
@@ -76,6 +79,9 @@ class MeanField:
     _laws: ClassVar[Mapping[str, Callable[..., Any]]]
     """The classes of the guide's laws, by kind."""
     _amortize: Callable[..., Mapping[str, Any]] | None
+    _network: Network | None
+    _heads: frozenset[str] = frozenset()
+    """The sites whose logits are of the network; known after the first call."""
     _sites: dict[str, Site]
     _sizes: dict[str, int]
     _tail: float
@@ -134,12 +140,47 @@ class MeanField:
         init = start((*batch, *event), self._init_scale, seed, prior)
         return Site(kind, frames, fn.event_dim, event, init, self._laws[kind])
 
-    def _amortized(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
+    def _amortized(
+        self, plates: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        """Returns the logits that are a function of the model's arguments.
+
+        :param plates: by name, those of which a step sees a subsample; none for all rows.
+        """
+        if self._network is not None:
+            return self._of_network(self._network, plates, args, kwargs)
         given = {} if self._amortize is None else self._amortize(*args, **kwargs)
         unknown = given.keys() - self._sites.keys()
         if unknown:
             raise unknown_names("amortize", unknown, self._sites)
         return given
+
+    def _of_network(
+        self, network: Network, plates: Mapping[str, Any], args: Any, kwargs: Any
+    ) -> dict[str, Array]:
+        inputs, features, found = network.inputs(*args, **kwargs), {}, {}
+        for seed, (name, site) in enumerate(self._sites.items()):
+            plate = row_plate(site.batch, site.frames)
+            if plate is None or (not plates and name not in self._heads):
+                continue
+            if plate not in features:
+                rows = inputs
+                if plates:
+                    with plates[plate] as index:
+                        if inputs.shape[0] not in (len(index), site.batch[0]):
+                            continue
+                        if inputs.shape[0] != len(index):
+                            rows = inputs[index]
+                features[plate] = network.features(rows)
+            inner = (*site.batch[1:], *site.event)
+            weights = first_weights(int(features[plate].shape[-1]), math.prod(inner), seed)
+            bias = self._own(name, "bias", site.init.mean(axis=0), len(inner), features[plate])
+            head = self._own(name, "head", weights, 2, features[plate])
+            found[name] = logits_of(features[plate], head, bias, name)
+        if not found:
+            raise no_row_plate(self._sites, inputs.shape[0])
+        self._heads = frozenset(found)
+        return found
 
     def _draw(self, plates: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Array]:
         """Draws every discrete site, at amortised logits where they are given."""
@@ -160,6 +201,8 @@ class MeanField:
         batch = list(site.batch)
         for frame in site.frames:
             batch[frame.dim] = plates[frame.name].subsample_size
+        if tuple(logits.shape) == (*batch, *site.event):
+            return logits
         try:
             rows = self._runtime.subsample(logits, event_dim=len(site.event))
             return ops.broadcast_to(rows, (*batch, *site.event))
@@ -212,6 +255,15 @@ class MeanField:
         return found
 
     # The hooks of a host.
+
+    def _own(
+        self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Array | None = None
+    ) -> Array:
+        """Returns a parameter of a site, of the rows of the plates' subsamples.
+
+        :param like: an array of its dtype, where that is not the guide's.
+        """
+        raise NotImplementedError
 
     def _array(self, logits: Any) -> Array:
         """Returns amortised logits as an array."""

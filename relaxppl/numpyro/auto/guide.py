@@ -25,6 +25,7 @@ from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.auto.laws import Autoregressive
+from relaxppl.numpyro.auto.network import declared
 from relaxppl.numpyro.distributions import MarkovChain, OneHotCategorical
 from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
@@ -50,6 +51,13 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         counts as a further last dimension for the others; what it learns it declares itself, as
         with ``numpyro.param`` or ``flax_module``. Of a subsampled plate it may give the
         subsample's rows or all.
+    :param network: in place of ``amortize``, from rows of the data, (N, ...), to features, (N, F):
+        an Equinox module, which is mapped over the rows, a Flax NNX module, or a function that
+        declares what it learns. The guide adds a linear layer from the features to the logits of
+        each site whose leftmost plate is that of the rows, and trains both. Of a subsampled plate
+        it sees the subsample's rows.
+    :param inputs: a function of the model's arguments that returns the network's rows; where not
+        given, the first argument.
     :param prefix: as of the host's autoguides.
     """
 
@@ -76,6 +84,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         *,
         continuous: Any = None,
         amortize: Callable[..., Mapping[str, Any]] | None = None,
+        network: Any = None,
+        inputs: Callable[..., Any] | None = None,
         structure: str | Mapping[str, str] = "mean_field",
         sizes: Mapping[str, int] | None = None,
         tail: float = 1e-6,
@@ -86,6 +96,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     ) -> None:
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn, create_plates=create_plates)
         self._continuous, self._amortize = continuous, amortize
+        features = None if network is None else declared(f"{prefix}_network", network)
+        self._network = auto.network_of(features, inputs, amortize)
         self._structure = self._checked_structure(structure)
         self._reals: dict[str, auto.Real] = {}
         self._links: list[auto.Conditional] = []
@@ -159,7 +171,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         if self.prototype_trace is None:
             self._setup_prototype(*args, **kwargs)
         plates = self._create_plates(*args, **kwargs)
-        given = self._amortized(*args, **kwargs)
+        given = self._amortized(plates, args, kwargs)
         result: Values = {}
         if self._part is not None:
             with self._shared(plates):
@@ -203,8 +215,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _full_size(self, plate: str) -> int:
         return self._prototype_frame_full_sizes[plate]
 
-    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> jax.Array:
-        init = jnp.asarray(first, dtype=jnp.result_type(float))
+    def _own(
+        self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Any = None
+    ) -> jax.Array:
+        init = jnp.asarray(first, dtype=jnp.result_type(float) if like is None else like.dtype)
         return numpyro.param(f"{name}_{self.prefix}_{kind}", init, event_dim=event_dim)
 
     def _floating(self, value: jax.Array) -> jax.Array:
@@ -243,14 +257,14 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _logits(self, params: Values, *args: Any, **kwargs: Any) -> Values:
         self._check_run()
         given: Mapping[str, Any] = {}
-        if self._amortize is not None:
+        if self._amortize is not None or self._network is not None:
             if not args and not kwargs:
                 raise TypeError(
                     "AutoDiscrete: the amortised logits are a function of the model's arguments; "
                     "give them here too"
                 )
             seeded = handlers.seed(self._amortized, rng_seed=0)
-            given = handlers.substitute(seeded, data=params)(*args, **kwargs)
+            given = handlers.substitute(seeded, data=params)({}, args, kwargs)
         found = {}
         for name in self._sites:
             if name in given:

@@ -48,6 +48,12 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         sites it names, (*batch, *event) of the site for a Bernoulli or a one-hot and with the
         classes or counts as a further last dimension for the others. Of a subsampled plate it may
         give the subsample's rows or all. A module's parameters are this module's too.
+    :param network: in place of ``amortize``, from rows of the data, (N, ...), to features, (N, F):
+        a module, whose parameters are this module's too, or a function. The guide adds a linear
+        layer from the features to the logits of each site whose leftmost plate is that of the rows,
+        and trains both. Of a subsampled plate it sees the subsample's rows.
+    :param inputs: a function of the model's arguments that returns the network's rows; where not
+        given, the first argument.
     """
 
     _variables = SITES
@@ -73,6 +79,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         *,
         continuous: Any = None,
         amortize: Callable[..., Mapping[str, Any]] | None = None,
+        network: Any = None,
+        inputs: Callable[..., Any] | None = None,
         structure: str | Mapping[str, str] = "mean_field",
         sizes: Mapping[str, int] | None = None,
         tail: float = 1e-6,
@@ -86,6 +94,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
         self._init_loc_fn = init_loc_fn
         self._amortize = amortize
+        self.network = network
+        self._network = auto.network_of(network, inputs, amortize)
         self._structure = self._checked_structure(structure)
         self._reals: dict[str, auto.Real] = {}
         self._links: list[auto.Conditional] = []
@@ -171,7 +181,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         if self.prototype_trace is None:
             self._setup_prototype(*args, **kwargs)
         plates = self._create_plates(*args, **kwargs)
-        given = self._amortized(*args, **kwargs)
+        given = self._amortized(plates, args, kwargs)
         result: Values = {}
         if self.part is not None:
             result.update(self.part(*args, **kwargs))
@@ -213,14 +223,17 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         frame = self._prototype_frames[plate]
         return frame.full_size or frame.size
 
-    def _own(self, name: str, kind: str, first: np.ndarray, event_dim: int) -> torch.Tensor:
+    def _own(
+        self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Any = None
+    ) -> torch.Tensor:
         path = f"{kind}.{name}"
         try:
             return attrgetter(path)(self)
         except AttributeError:
             pass
         device = self.prototype_trace.nodes[name]["value"].device
-        init = torch.as_tensor(first, dtype=self._dtype, device=device)
+        dtype = self._dtype if like is None else like.dtype
+        init = torch.as_tensor(first, dtype=dtype, device=device)
         deep_setattr(self, path, PyroParam(init, event_dim=event_dim))
         return attrgetter(path)(self)
 
@@ -234,8 +247,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         if self.prototype_trace is None:
             self(*args, **kwargs)
         given: Mapping[str, Any] = {}
-        if self._amortize is not None:
-            given = self._amortized(*args, **kwargs)
+        if self._amortize is not None or self._network is not None:
+            given = self._amortized({}, args, kwargs)
         return {n: given[n] if n in given else attrgetter(n)(self.logits) for n in self._sites}
 
     @documented_by(auto.Dependent._probs)
