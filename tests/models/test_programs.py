@@ -63,6 +63,7 @@ SHORT = {
     "subset_selection": ["--steps", "5"],
     "laplace_bridge": ["--steps", "50"],
     "decoupled_straight_through": ["--steps", "20", "--seeds", "1"],
+    "stick_breaking_mixture": ["--steps", "5", "--draws", "100"],
     "test_takers": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""
