@@ -113,11 +113,14 @@ def corrected(
     }
     if picked.accepted is not None:
         stats["acceptance_rate"] = picked.accepted.mean(-1)
+    share = np.exp(smooth - np.max(smooth, axis=0))
+    count_for = share.sum(0) ** 2 / (share**2).sum(0)
     worst = float(np.max(k))
     attrs: dict[str, Any] = {
         "correct": kind,
         "guide_draws": count,
         "pareto_k": worst,
+        "ess_weights": float(np.min(count_for)),
         "no_log_weight": f"the draws were corrected (correct={kind!r}); k-hat of the guide's was "
         f"{worst:.2f}",
     }

@@ -36,7 +36,8 @@ def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     :param log_weights: (draws, columns); each column is smoothed by itself.
     :returns: log weights of the same shape, known up to a constant for each column, and k-hat,
-        (columns,); a column with k-hat negative infinity is left as it is.
+        (columns,); a column with k-hat negative infinity, or whose largest weights are those of
+        few values of a discrete guide, is left as it is.
     :raises ImportError: if ArviZ is not installed.
     """
     arviz, xarray = require()
@@ -48,13 +49,12 @@ def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     columns = log_weights[:, rest]
     if is_inference_data(arviz):
         found, k[rest] = arviz.psislw(columns.T)
-        made[:, rest] = found.T
-        return made, k
+        return _unless_tied(made, found.T, rest), k
     # That of 1.x takes the negative: it is written for leave-one-out, of log likelihoods. Where too
     # few draws lie in the tail it says NaN.
     array = xarray.DataArray(-columns[None], dims=("chain", "draw", "column"))
     found, shape = array.azstats.psislw()
-    made[:, rest] = found.transpose("chain", "draw", "column").values[0]
+    made = _unless_tied(made, found.transpose("chain", "draw", "column").values[0], rest)
     k[rest] = shape.values
     finite = np.isfinite(log_weights).all(axis=0)
     return made, np.where(np.isnan(k) & finite, np.inf, k)
@@ -66,7 +66,25 @@ def _largest_is_common(log_weights: np.ndarray) -> bool:
     Few values of a discrete guide have few weights; then the tail has no spread, and ArviZ says
     infinity where in truth the weights are bounded by one that is often drawn.
     """
+    return bool(log_weights.max() - _tail(log_weights)[0] < 1e-4)
+
+
+def _tail(log_weights: np.ndarray) -> np.ndarray:
+    """Returns the largest log weights, in order, and the one below those that are fitted."""
     count = len(log_weights)
     tail = int(np.ceil(min(0.2 * count, 3.0 * count**0.5)))
-    cutoff = np.sort(log_weights)[max(0, count - tail - 1)]
-    return bool(log_weights.max() - cutoff < 1e-4)
+    return np.sort(log_weights)[max(0, count - tail - 1) :]
+
+
+def _unless_tied(raw: np.ndarray, smooth: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Returns raw log weights with smoothed columns, but for those whose tail is of ties.
+
+    Draws of one value of a discrete guide have one weight. Smoothing would give them different
+    ones, and take from the values with the largest what is theirs.
+    """
+    made = raw.copy()
+    for at, column in enumerate(columns):
+        tail = _tail(raw[:, column])
+        if 2 * len(np.unique(np.round(tail, 4))) > len(tail):
+            made[:, column] = smooth[:, at]
+    return made

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from relaxppl.common.arviz.pareto import smoothed
 from tests.common.arviz import arviz_cases as cases
 from tests.common.arviz.arviz_cases import both
 
@@ -82,12 +83,13 @@ def passes_chi_square(host: Any, kind: str) -> None:
     assert stats.chisquare(DRAWS * mean_field, DRAWS * exact()).pvalue < 1e-12
     found = data["sample_stats"]
     assert found.attrs["pareto_k"] < 0.7
+    w = exact() / mean_field
+    assert found.attrs["ess_weights"] == pytest.approx(10 * DRAWS / (exact() @ w), rel=0.05)
     with pytest.raises(ValueError, match="the draws were corrected"):
         host.rx.pareto_k(data)
     if kind == "mh":
         assert data["posterior"].sizes["chain"] == 4
         # That of an independence chain in equilibrium: E min(1, w' / w) over posterior and guide.
-        w = exact() / mean_field
         rate = exact() @ np.minimum(1.0, w[None, :] / w[:, None]) @ mean_field
         assert float(found["acceptance_rate"].mean()) == pytest.approx(rate, abs=0.02)
         assert found.attrs["r_hat"] < 1.02
@@ -144,3 +146,13 @@ def test_what_cannot_be_corrected_is_refused_with_the_figures(name):
     relaxed = [host.rx.relax(f, temperature=0.5, config={"a": gate, "b": gate}) for f in bits(host)]
     with pytest.raises(ValueError, match="needs the weights of the draws: the hardened draws of"):
         host.to_arviz(*relaxed, {}, num_draws=20, correct="mh")
+
+
+def test_weights_of_few_values_are_left_as_they_are():
+    rng = np.random.default_rng(0)
+    few = np.log(rng.pareto(3.0, size=300))[rng.integers(300, size=20_000)]
+    many = np.log(rng.pareto(3.0, size=20_000))
+    made, k = smoothed(np.stack([few, many], 1))
+    np.testing.assert_array_equal(made[:, 0], few)
+    assert np.abs(made[:, 1] - many).max() > 0.01
+    assert np.all(np.isfinite(k))
