@@ -13,6 +13,7 @@ are what the backends cannot share.
   ``coupled``.
 - ``vimco``, ``reweighted_wake_sleep``: one estimator each for several draws together;
   ``multi_sample``: their bound.
+- ``sequences``: the laws that are drawn in steps; ``expansion``: local expectations of those.
 - ``laws``: the discrete laws by their logits; a ``Draw`` is a value with the latent behind it.
 - ``network``: the default network of control variates and baselines.
 - ``local_gradient``: the estimators for a plain cost function and logits.

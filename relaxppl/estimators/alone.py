@@ -32,7 +32,7 @@ def changes(step: Step, name: str, others: Array, limit: int) -> Array:
     which = _numbers(shape, {frame.dim - len(shape) + site.batch_rank for frame in kept})
     count = int(which.max(initial=-1)) + 1
     candidates = others.shape[0]
-    _check(name, count, candidates, limit)
+    _check(site, count, candidates, limit)
     ones = (1,) * site.class_rank
     marks = ops.like(like, which == np.arange(count).reshape((-1,) + (1,) * len(shape)))
     value = ops.cast(ops.stop_gradient(site.value), like)
@@ -71,15 +71,17 @@ def _numbers(shape: tuple[int, ...], together: set[int]) -> np.ndarray:
     return np.broadcast_to(np.arange(math.prod(sizes)).reshape(sizes), shape)
 
 
-def _check(name: str, count: int, candidates: int, limit: int) -> None:
+def _check(site: Site, count: int, candidates: int, limit: int) -> None:
     if count * candidates <= limit:
         return
+    way_out = "disarm" if site.sequence is None else "rloo"
     raise ValueError(
-        f"site {name!r}: {count} variables that no plate keeps apart, with {candidates} other "
+        f"site {site.name!r}: {count} variables that no plate keeps apart, with {candidates} other "
         f"value{'s' * (candidates != 1)} each, take {count * candidates:,} evaluations of the "
         f"program in a step, more than max_evaluations={limit:,}. Put a plate in place of "
         "to_event or of a batch dimension where the variables are independent given the rest; or "
-        "choose infer={'estimator': 'disarm'} for this site in the guide; or raise max_evaluations"
+        f"choose infer={{'estimator': {way_out!r}}} for this site in the guide; or "
+        "raise max_evaluations"
     )
 
 

@@ -28,6 +28,7 @@ from relaxppl.estimators.program import (
     reduce_to,
     reward,
 )
+from relaxppl.estimators.sequences import Sequence as Steps
 from relaxppl.ops import Array
 
 Arrays = dict[str, Array]
@@ -76,7 +77,7 @@ class Estimator:
 
     name: ClassVar[str]
     """As ``infer={"estimator": name}`` says it."""
-    laws: ClassVar[tuple[type[Law] | type[Count], ...] | None] = None
+    laws: ClassVar[tuple[type[Law] | type[Count] | type[Steps], ...] | None] = None
     """The laws that it takes; None for all, those that no estimator knows by its logits too."""
     default_particles: ClassVar[int] = 1
     compares: ClassVar[bool] = False
@@ -130,7 +131,8 @@ class Estimator:
         """Returns whether a site's law is one that it takes."""
         if self.laws is None:
             return True
-        return not site.recurrent and (site.law in self.laws or site.counts in self.laws)
+        known = site.law, site.counts, site.sequence
+        return not site.recurrent and any(law in self.laws for law in known)
 
     def parameters(self, site: Candidate) -> list[Parameter]:
         """Returns what it learns or carries for a site."""
@@ -235,10 +237,16 @@ class Step:
         return self.program.sites[name]
 
     def law(self, name: str) -> Law:
-        """Returns the law of a site that is known by its logits."""
-        law = self.program.sites[name].law
+        """Returns the law of a site by its logits: of its steps, where it is drawn in steps."""
+        site = self.program.sites[name]
+        law = site.sequence.law(site.value) if site.sequence else site.law
         assert law is not None
         return law
+
+    def of_parameters(self, name: str, h: Array) -> Array:
+        """Pulls a gradient in the logits of :meth:`law` back to the site's parameters."""
+        site = self.site(name)
+        return site.sequence.spread(site.value, h) if site.sequence else h
 
     def draw(self, name: str) -> Draw:
         """Returns a site's draw together with its latent; made at the first use."""

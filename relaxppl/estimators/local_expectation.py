@@ -19,7 +19,9 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.estimators.alone import changes
 from relaxppl.estimators.base import Arrays, Estimator, Step
+from relaxppl.estimators.expansion import expanded
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
+from relaxppl.estimators.sequences import Paths, Subsets
 from relaxppl.ops import Array
 
 
@@ -29,7 +31,9 @@ class LocalExpectation(Estimator):
 
     A variable with K values takes K - 1 more evaluations of the program, batched; the elements of a
     plate share them where everything downstream lies in that plate. A site with one variable there
-    is summed exactly: its gradient has no variance of its own.
+    is summed exactly: its gradient has no variance of its own. A MarkovChain is summed exactly
+    where its cost is a sum over states and neighbours, a ConditionalBernoulli where it is one over
+    items; the score function takes what is left.
 
     :param max_evaluations: how many further evaluations a site may take in a step; more are an
         error that names their number.
@@ -38,7 +42,7 @@ class LocalExpectation(Estimator):
     """
 
     name = "local_expectation"
-    laws = (Bernoulli, OneHotCategorical, Categorical)
+    laws = (Bernoulli, OneHotCategorical, Categorical, Subsets, Paths)
 
     max_evaluations: int = 1_000
 
@@ -51,6 +55,8 @@ class LocalExpectation(Estimator):
 
 
 def _site(step: Step, name: str, limit: int) -> Array:
+    if step.site(name).sequence is not None:
+        return expanded(step, name, limit)
     law = step.law(name).stopped()
     hard = ops.stop_gradient(law.encode(step.site(name).value))
     others = other_values(law, hard)

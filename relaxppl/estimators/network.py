@@ -74,3 +74,42 @@ def on_site(
         return (scale * function(parameters, flat)).reshape(batch + (1,) * event_rank)
 
     return network
+
+
+def in_order(
+    parameters: Mapping[str, Array],
+    hard: Array,
+    rank: int,
+    before: np.ndarray,
+    side: Array | None = None,
+    scale: Array | float = 1.0,
+) -> Callable[[Array], Array]:
+    """Returns the network as a function of the relaxed steps of a value.
+
+    For each step it sees that step's relaxed value, the hard ones of the steps before it, and which
+    step it is: nothing of the later steps, whose laws jump with this one.
+
+    :param hard: the encoded value, (..., T) or (..., T, K).
+    :param rank: how many of these dimensions belong to one value: 1 or 2.
+    :param before: whether step s (column) is before step t (row), (T, T).
+    :param side: as of :func:`on_site`.
+    :param scale: as of :func:`on_site`, with ``rank`` further dimensions of size one.
+    """
+    steps = len(before)
+
+    def network(x: Array) -> Array:
+        shape = tuple(x.shape)
+        batch = shape[: len(shape) - rank]
+        now, known = (y.reshape((*batch, 1, steps, -1)) for y in (x, hard))
+        same = ops.like(x, np.eye(steps)[..., None])
+        seen = now * same + known * ops.like(x, before[..., None])
+        which = ops.broadcast_to(ops.like(x, np.eye(steps)), (*batch, steps, steps))
+        inputs = [seen.reshape((*batch, steps, -1)), which]
+        if side is not None:
+            lead, last = tuple(side.shape)[:-1], side.shape[-1]
+            given = side.reshape((*lead, *(1,) * (len(batch) + 1 - len(lead)), last))
+            inputs.append(ops.broadcast_to(given, (*batch, steps, side.shape[-1])))
+        found = apply(parameters, ops.concatenate(inputs, axis=-1))
+        return scale * found.reshape((*batch, steps) + (1,) * (rank - 1))
+
+    return network

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from relaxppl import ops
 from relaxppl.estimators.counts import Count
 from relaxppl.estimators.laws import Law
+from relaxppl.estimators.sequences import Sequence as Steps
 from relaxppl.ops import Array
 
 Names = frozenset[str]
@@ -39,6 +40,8 @@ class Candidate(NamedTuple):
     """Whether its own values decide its law: then only the score function is right."""
     counts: type[Count] | None = None
     """The law of counts that the estimators know it by."""
+    sequence: type[Steps] | None = None
+    """The law in steps that the estimators know it by."""
 
 
 class Frame(NamedTuple):
@@ -97,27 +100,33 @@ class Site:
     """Computes log q of the value, neither masked nor scaled, (*batch_shape)."""
     count: Count | None = None
     """The law of a count by its parameters; None for any other."""
+    sequence: Steps | None = None
+    """The law of what is drawn in steps by its parameters; None for any other."""
 
     @property
     def parameters(self) -> Array:
-        """What the site's local gradient is the gradient in: its logits, or a count's parameters.
+        """What the site's local gradient is the gradient in: its logits, or a law's parameters.
 
         Those of a count come along one more axis on the left.
         """
-        known = self.count.parameters if self.law is None and self.count else None
-        if known is None:
-            assert self.law is not None
+        if self.law is not None:
             return self.law.logits
-        return known
+        known = self.count or self.sequence
+        assert known is not None
+        return known.parameters
 
     @property
     def class_rank(self) -> int:
         """How many rightmost dimensions of the logits belong to one variable."""
+        if self.sequence is not None:
+            return self.sequence.logits_rank
         return 0 if self.law is None else self.law.rank
 
     @property
     def variables(self) -> tuple[int, ...]:
         """The shape of the site's variables, (*batch, *event)."""
+        if self.sequence is not None:
+            return tuple(self.value.shape)[: len(self.value.shape) - self.sequence.rank]
         shape = self.value.shape if self.law is None else self.law.logits.shape
         return tuple(shape)[: len(shape) - self.class_rank]
 
@@ -166,10 +175,15 @@ class Site:
     @property
     def features(self) -> int:
         """How many numbers a network of the value and of the input beside it sees."""
+        beside = 0 if self.side is None else self.side.shape[-1]
+        if self.sequence is not None:
+            # One step and those before it, and which one it is.
+            shape = tuple(self.sequence.law(self.value).logits.shape)[-self.class_rank :]
+            return math.prod(shape) + shape[0] + beside
         assert self.law is not None
         shape = tuple(self.law.logits.shape)
         seen = math.prod(shape[len(shape) - self.network_rank :])
-        return seen + (0 if self.side is None else self.side.shape[-1])
+        return seen + beside
 
 
 class Program(Protocol):

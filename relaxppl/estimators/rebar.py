@@ -56,7 +56,7 @@ class REBAR(Estimator):
     """
 
     name = "rebar"
-    laws: ClassVar[tuple[type[Law], ...] | None] = (Bernoulli, OneHotCategorical)
+    laws: ClassVar[tuple[Any, ...] | None] = (Bernoulli, OneHotCategorical)
 
     temperature: float = 0.5
     eta: float = 1.0
@@ -127,7 +127,7 @@ class REBAR(Estimator):
     @classmethod
     def local(cls, step: Step, names: list[str]) -> Arrays:
         found: Arrays = {}
-        soft = [n for n in names if step.chosen[n].relaxes(type(step.law(n)))]
+        soft = [n for n in names if step.chosen[n].relaxes(step.site(n).candidate.law)]
         step.draw_all(soft)
         # One is done before the next begins: its graph is as large as all that lies below.
         for parts in evaluations(step, soft, {name: step.chosen[name].depth for name in soft}):
@@ -135,8 +135,9 @@ class REBAR(Estimator):
         for name in names:
             if name not in soft:
                 h, pullback = step.chosen[name].without_program(step, name)
-                found[name] = ops.stop_gradient(h)
-                step.add_variance_gradients(name, pullback(2.0 * found[name]))
+                h = ops.stop_gradient(h)
+                step.add_variance_gradients(name, pullback(2.0 * h))
+                found[name] = step.of_parameters(name, h)
         return found
 
     def without_program(self, step: Step, name: str) -> tuple[Array, Pullback]:

@@ -15,6 +15,7 @@ from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCa
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR, Pullback
 from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.sequences import Orderings, Paths, Subsets
 from relaxppl.ops import Array
 
 
@@ -26,7 +27,8 @@ class RELAX(REBAR):
 
     :param control_variate: "both", "rebar" or "network": a network of the site's relaxed value and,
         if the guide gives it, of ``infer={"estimator_input": array of (*plates, features)}``. An
-        integer Categorical always uses the network alone.
+        integer Categorical always uses the network alone, and so do subsets, orderings and paths,
+        where it sees one step and those before it.
     :param hidden: the hidden units of the network.
     :param temperature: as of :class:`REBAR`.
     :param eta: as of :class:`REBAR`.
@@ -41,7 +43,7 @@ class RELAX(REBAR):
     """
 
     name = "relax"
-    laws = (Bernoulli, OneHotCategorical, Categorical)
+    laws = (Bernoulli, OneHotCategorical, Categorical, Subsets, Orderings, Paths)
 
     control_variate: str = "both"
     hidden: int = 16
@@ -63,6 +65,11 @@ class RELAX(REBAR):
         }
 
     def check(self, site: Candidate, num_particles: int) -> None:
+        if site.sequence is not None and self.control_variate == "rebar":
+            raise NotImplementedError(
+                f"site {site.name!r}: {site.class_name} is drawn in steps that decide each other, "
+                "so that relax can use a network only there: control_variate='network' or 'both'"
+            )
         if has_integer_values(site) and self.control_variate == "rebar":
             raise NotImplementedError(
                 f"site {site.name!r}: {site.class_name} has integer values, so that relax can use "
@@ -71,7 +78,7 @@ class RELAX(REBAR):
             )
 
     def relaxes(self, law: type[Law] | None) -> bool:
-        return self.control_variate != "network" and law is not Categorical
+        return self.control_variate != "network" and law not in (None, Categorical)
 
     @property
     def linear(self) -> Estimator:
@@ -96,7 +103,12 @@ class RELAX(REBAR):
         free = None if self.coupled else step.free(name)
 
         def control(given: Arrays) -> Array:
-            function = network.on_site(given, site.network_rank, site.side, site.network_scale)
+            if site.sequence is not None:
+                rank, scale = site.class_rank, site.aligned(site.scale)
+                before = site.sequence.before(draw.hard.shape[len(draw.hard.shape) - rank])
+                function = network.in_order(given, draw.hard, rank, before, site.side, scale)
+            else:
+                function = network.on_site(given, site.network_rank, site.side, site.network_scale)
             return network_control(draw, function, free)
 
         more, pullback = ops.vjp(control, weights)

@@ -48,10 +48,15 @@ def chances(logits: Array, k: int) -> Array:
     :returns: for each item and j = 0, ..., k, (n, ..., k + 1); that where j is more than the items
         there means nothing.
     """
+    return ops.sigmoid(log_odds(logits, k))
+
+
+def log_odds(logits: Array, k: int) -> Array:
+    """Returns the log odds of :func:`chances`."""
     before = log_sums(logits, k)[:-1]
     # Of both ways from the same sums, so that the two probabilities add up and rounding cancels.
     taken = _with_one_more(before) + ops.moveaxis(logits, -1, 0)[..., None]
-    return ops.sigmoid(taken - before)
+    return taken - before
 
 
 def inclusion_probs(chance: Array) -> Array:

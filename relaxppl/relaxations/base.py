@@ -87,6 +87,8 @@ class Relaxation:
 
     Its logits are ``logits`` where the law is discrete. A property where a parameter decides.
     """
+    in_steps: ClassVar[str | None] = None
+    """By which name the estimators know a law of several steps, each given those before it."""
     unrelaxed: ClassVar[str] = ""
     """Of a discrete law that ``relax`` has nothing for: why, and what would do."""
     of_weights: ClassVar[bool] = False

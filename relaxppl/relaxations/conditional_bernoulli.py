@@ -48,6 +48,7 @@ class ConditionalBernoulli(Relaxation):
     noise = "uniform"
     discrete = True
     reparameterized = False
+    in_steps = "subset"
     further = ("inclusion_probs", "covariance", "mode")
 
     @cached_property

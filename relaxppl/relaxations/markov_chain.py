@@ -83,6 +83,7 @@ class MarkovChain(Chain):
     support = "discrete_one_hot_rows"
     discrete = True
     reparameterized = False
+    in_steps = "path"
     further = ("pair_marginals", "mode", "log_evidence")
 
     @property

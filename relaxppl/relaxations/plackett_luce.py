@@ -35,6 +35,7 @@ class PlackettLuce(Relaxation):
     noise = "gumbel"
     discrete = True
     reparameterized = False
+    in_steps = "ordering"
     further = ("mode",)
     unrelaxed = (
         "a mixture of two orderings' indices is no ordering. Keep it discrete under an ELBO that "

@@ -120,7 +120,7 @@ def _declare(parameter: Parameter, site: Site) -> None:
         if site.side is None:
             raise no_input(site.name)
         _declare_network(name, site.side.shape[-1], parameter.hidden)
-    elif site.law is not None:
+    elif site.law is not None or site.sequence is not None:
         _declare_network(name, site.features, parameter.hidden)
 
 

@@ -15,11 +15,13 @@ from numpyro.infer.util import get_importance_trace
 from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
+from relaxppl.common.sequences import sequence_of
 from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import TOGETHER, each
 from relaxppl.numpyro.elbo.counts import count_of
 from relaxppl.numpyro.elbo.laws import (
+    base_of,
     extended,
     law_of,
     law_type,
@@ -333,6 +335,7 @@ def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]
         candidate=candidate,
         law=None if law_type(fn) is None else law_of(fn),
         count=count_of(fn),
+        sequence=sequence_of(base_of(fn), tuple(fn.batch_shape) + tuple(fn.event_shape)),
         value=site["value"],
         frames=frames_of(site),
         batch_rank=len(fn.batch_shape),

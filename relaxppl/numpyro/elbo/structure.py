@@ -13,6 +13,7 @@ from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 
+from relaxppl.common.sequences import sequence_type
 from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.summed_out import Variable, check_shapes, is_marked, refusal
 from relaxppl.numpyro.elbo.counts import count_type
@@ -30,8 +31,15 @@ Deps = Mapping[str, frozenset[str]]
 def candidate_of(site: dict[str, Any]) -> Candidate:
     """Returns what decides the estimator of a discrete site."""
     fn, wanted = site["fn"], site["infer"].get("estimator")
-    class_name = type(base_of(fn)).__name__
-    return Candidate(site["name"], class_name, law_type(fn), wanted, counts=count_type(fn))
+    base = base_of(fn)
+    return Candidate(
+        site["name"],
+        type(base).__name__,
+        law_type(fn),
+        wanted,
+        counts=count_type(fn),
+        sequence=sequence_type(base),
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
+from relaxppl.common.sequences import sequence_of, sequence_type
 from relaxppl.estimators.program import Candidate, Site
 from relaxppl.pyro.elbo.counts import count_of, count_type
 from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
@@ -93,8 +94,10 @@ class Record(Watch):
                     None if law is None else type(law),
                     msg["infer"].get("estimator"),
                     counts=count_type(fn),
+                    sequence=sequence_type(base_of(fn)),
                 ),
                 count=count_of(fn),
+                sequence=sequence_of(base_of(fn), tuple(fn.batch_shape + fn.event_shape)),
                 law=law,
                 value=msg["value"],
                 frames=frames_of(msg),
