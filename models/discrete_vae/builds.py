@@ -76,6 +76,11 @@ def top_k(cls: Any, logits: Any, temperature: float | None) -> Any:
     return cls(CHOSEN, temperature, logits=logits, hard=True)
 
 
+def subset(cls: Any, logits: Any, temperature: float | None) -> Any:
+    """Exactly k-hot values of independent bits given their sum."""
+    return cls(CHOSEN, logits=logits)
+
+
 def poisson(cls: Any, logits: Any, temperature: float | None) -> Any:
     """Truncated Poisson counts; the rate is softplus, so that no logit makes it overflow."""
     rate = -ops.log_sigmoid(-logits) * (MEAN_COUNT / math.log(2.0))
@@ -113,6 +118,11 @@ def counts_kl(q: Any, p: Any) -> Any:
     """Of two truncated count laws."""
     log_q, log_p = (ops.log_softmax(law.logits, axis=-1) for law in (q, p))
     return ops.sum(ops.exp(log_q) * (log_q - log_p), axis=-1)
+
+
+def subsets_kl(q: Any, p: Any) -> Any:
+    """Of k of n items from the uniform subset."""
+    return math.log(math.comb(q.logits.shape[-1], CHOSEN)) - q.entropy()
 
 
 def pairs_kl(q: Any, p: Any) -> Any:

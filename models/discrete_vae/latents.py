@@ -84,9 +84,13 @@ LAWS = {
     # The same law on the real line: no temperature is so small that its samples round to 0 or 1.
     "LogitRelaxedBernoulli": Law("bernoulli", builds.with_temperature, 0.5, "sigmoid"),
     "StraightThroughBernoulli": Law("bernoulli", builds.without_temperature, None),
+    "ReinMaxBernoulli": Law("bernoulli", builds.with_temperature, 1.0),
+    "GumbelRaoBernoulli": Law("bernoulli", builds.with_temperature, 0.5),
     "RelaxedOneHotCategorical": Law("categorical", builds.with_temperature, 0.5),
     "ExpRelaxedOneHotCategorical": Law("categorical", builds.with_temperature, 0.5, "exp"),
     "RelaxedOneHotCategoricalStraightThrough": Law("categorical", builds.with_temperature, 0.5),
+    "ReinMaxOneHotCategorical": Law("categorical", builds.with_temperature, 1.0),
+    "GumbelRaoOneHotCategorical": Law("categorical", builds.with_temperature, 0.5),
     "RebarRelaxation": Law("bernoulli", builds.with_temperature, 0.5),
     "CorrelatedRelaxedBernoulli": Law("bernoulli", builds.correlated, 0.5, rank=4),
     "HardConcrete": Law("bernoulli", builds.with_temperature, 0.5, mixed=True),
@@ -103,6 +107,8 @@ LAWS = {
         "categorical", builds.logistic_normal, 0.5, hard_logits=builds.argmax_logits
     ),
     "GumbelSoftmaxTopK": Law("subset", builds.top_k, 0.5, kl=builds.pairs_kl),
+    # The law of k of n that is no draw of one item after the other.
+    "SubsetStraightThrough": Law("subset", builds.subset, None, kl=builds.subsets_kl),
     "Poisson": Law("poisson", builds.poisson, 0.5, kl=builds.counts_kl),
     "Geometric": Law("geometric", builds.geometric, 0.5, kl=builds.counts_kl),
 }
