@@ -256,21 +256,6 @@ class Step:
             self.draws[name] = Draw(law, law.encode(site.value), noise)
         return self.draws[name]
 
-    def draw_all(self, names: Sequence[str]) -> None:
-        """Makes the draws of some sites, the noise of those of one law and shape at once."""
-        alike: dict[Any, list[str]] = {}
-        for name in names:
-            if name not in self.draws:
-                law = self.law(name)
-                key = law.noise, tuple(law.logits.shape), law.logits.dtype
-                alike.setdefault(key, []).append(name)
-        for (kind, shape, _), group in alike.items():
-            sites = [self.site(name) for name in group]
-            noises = self.program.noises(kind, shape, sites, DRAW)
-            for name, site, noise in zip(group, sites, noises, strict=True):
-                law = self.law(name)
-                self.draws[name] = Draw(law, law.encode(site.value), noise)
-
     def free(self, name: str) -> Array:
         """Returns a latent that does not depend on the draw."""
         law = self.draw(name).law

@@ -12,7 +12,7 @@ of s alone. E|g|^2 is least where the variance is, as for REBAR's eta.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -202,11 +202,6 @@ class _Own:
 
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
         return self.program.noise(kind, shape, site, use)
-
-    def noises(
-        self, kind: str, shape: tuple[int, ...], sites: Sequence[Site], use: int
-    ) -> Sequence[Array]:
-        return self.program.noises(kind, shape, sites, use)
 
     def own(self, name: str, encoded: Array) -> Array:
         return self.functions[name](encoded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -230,11 +230,6 @@ class _Program:
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
         assert self.given is not None
         return self.given("free" if use == FREE else "conditional", kind, shape)
-
-    def noises(
-        self, kind: str, shape: tuple[int, ...], sites: Sequence[Site], use: int
-    ) -> list[Array]:
-        return [self.noise(kind, shape, site, use) for site in sites]
 
     def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
         return nullcontext()

@@ -236,11 +236,6 @@ class Program(Protocol):
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
         """Returns standard noise of a law, apart for each site and use."""
 
-    def noises(
-        self, kind: str, shape: tuple[int, ...], sites: Sequence[Site], use: int
-    ) -> Sequence[Array]:
-        """Returns standard noise for several sites, each of the shape, in one draw if that pays."""
-
     def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
         """Explains what fails while the program runs at relaxed values of some sites."""
 

@@ -128,7 +128,6 @@ class REBAR(Estimator):
     def local(cls, step: Step, names: list[str]) -> Arrays:
         found: Arrays = {}
         soft = [n for n in names if step.chosen[n].relaxes(step.site(n).candidate.law)]
-        step.draw_all(soft)
         # One is done before the next begins: its graph is as large as all that lies below.
         for parts in evaluations(step, soft, {name: step.chosen[name].depth for name in soft}):
             found.update(_together(step, parts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -165,17 +165,6 @@ class Program:
         index = list(self.structure.discrete).index(site.name)
         key = jax.random.fold_in(self.noise_key, 3 * index + use)
         return getattr(jax.random, kind)(key, shape, site.parameters.dtype)
-
-    def noises(
-        self, kind: str, shape: tuple[int, ...], sites: Sequence[Site], use: int
-    ) -> Sequence[jax.Array]:
-        """Returns standard noise of a law for several sites, in one draw.
-
-        A random number generator is among what is longest to compile, once for each call.
-        """
-        if len(sites) == 1:
-            return [self.noise(kind, shape, sites[0], use)]
-        return list(self.noise(kind, (len(sites), *shape), sites[0], use))
 
     def each(
         self, compute: Callable[[dict[str, jax.Array]], jax.Array], values: dict[str, jax.Array]

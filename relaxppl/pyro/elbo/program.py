@@ -6,7 +6,7 @@ of the first run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -325,12 +325,6 @@ class Program:
         if self.factors:  # They see the estimators at work twice.
             self._noise[key] = noise
         return noise
-
-    def noises(
-        self, kind: str, shape: tuple[int, ...], sites: Sequence[Site], use: int
-    ) -> list[torch.Tensor]:
-        """Returns standard noise of a law for several sites."""
-        return [self.noise(kind, shape, site, use) for site in sites]
 
     def each(
         self,

@@ -9,7 +9,6 @@ import numpyro.distributions as dist
 from numpyro.infer import SVI
 
 import relaxppl.numpyro as rx
-from relaxppl.numpyro.elbo.program import Program
 
 DATA = jnp.array([0.1, 0.9, -0.3])
 
@@ -57,22 +56,3 @@ def test_a_program_is_traced_once_for_all_steps():
         svi.run(jax.random.key(0), 40, DATA, progress_bar=False, init_state=state)
 
     assert count(run) == of_one_step
-
-
-def test_noise_of_sites_alike_is_one_draw(monkeypatch):
-    """A random number generator is among what takes longest to compile."""
-    drawn = []
-    noise = Program.noise
-
-    def counted(self, kind, shape, *rest):
-        drawn.append(shape)
-        return noise(self, kind, shape, *rest)
-
-    def program():
-        for k in range(5):
-            numpyro.sample(f"z{k}", dist.Bernoulli(logits=jnp.zeros(3 if k else 2)).to_event(1))
-
-    monkeypatch.setattr(Program, "noise", counted)
-    elbo = rx.REBAR_ELBO(learn=False)
-    jax.make_jaxpr(lambda key: elbo.loss(key, {}, program, program))(jax.random.key(0))
-    assert drawn == [(2,), (4, 3)]
