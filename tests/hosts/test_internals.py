@@ -46,6 +46,7 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_categorical": (torch.distributions.OneHotCategorical(torch.ones(2)),),
     "_get_checked_instance": (torch.distributions.Distribution,),
     "_guess_max_plate_nesting": (pyro.infer.Trace_ELBO(),),
+    "_local_scalar_dense": (torch.ops.aten,),
     "_mask": (
         numpyro.distributions.MaskedDistribution(numpyro.distributions.Normal(), False),
         pyro.distributions.Normal(0.0, 1.0).mask(torch.tensor(False)),
@@ -60,7 +61,6 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_set_grad_enabled": (torch._C,),
     "_subsample": (SubsampleMessenger,),
     "_version": (torch.ones(2),),
-    "_vectorized_num_particles": (pyro.infer.Trace_ELBO(),),
 }
 
 # Those that the package's own definitions of the same name hide from the search.
