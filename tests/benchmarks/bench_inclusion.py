@@ -10,6 +10,7 @@ with 64 draws for 3,000 steps, during the first 1,200 of which the flags' parame
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 
@@ -83,8 +84,13 @@ def fitted(seed: int = 0) -> np.ndarray:
 
 
 def main() -> None:
-    print("exact ", exact().round(3))
-    print("guide ", fitted().round(3))
+    """Print both, and how far they are apart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    truth, found = exact(), fitted(parser.parse_args().seed)
+    print("exact  ", truth.round(3))
+    print("guide  ", found.round(3))
+    print("largest difference", np.abs(found - truth).max().round(3))
 
 
 if __name__ == "__main__":
