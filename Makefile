@@ -92,7 +92,7 @@ $(PY313_VENV)/.relaxppl-installed: pyproject.toml constraints-py313.txt
 # been tested by then. PY313_TESTS=tests runs all.
 PY313_TESTS ?= $(addprefix tests/hosts/,conformance/test_jax.py conformance/test_torch.py \
 		conformance/test_copies.py conformance/test_bijections.py elbo/test_numpyro_mutations.py \
-		elbo/test_numpyro_exact_kl.py test_shells.py test_internals.py) \
+		elbo/test_numpyro_exact_kl.py elbo/test_numpyro_scan.py test_shells.py test_internals.py) \
 	$(addprefix tests/common/relax/,test_composition.py test_config.py test_hard.py) \
 	tests/common/arviz tests/common/auto/test_auto.py tests/common/test_fit.py tests/ops \
 	tests/common/test_calibrate.py::test_the_exact_posterior_passes_and_a_broken_one_is_flagged \

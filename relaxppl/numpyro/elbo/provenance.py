@@ -69,7 +69,7 @@ def _branches(params: Params, given: Sequence[Names]) -> list[Names]:
 
 
 def _scan(params: Params, given: Sequence[Names]) -> list[Names]:
-    first, carried = params["num_consts"], params["num_carry"]
+    first, carried = _counts(params)
     consts, xs = list(given[:first]), list(given[first + carried :])
 
     def step(carry: list[Names]) -> list[Names]:
@@ -77,6 +77,14 @@ def _scan(params: Params, given: Sequence[Names]) -> list[Names]:
 
     carry = _settled(lambda c: step(c)[:carried], list(given[first : first + carried]))
     return [*carry, *step(carry)[carried:]]
+
+
+def _counts(params: Params) -> tuple[int, int]:
+    """Returns how many inputs of a scan are the same in all steps, and how many it carries."""
+    if "ft_in" in params:  # JAX 0.12 has them as flat trees.
+        consts, carry, _ = params["ft_in"].unpack()
+        return len(consts), len(carry)
+    return params["num_consts"], params["num_carry"]
 
 
 def _while(params: Params, given: Sequence[Names]) -> list[Names]:
