@@ -118,8 +118,5 @@ def test_a_command_of_a_page_is_accepted(command: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     monkeypatch.setattr(os, "environ", dict(os.environ))  # Some programs set it as they start.
     monkeypatch.syspath_prepend(ROOT)
-    # Pytest's own importer takes models.numpyro.test_takers for a test, and runpy cannot run that.
-    finders = [f for f in sys.meta_path if not type(f).__module__.startswith("_pytest")]
-    monkeypatch.setattr(sys, "meta_path", finders)
     with pytest.raises(_AcceptedError):
         runpy.run_module(module, run_name="__main__")

@@ -1,6 +1,6 @@
 """Runs a program of the gallery on both hosts, for the picture and the numbers of its page.
 
-python -m models.studies.both test_takers
+python -m models.studies.both latent_skills
 """
 
 import json

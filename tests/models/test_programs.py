@@ -64,7 +64,7 @@ SHORT = {
     "laplace_bridge": ["--steps", "50"],
     "decoupled_straight_through": ["--steps", "20", "--seeds", "1"],
     "stick_breaking_mixture": ["--steps", "5", "--draws", "100"],
-    "test_takers": ["--steps", "5"],
+    "latent_skills": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""
 

@@ -1,11 +1,11 @@
-"""What a test tells about the people who take it: binary skills behind 24 answers, in NumPyro.
+"""What a test tells about the people who take it: binary skills behind 24 answers, in Pyro.
 
 A person has each of five skills or lacks it. Who has all the skills that an item needs says yes
 unless they slip; who lacks one says yes by a guess alone (the DINA model). Prevalences, slips and
 guesses are shared and continuous, the skills are five bits a person, and a step reads a hundred
 people of 316. The guide is written by ``AutoDiscrete``.
 
-    python -m models.numpyro.test_takers
+    python -m models.pyro.latent_skills
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
-from numpyro.infer import SVI
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.infer import SVI
 
-import relaxppl.numpyro as rx
+import relaxppl.pyro as rx
 from models.common.charts import items_chart
 from models.common.cli import positive_int
 from models.common.exact import best_log_likelihood, skills_given_answers
@@ -31,19 +30,19 @@ from models.common.program import build_parser, finish, start
 from models.rdata import load_questionnaire
 
 
-def model(answers: jax.Array, needs: jax.Array, batch: int | None = None) -> None:
+def model(answers: torch.Tensor, needs: torch.Tensor, batch: int | None = None) -> None:
     """Answers, shape (people, items), to items that need skills, shape (items, skills)."""
     items, skills = needs.shape
-    with numpyro.plate("skill_name", skills):
-        prevalence = numpyro.sample("prevalence", dist.Beta(1.0, 1.0))
-    with numpyro.plate("item", items):
-        slip = numpyro.sample("slip", dist.Beta(1.0, 4.0))
-        guess = numpyro.sample("guess", dist.Beta(1.0, 4.0))
-    with numpyro.plate("person", len(answers), subsample_size=batch) as rows:
-        skill = numpyro.sample("skill", dist.Bernoulli(prevalence).expand([1, skills]).to_event(1))
-        able = jnp.prod(1.0 - needs * (1.0 - skill[..., None, :]), -1)
-        yes = able * (1.0 - slip) + (1.0 - able) * guess
-        numpyro.sample("answer", dist.Bernoulli(yes).to_event(1), obs=answers[rows])
+    with pyro.plate("skill_name", skills):
+        prevalence = pyro.sample("prevalence", dist.Beta(1.0, 1.0))
+    with pyro.plate("item", items):
+        slip = pyro.sample("slip", dist.Beta(1.0, 4.0))
+        guess = pyro.sample("guess", dist.Beta(1.0, 4.0))
+    with pyro.plate("person", len(answers), subsample_size=batch) as rows:
+        skill = pyro.sample("skill", dist.Bernoulli(prevalence[..., None, :]).to_event(1))
+        able = (1.0 - needs * (1.0 - skill[..., None, :])).prod(-1)
+        yes = able * (1.0 - slip[..., None, :]) + (1.0 - able) * guess[..., None, :]
+        pyro.sample("answer", dist.Bernoulli(yes).to_event(1), obs=answers[rows])
 
 
 def method(options: Any, guide: Any, *args: Any) -> tuple[Any, Any, Any]:
@@ -60,27 +59,25 @@ def method(options: Any, guide: Any, *args: Any) -> tuple[Any, Any, Any]:
 def run(options: Any, command: str) -> None:
     """Train, then hold each person's skills against the exact posterior."""
     test = load_questionnaire()
-    answers, needs = jnp.asarray(test.answers), jnp.asarray(test.needs)
+    answers, needs = torch.as_tensor(test.answers), torch.as_tensor(test.needs)
+    pyro.set_rng_seed(options.seed)
+    pyro.clear_param_store()
     guide = rx.AutoDiscrete(model)
     loss, trained_model, trained_guide = method(options, guide, answers, needs, options.batch)
 
-    fit_key, draw_key = jax.random.split(jax.random.key(options.seed))
-    optimiser = numpyro.optim.Adam(lambda step: 0.1 * 0.1 ** (step / options.steps))
+    optimiser = pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 0.1 ** (1 / options.steps)})
     svi = SVI(trained_model, trained_guide, optimiser, loss)
     began = time.perf_counter()
-    result = rx.fit(
-        *(svi, fit_key, options.steps, answers, needs, options.batch), progress=not options.quiet
-    )
+    rx.fit(svi, options.steps, answers, needs, options.batch, progress=not options.quiet)
     seconds = time.perf_counter() - began
 
-    found = {name: np.asarray(value) for name, value in guide.median(result.params).items()}
+    found = {name: value.numpy() for name, value in guide.median(answers, needs).items()}
     shared = (found[name] for name in ("prevalence", "slip", "guess"))
     exact, evidence = skills_given_answers(test.answers, test.needs, *shared)
-    error = np.abs(np.asarray(guide.probs(result.params)["skill"]) - exact)
+    error = np.abs(guide.probs()["skill"].numpy() - exact)
     best = best_log_likelihood(test.answers, test.needs)
     data = rx.to_arviz(
-        *(svi, result, answers, needs),
-        rng_key=draw_key,
+        *(svi, None, answers, needs),
         num_draws=200,
         dims={"skill": ["skill_name"], "answer": ["item"]},
         coords={"skill_name": test.skills, "item": test.items},
@@ -97,7 +94,7 @@ def run(options: Any, command: str) -> None:
             "seconds": seconds,
         },
         {
-            "test.png": lambda path: items_chart(path, data, "A test and its skills, in NumPyro"),
+            "test.png": lambda path: items_chart(path, data, "A test and its skills, in Pyro"),
             "posterior.nc": data.to_netcdf,
         },
         [
@@ -110,7 +107,7 @@ def run(options: Any, command: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("numpyro.test_takers", __doc__.splitlines()[0], backend="numpyro")
+    parser = build_parser("pyro.latent_skills", __doc__.splitlines()[0], backend="pyro")
     methods = ("local", "disarm", "recommend")
     parser.add_argument("--method", choices=methods, default="local", help="what trains it")
     parser.add_argument("--steps", type=positive_int, default=600, help="of Adam")
