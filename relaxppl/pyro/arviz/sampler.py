@@ -11,6 +11,7 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from pyro.infer import infer_discrete
 from pyro.poutine.util import site_is_subsample
 
@@ -21,6 +22,7 @@ from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.arviz.trace import is_latent, latents
 from relaxppl.common.auto.graph import Factor
+from relaxppl.common.relax.host import unwrap
 from relaxppl.common.relax.watching import Watched, watched
 from relaxppl.estimators.program import Frame, Frames
 from relaxppl.ops import as_numpy
@@ -89,7 +91,9 @@ class Sampler(common.Sampler):
             values = {
                 name: site["value"].reshape(draws, *alone[name]["value"].shape)
                 for name, site in guide.items()
-                if is_latent(site)
+                # What the guide computes from other draws is computed again: the last bit of it
+                # may differ, and a point mass gives no density to any other value.
+                if is_latent(site) and not isinstance(unwrap(HOST, site["fn"])[0], Delta)
             }
             summed = {n: at[n].reshape(draws, *whole[n]["value"].shape) for n in self.summed}
             self.draws = None

@@ -52,3 +52,21 @@ def test_draws_that_mix_at_rare_values_only_run_in_turn():
     likelihood = data["log_likelihood"]["y"].values[0]
     expected = -0.5 * (1.5 - raised) ** 2 - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(likelihood, expected, rtol=1e-5)
+
+
+def test_point_masses_that_the_guide_computes_run_together():
+    """A batch rounds a product of matrices in another way than one draw does."""
+    host = cases.host_of("pyro")
+    matrix = host.torch.randn(30, 30, generator=host.torch.Generator().manual_seed(0))
+
+    def guide():
+        base = host.sample("base", host.dist.Normal(host.torch.zeros(30), 1.0).to_event(1))
+        host.sample("x", host.dist.Delta(base @ matrix).to_event(1))
+
+    def model():
+        host.sample("base", host.dist.Normal(host.torch.zeros(30), 1.0).to_event(1))
+        host.sample("x", host.dist.Normal(host.torch.zeros(30), 1.0).to_event(1))
+
+    run = Sampler(model, guide, None, (), {}, Request())
+    run.prototype()
+    assert run.vectorises(500)
