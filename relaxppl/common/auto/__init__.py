@@ -11,11 +11,13 @@ from relaxppl.common.auto.mean_field import (
     start,
 )
 from relaxppl.common.auto.network import network_of
+from relaxppl.common.auto.series import Series
 
 __all__ = [
     "Conditional",
     "Dependent",
     "Real",
+    "Series",
     "Site",
     "binary_quantiles",
     "checked_levels",

@@ -151,12 +151,14 @@ class Discrete(Conditional):
     :param seed: of what of the interactions is not zero at first.
     :param apart: whether it is as the mean field has it.
     :param chain: whether each of its variables depends on the one before alone.
+    :param named: whether the site itself has the law of the whole chain.
     """
 
     values: int = 2
     seed: int = 0
     apart: bool = False
     chain: bool = False
+    named: bool = False
 
     @property
     def _entries(self) -> int:

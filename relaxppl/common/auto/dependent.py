@@ -12,6 +12,7 @@ import numpy as np
 from relaxppl import ops
 from relaxppl.common.auto.conditional import Conditional, Discrete, Parent
 from relaxppl.common.auto.errors import (
+    given_in_part,
     no_chain,
     subsampled_together,
     unknown_names,
@@ -27,6 +28,7 @@ from relaxppl.common.auto.gaussian import (
 from relaxppl.common.auto.graph import Factor, Link, Node, ordered
 from relaxppl.common.auto.layout import Layout, layout_of
 from relaxppl.common.auto.mean_field import MeanField, Site
+from relaxppl.common.auto.series import Series, series_of
 from relaxppl.common.auto.tree import joint_logits, rows_of
 from relaxppl.ops import Array
 
@@ -61,9 +63,9 @@ class Dependent(MeanField):
         discrete sites are blocked.
     :param structure: "mean_field", no site depending on another; "autoregressive", each given those
         before it that the model's factors make it depend on; "chain", the same, but the elements of
-        one site given the element before alone; or one of these by site, the sites that are not
-        named being independent. Then the continuous sites, where ``continuous`` is not
-        given, are normal on the whole line given the sites before them.
+        one site, and the sites z_0, ..., z_T of a loop, given the one before alone; or one of these
+        by site, the sites that are not named being independent. Then the continuous sites, where
+        ``continuous`` is not given, are normal on the whole line given the sites before them.
     :param sizes: how many values 0, ..., n - 1 a count keeps, by site; where not given, as many as
         leave the prior at most the tail.
     :param tail: a number between 0 and 1.
@@ -87,6 +89,8 @@ class Dependent(MeanField):
     _structure: str | Mapping[str, str]
     _reals: dict[str, Real]
     """The continuous sites that this guide draws itself, or sees."""
+    _series: dict[str, Series]
+    """The sites of loops that it draws together; known after the first call."""
     _links: list[Conditional]
     """The sites that it draws, in order; none if it is a mean field."""
 
@@ -111,25 +115,36 @@ class Dependent(MeanField):
         :param own_part: whether the continuous sites are drawn here too.
         """
         sites: dict[str, Site | Real] = {**self._reals, **self._sites}
-        structure = self._structure
+        structure, factors = self._structure, list(factors)
         if isinstance(structure, Mapping):
             unknown = structure.keys() - sites.keys()
             if unknown:
                 raise unknown_names("structure", unknown, sites)
+        self._series = series_of(
+            {name: self._sites[name] for name in self._order(self._sites)},
+            factors,
+            lambda name: self._choice(name) == CHAIN,
+            self._model_sites(),
+        )
+        whole = {step: name for name, found in self._series.items() for step in found.members}
+        sites |= {name: found.site for name, found in self._series.items()}
         nodes = {}
-        for name in self._order(sites):
+        for name in dict.fromkeys(whole.get(name, name) for name in self._order(sites)):
             choice = self._choice(name)
-            discrete = name in self._sites
+            discrete = name not in self._reals
             plates = frozenset(frame.name for frame in sites[name].frames)
             apart = choice == MEAN_FIELD
             nodes[name] = Node(plates, discrete, apart, not discrete and not own_part)
         known = frozenset(sites)
-        found = [Factor(f.sites & known, f.plates) for f in factors]
-        links = ordered(nodes, found)
+        merged = [
+            Factor(frozenset(whole.get(name, name) for name in f.sites & known), f.plates)
+            for f in factors
+        ]
+        links = ordered(nodes, merged)
         self._links = [
             self._conditional(seed, link, nodes[link.name])
             for seed, link in enumerate(links)
-            if own_part or link.name in self._sites
+            if own_part or link.name not in self._reals
         ]
 
     def _conditional(self, seed: int, link: Link, node: Node) -> Conditional:
@@ -151,31 +166,45 @@ class Dependent(MeanField):
         chain = self._choice(link.name) == CHAIN and layout.size > 1
         if chain and sum(n > 1 for n in (*(batch[d] for d in layout.together), *event)) > 1:
             raise no_chain(link.name, (*batch, *event))
-        return Discrete(link.name, layout, parents, link.local, values, seed, node.apart, chain)
+        # The model has a chain there too: the site itself takes the guide's.
+        named = chain and site.path and not layout.together
+        return Discrete(
+            *(link.name, layout, parents, link.local, values, seed, node.apart, chain, named)
+        )
 
     def _choice(self, name: str) -> str:
         structure = self._structure
+        if name in self._series:
+            return CHAIN
         return structure if isinstance(structure, str) else structure.get(name, MEAN_FIELD)
 
     def _parent(self, name: str, local: frozenset[str]) -> Parent:
         frames = [(frame.name, frame.dim) for frame in self._site_of(name).frames]
         layout = layout_of(*self._shape_of(name), frames, local)
-        return Parent(name, layout, self._values_of(name), name in self._sites)
+        return Parent(name, layout, self._values_of(name), name not in self._reals)
 
     def _site_of(self, name: str) -> Any:
+        if name in self._series:
+            return self._series[name].site
         return self._sites[name] if name in self._sites else self._reals[name]
+
+    def _with_logits(self) -> dict[str, Site]:
+        """Returns what has first logits of its own: the sites, a series in place of its steps."""
+        steps = {step for found in self._series.values() for step in found.members}
+        alone = {name: site for name, site in self._sites.items() if name not in steps}
+        return {**alone, **{name: found.site for name, found in self._series.items()}}
 
     def _shape_of(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Returns a site's batch and the shape of the variables of one draw."""
         if name in self._reals:
             return self._reals[name].batch, self._reals[name].event
-        site = self._sites[name]
+        site = self._site_of(name)
         return site.batch, site.event if site.kind == "binary" else site.event[:-1]
 
     def _values_of(self, name: str) -> int:
         if name in self._reals:
             return 2
-        site = self._sites[name]
+        site = self._site_of(name)
         return 2 if site.kind == "binary" else site.event[-1]
 
     def _draw_given(
@@ -205,12 +234,10 @@ class Dependent(MeanField):
                 if isinstance(link, Continuous):
                     free, known[name] = self._draw_real(link, known, read)
                 else:
-                    logits = None
-                    if name in given:
-                        logits = self._rows(name, site, self._array(given[name]), plates)
+                    logits = self._given(name, given, plates)
                     assert isinstance(link, Discrete)
                     value, known[name] = self._draw_discrete(link, logits, known, read)
-            if isinstance(link, Discrete) and (link.apart or link.layout.alone):
+            if isinstance(link, Discrete) and (link.apart or link.layout.alone or link.named):
                 result[name] = value
                 continue
             with ExitStack() as stack:
@@ -219,9 +246,34 @@ class Dependent(MeanField):
                 log_density: Any = 0.0
                 if isinstance(link, Continuous):
                     value, log_density = self._constrained(name, free)
-                fn = self._delta(value, log_density=log_density, event_dim=site.event_dim)
-                result[name] = self._runtime.sample(name, fn)
+                for step, x in self._steps(name, value):
+                    fn = self._delta(x, log_density=log_density, event_dim=site.event_dim)
+                    result[step] = self._runtime.sample(step, fn)
         return result
+
+    def _given(
+        self, name: str, given: Mapping[str, Any], plates: Mapping[str, Any]
+    ) -> Array | None:
+        """Returns a site's amortised logits, or None where it has none."""
+        series = self._series.get(name)
+        members = (name,) if series is None else series.members
+        rows = [
+            self._rows(step, self._sites[step], self._array(given[step]), plates)
+            for step in members
+            if step in given
+        ]
+        if not rows:
+            return None
+        if len(rows) < len(members):
+            raise given_in_part(name, [step for step in members if step not in given])
+        return rows[0] if series is None else series.stacked(rows)
+
+    def _steps(self, name: str, value: Array) -> list[tuple[str, Array]]:
+        """Returns the sites that a variable's value belongs to, and what each of them gets."""
+        if name not in self._series:
+            return [(name, value)]
+        series = self._series[name]
+        return list(zip(series.members, series.steps(value), strict=True))
 
     def _draw_real(
         self, link: Continuous, known: Mapping[str, Array], read: Any
@@ -244,7 +296,7 @@ class Dependent(MeanField):
         self, link: Discrete, logits: Array | None, known: Mapping[str, Array], read: Any
     ) -> tuple[Array, Array]:
         """Returns a draw of a site, and the same encoded, (..., *batch, *event, K)."""
-        name, site = link.name, self._sites[link.name]
+        name, site = link.name, self._site_of(link.name)
         if logits is None:
             logits = self._own_logits(name, site)
         if link.apart:
@@ -267,6 +319,9 @@ class Dependent(MeanField):
             rows = rows_of(drawn, link.layout.size, link.values, joint)
         else:
             law = self._joint_laws[next(iter(parameters))](**parameters)
+            if link.named:
+                value = self._runtime.sample(name, law)
+                return value, value
             rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
         encoded = link.layout.scatter(rows, 1)
         return self._decoded(name, encoded), encoded
@@ -281,9 +336,10 @@ class Dependent(MeanField):
         return ops.one_hot(value, size, self._floating(value))
 
     def _decoded(self, name: str, encoded: Array) -> Array:
-        kind = self._sites[name].kind
+        kind = self._site_of(name).kind
         if kind == "binary":
-            return self._as_drawn(name, encoded[..., 1])
+            first = self._series[name].members[0] if name in self._series else name
+            return self._as_drawn(first, encoded[..., 1])
         return encoded if kind == "one-hot" else ops.argmax(encoded, axis=-1)
 
     def _means(self, drawn: Mapping[str, Array]) -> dict[str, Array]:

@@ -23,8 +23,8 @@ def unknown_law(name: str, law: str) -> ValueError:
     """Returns the refusal of a site for which there is no mean-field law here."""
     return ValueError(
         f"AutoDiscrete: the site {name!r} is a {law}, for which it has no guide. It has one for "
-        "Bernoulli, Categorical, OneHotCategorical and for scalar counts from zero. Write this "
-        f"site's guide and put both in rx.AutoGuideList, hiding {name!r} from "
+        "Bernoulli, Categorical, OneHotCategorical, MarkovChain and for scalar counts from zero. "
+        f"Write this site's guide and put both in rx.AutoGuideList, hiding {name!r} from "
         "AutoDiscrete's model with the handler block"
     )
 
@@ -89,6 +89,15 @@ def no_chain(name: str, shape: tuple[int, ...]) -> ValueError:
         "one axis of it lies in no plate whose elements are independent, so that it is no chain. "
         "Put the series in a plate and leave time alone outside of plates; or take "
         f"structure={{{name!r}: 'autoregressive', ...}}"
+    )
+
+
+def given_in_part(name: str, missing: Iterable[str]) -> ValueError:
+    """Returns the refusal of logits for some steps of a series alone."""
+    return ValueError(
+        f"AutoDiscrete: the sites of a loop that the chain {name!r} draws together got amortised "
+        f"logits, but {', '.join(map(repr, missing))} got none. Give logits for every step; or "
+        "leave the steps independent by structure={...}, which names the choice of each site"
     )
 
 

@@ -39,10 +39,12 @@ class Factor:
 
     :param sites: the latent sites that it depends on.
     :param plates: the names of the plates that it lies in.
+    :param of: the site whose density it is, if it is that of one.
     """
 
     sites: Names
     plates: Names
+    of: str = ""
 
 
 @dataclass(frozen=True)

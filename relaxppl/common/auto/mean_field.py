@@ -21,8 +21,10 @@ from relaxppl.common.auto.errors import (
 )
 from relaxppl.common.auto.network import Network, first_weights, logits_of, row_plate
 from relaxppl.common.relax.host import is_discrete
+from relaxppl.common.sequences import sequence_type
 from relaxppl.common.shell import Shell
 from relaxppl.common.sites import Sites
+from relaxppl.estimators.sequences import Paths
 from relaxppl.ops import Array
 
 IMPOSSIBLE = -1e4
@@ -41,6 +43,7 @@ class Site:
     :param event: the rightmost part of the logits' shape that belongs to one value.
     :param init: the first logits, over the plates' full sizes.
     :param cls: the class of the law.
+    :param path: whether the model has a chain there, one site for the whole path.
     """
 
     kind: str
@@ -49,6 +52,7 @@ class Site:
     event: tuple[int, ...]
     init: np.ndarray
     cls: Callable[..., Any]
+    path: bool = False
 
     @property
     def ordered(self) -> bool:
@@ -116,7 +120,11 @@ class MeanField:
         :param seed: of the noise on the first logits.
         """
         fn = message["fn"]
-        kind, class_name = self._variables.kind_of(fn), type(self._variables.base_of(fn)).__name__
+        base = self._variables.base_of(fn)
+        kind, class_name = self._variables.kind_of(fn), type(base).__name__
+        path = sequence_type(base) is Paths
+        if path:
+            kind = "one-hot"  # A row for each step.
         if kind == "other":
             raise unknown_law(name, class_name)
         event, prior = tuple(fn.event_shape), None
@@ -138,7 +146,7 @@ class MeanField:
                     # The rows not in the first subsample start from what it has on average.
                     prior = prior.mean(axis=frame.dim - len(event), keepdims=True)
         init = start((*batch, *event), self._init_scale, seed, prior)
-        return Site(kind, frames, fn.event_dim, event, init, self._laws[kind])
+        return Site(kind, frames, fn.event_dim, event, init, self._laws[kind], path)
 
     def _amortized(
         self, plates: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -37,4 +37,4 @@ def factors_of(
 
     with handlers.block():
         found = eval_provenance(log_densities, **values)
-    return [Factor(names & values.keys(), plates[name]) for name, names in found.items()]
+    return [Factor(names & values.keys(), plates[name], name) for name, names in found.items()]

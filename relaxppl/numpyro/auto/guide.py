@@ -100,6 +100,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._network = auto.network_of(features, inputs, amortize)
         self._structure = self._checked_structure(structure)
         self._reals: dict[str, auto.Real] = {}
+        self._series: dict[str, auto.Series] = {}
         self._links: list[auto.Conditional] = []
         self._whole = False
         self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
@@ -126,6 +127,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         for site in latents.values():
             for frame in site["cond_indep_stack"]:
                 self._prototype_frames[frame.name] = frame
+                # A plate inside scan is in its sites' frames alone.
+                self._prototype_frame_full_sizes.setdefault(frame.name, frame.size)
         self._sites = {
             name: self._site(name, site, self._prototype_frame_full_sizes, seed)
             for seed, (name, site) in enumerate(discrete.items())

@@ -39,7 +39,7 @@ def factors_of(
             inputs = tracker.of(value, node["scale"], node["mask"])
             deps: Names = plain(inputs | decided[0] | watch.escaped[name])
             plates = frozenset(f.name for f in node["cond_indep_stack"] if f.vectorized)
-            found.append(Factor(deps & known, plates))
+            found.append(Factor(deps & known, plates, name))
     return found
 
 

@@ -98,6 +98,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._network = auto.network_of(network, inputs, amortize)
         self._structure = self._checked_structure(structure)
         self._reals: dict[str, auto.Real] = {}
+        self._series: dict[str, auto.Series] = {}
         self._links: list[auto.Conditional] = []
         self._sites: dict[str, Site] = {}
         self._part_sites: frozenset[str] = frozenset()
@@ -121,7 +122,6 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             for seed, (name, site) in enumerate(discrete.items()):
                 full = {f.name: f.full_size or f.size for f in site["cond_indep_stack"]}
                 self._sites[name] = self._site(name, site, full, seed)
-                self._declare(name, self._sites[name], site["value"])
         except ValueError:
             self.prototype_trace = None
             raise
@@ -133,6 +133,9 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             self._link(factors_of(self.model, sites, args, kwargs), own_part)
             if own_part:
                 self._part_sites = frozenset()
+        for name, site in self._with_logits().items():
+            first = self._series[name].members[0] if name in self._series else name
+            self._declare(name, site, discrete[first]["value"])
         if self._part_sites:
             self.part = self._make_part()
 
@@ -231,7 +234,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             return attrgetter(path)(self)
         except AttributeError:
             pass
-        device = self.prototype_trace.nodes[name]["value"].device
+        step = self._series[name].members[0] if name in self._series else name
+        device = self.prototype_trace.nodes[step]["value"].device
         dtype = self._dtype if like is None else like.dtype
         init = torch.as_tensor(first, dtype=dtype, device=device)
         deep_setattr(self, path, PyroParam(init, event_dim=event_dim))

@@ -12,13 +12,9 @@ import numpyro
 import pyro
 import pytest
 import torch
-from numpyro.contrib.control_flow import scan
 from scipy import special, stats
 
 from tests.adapter import both
-
-NONE: frozenset[str] = frozenset()
-
 
 CLASSES = np.array([0.2, 0.5, 0.3])
 LOADS = np.array([1.0, -0.5, 2.0])
@@ -137,71 +133,6 @@ def test_a_guide_with_the_posteriors_tables_is_the_posterior(host: Any) -> None:
     }  # fmt: skip
 
 
-FIRST = np.log([0.7, 0.3])
-MOVES = np.log([[0.8, 0.2], [0.3, 0.7]])
-SEEN = np.array([0.2, 1.1, 0.9, -0.3, 1.5])
-
-
-def paths() -> tuple[np.ndarray, float]:
-    """log p of each path of a hidden Markov model, (2,) * 5, normalised."""
-    log_p = np.zeros((2,) * 5)
-    for path in np.ndindex(*log_p.shape):
-        moves = sum(MOVES[path[t], path[t + 1]] for t in range(4))
-        log_p[path] = FIRST[path[0]] + moves + stats.norm.logpdf(SEEN, path, 0.8).sum()
-    log_z = float(special.logsumexp(log_p))
-    return log_p - log_z, log_z
-
-
-def hidden_markov(host: Any) -> Any:
-    """By scan on NumPyro; on Pyro, which has none, one site whose neighbours meet in factors."""
-
-    def scanned() -> None:
-        def step(carry: Any, y: Any) -> Any:
-            z = numpyro.sample("z", numpyro.distributions.Categorical(logits=carry))
-            numpyro.sample("y", numpyro.distributions.Normal(1.0 * z, 0.8), obs=y)
-            return jnp.asarray(MOVES)[z], None
-
-        scan(step, jnp.asarray(FIRST), jnp.asarray(SEEN))
-
-    def at_once() -> None:
-        moves, first = host.array(MOVES), host.array(FIRST)
-        flat = pyro.distributions.Categorical(logits=torch.zeros(5, 2, dtype=torch.float64))
-        z = pyro.sample("z", flat.to_event(1))
-        log_p = first[z[..., 0]] + moves[z[..., :-1], z[..., 1:]].sum(-1) + 5 * np.log(2.0)
-        pyro.factor("moves", log_p)
-        normal = pyro.distributions.Normal(z.double(), 0.8).to_event(1)
-        pyro.sample("y", normal, obs=host.array(SEEN))
-
-    return scanned if host.name == "numpyro" else at_once
-
-
-@both
-def test_a_chain_is_the_posterior_of_a_hidden_markov_model(host: Any) -> None:
-    pyro.clear_param_store()
-    model = hidden_markov(host)
-    guide = host.rx.AutoDiscrete(model, structure="chain")
-    log_p, log_z = paths()
-    pairs = [special.logsumexp(log_p, axis=tuple({*range(5)} - {t, t + 1})) for t in range(4)]
-    first, moves = special.logsumexp(pairs[0], axis=1), np.stack(pairs)
-    logits = np.stack([first, *np.zeros((4, 2))])
-    elbo = host.rx.ScoreFunction_ELBO(num_particles=3)
-    if host.name == "numpyro":
-        svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.01), elbo)
-        params = jax.jit(lambda key: svi.get_params(svi.init(key)))(jax.random.key(0))
-        assert params["z_auto_moves"].shape == (1, 4, 2, 2)
-        params = {"z_auto_logits": jnp.asarray(logits), "z_auto_moves": jnp.asarray(moves[None])}
-        loss = jax.jit(lambda key: elbo.loss(key, params, model, guide))(jax.random.key(1))
-    else:
-        guide()
-        with torch.no_grad():
-            guide.logits.z.copy_(host.array(logits))
-            guide.moves.z.copy_(host.array(moves))
-        loss = elbo.loss(model, guide)
-    np.testing.assert_allclose(loss, -log_z, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"'chain'.*got 'tree'"):
-        host.rx.AutoDiscrete(model, structure="tree")
-
-
 X = np.array([[1.0, 0.9, -0.2], [0.5, 0.7, 1.0], [-1.0, -0.6, 0.3], [0.2, -0.4, 0.8]])
 Y_REGRESSION = np.array([1.5, 0.6, -1.1, 0.9])
 NOISE = 0.4
@@ -281,3 +212,9 @@ def test_a_scalar_continuous_site_beside_a_subsampled_plate_on_pyro() -> None:
     draws = guide.sample_posterior(sample_shape=(3,))
     shapes = {name: tuple(x.shape) for name, x in draws.items()}
     assert shapes == {"on": (3,), "scale": (3,), "row": (3, 4)}
+
+
+@both
+def test_a_structure_that_there_is_not_is_refused(host: Any) -> None:
+    with pytest.raises(ValueError, match=r"'chain'.*got 'tree'"):
+        host.rx.AutoDiscrete(program(host), structure="tree")
