@@ -19,6 +19,8 @@ from relaxppl import ops
 from relaxppl.estimators.program import Frames
 from relaxppl.ops import Array
 
+_MOST_DIMENSIONS = 60
+"""Torch and NumPy have 64; events, and what a model indexes by a value, need some."""
 PARALLEL = "parallel"
 """What a site's ``infer["enumerate"]`` says for it to be summed out here."""
 
@@ -127,6 +129,15 @@ def all_values(
     name, fn = site["name"], site["fn"]
     if name not in found:
         check_law(name, fn, frames, site["infer"], first)
+        if len(found) - first > _MOST_DIMENSIONS:
+            raise refusal(
+                name,
+                f"its values would lie along dimension {len(found) - first} from the right, since "
+                f"{len(found)} sites are summed out before it, and arrays have few more than "
+                f"{_MOST_DIMENSIONS} (the states of a long series are one site of the model as a "
+                "MarkovChain, or drawn together by AutoDiscrete(model, structure='chain') once the "
+                "marks are dropped)",
+            )
         found[name] = Variable(name, first - len(found), frames)
     try:
         values = fn.enumerate_support(expand=False)
