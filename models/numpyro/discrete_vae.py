@@ -38,82 +38,86 @@ def network(inputs: int, outputs: int, key: jax.Array) -> eqx.nn.MLP:
     return eqx.nn.MLP(inputs, outputs, 200, depth=1, activation=jnp.tanh, key=key)
 
 
-def programs(images: np.ndarray, key: jax.Array) -> tuple[Any, Any]:
-    """The model and the guide.
+def coins(logits: jax.Array) -> Any:
+    """The law of a code."""
+    return dist.Bernoulli(logits=logits).to_event(1)
+
+
+def keys(seed: int) -> jax.Array:
+    """Of the first weights, of training, of the bound and of draws."""
+    return jax.random.split(jax.random.key(seed), 4)
+
+
+def programs(images: np.ndarray, seed: int) -> tuple[Any, Any]:
+    """The model and the guide; both may be given the law of another code, of as many numbers.
 
     :param images: those to train on, shape (n, 784): the pixels' first bias is their mean.
-    :param key: of the networks' first weights.
+    :param seed: of the networks' first weights.
     """
-    encoder_key, decoder_key = jax.random.split(key)
-    first_encoder = network(PIXELS, CODES, encoder_key)
-    first_decoder = eqx.tree_at(
-        lambda net: net.layers[-1].bias,
-        network(CODES, PIXELS, decoder_key),
-        jnp.asarray(pixel_logits(images)),
-    )
+    encoder_key, decoder_key = jax.random.split(keys(seed)[0])
+    first_encoder, plain = network(PIXELS, CODES, encoder_key), network(CODES, PIXELS, decoder_key)
+    bias = jnp.asarray(pixel_logits(images))
+    first_decoder = eqx.tree_at(lambda net: net.layers[-1].bias, plain, bias)
 
-    def model(images: jax.Array, batch: int | None = BATCH) -> None:
+    def model(images: jax.Array, batch: int | None = BATCH, law: Any = coins) -> None:
         decoder = eqx_module("decoder", first_decoder)
         with numpyro.plate("image", len(images), subsample_size=batch) as rows:
-            code = numpyro.sample("code", dist.Bernoulli(0.5 * jnp.ones(CODES)).to_event(1))
-            logits = jax.vmap(decoder)(code)
+            code = numpyro.sample("code", law(jnp.zeros(CODES)))
+            logits = jax.vmap(decoder)(code.reshape(len(code), CODES))
             numpyro.deterministic("probs", jax.nn.sigmoid(logits))
-            pixels = dist.Bernoulli(logits=logits).to_event(1)
-            numpyro.sample("pixels", pixels, obs=images[rows])
+            numpyro.sample("pixels", dist.Bernoulli(logits=logits).to_event(1), obs=images[rows])
 
-    def guide(images: jax.Array, batch: int | None = BATCH) -> None:
+    def guide(images: jax.Array, batch: int | None = BATCH, law: Any = coins) -> None:
         encoder = eqx_module("encoder", first_encoder)
         with numpyro.plate("image", len(images), subsample_size=batch) as rows:
-            logits = jax.vmap(encoder)(images[rows])
-            numpyro.sample("code", dist.Bernoulli(logits=logits).to_event(1))
+            numpyro.sample("code", law(jax.vmap(encoder)(images[rows])))
 
     return model, guide
+
+
+def train(options: Any, loss: Any, model: Any, guide: Any, images: Any) -> tuple[Any, float]:
+    """Returns the trained parameters and the seconds that it took."""
+    svi = SVI(model, guide, rx.count_steps(numpyro.optim.Adam(2e-3)), loss)
+    began = time.perf_counter()
+    key, images = keys(options.seed)[1], jnp.asarray(images)
+    result = rx.fit(svi, key, options.steps, images, progress=not options.quiet)
+    return result.params, time.perf_counter() - began
+
+
+def judge(options: Any, model: Any, guide: Any, params: Any, images: Any) -> tuple[float, Any]:
+    """Returns the discrete program's bound an image, and draws for the first images."""
+    (_, _, key, draws), test, given = (
+        keys(options.seed),
+        jnp.asarray(images),
+        (model, guide, params),
+    )
+    bound = rx.discrete_elbo(*given, test, None, rng_key=key, num_particles=20) / len(test)
+    shown = test[:SHOWN], None
+    return float(bound), rx.to_arviz(*given, *shown, rng_key=draws, num_draws=100, prior=True)
 
 
 def run(options: Any, command: str) -> None:
     """Train, then say how good the discrete model is on images held out."""
     digits = load_digits(held_out=500)
-    train, test = jnp.asarray(digits.train), jnp.asarray(digits.test)
-    weights_key, fit_key, bound_key, draw_key = jax.random.split(jax.random.key(options.seed), 4)
-    model, guide = programs(digits.train, weights_key)
-    loss, trained_model, trained_guide = method(options, model, guide, train)
-
-    optimiser = rx.count_steps(numpyro.optim.Adam(2e-3))
-    svi = SVI(trained_model, trained_guide, optimiser, loss)
-    began = time.perf_counter()
-    result = rx.fit(svi, fit_key, options.steps, train, progress=not options.quiet)
-    seconds = time.perf_counter() - began
-
-    # Of the discrete program, whatever it was trained through.
-    bounds = rx.discrete_elbo(
-        model, guide, result.params, test, None, rng_key=bound_key, num_particles=20
-    )
-    bound = float(bounds) / len(test)
+    model, guide = programs(digits.train, options.seed)
+    chosen = method(options, model, guide, jnp.asarray(digits.train))
+    params, seconds = train(options, *chosen, digits.train)
+    bound, data = judge(options, model, guide, params, digits.test)
     baseline = baseline_bound(digits.train, digits.test)
-    data = rx.to_arviz(
-        *(model, guide, result.params, test[:SHOWN], None),
-        rng_key=draw_key,
-        num_draws=100,
-        prior=True,
-    )
-    finish(
-        options,
-        command,
-        {"discrete_test_bound": bound, "baseline": baseline, "seconds": seconds},
-        {"digits.png": lambda path: draw(path, digits.test, data), "posterior.nc": data.to_netcdf},
-        [
-            f"discrete test bound  {bound:.2f} nats an image",
-            f"independent pixels   {baseline:.2f} nats an image",
-            str(az.summary(data, var_names=["code"], kind="stats").head()),
-        ],
-    )
+    metrics = {"discrete_test_bound": bound, "baseline": baseline, "seconds": seconds}
+    lines = [
+        f"discrete test bound  {bound:.2f} nats an image",
+        f"independent pixels   {baseline:.2f} nats an image",
+        str(az.summary(data, var_names=["code"], kind="stats").head()),
+    ]
+    picture = {"digits.png": lambda path: draw(path, digits.test, data)}
+    finish(options, command, metrics, picture | {"posterior.nc": data.to_netcdf}, lines)
 
 
 def method(options: Any, model: Any, guide: Any, images: jax.Array) -> tuple[Any, Any, Any]:
     """The loss that trains, and the programs to train with it."""
-    if options.method == "straight-through":
-        relaxed = (rx.relax(program, temperature=0.5) for program in (model, guide))
-        return TraceMeanField_ELBO(), *relaxed
+    if options.method == "relax":
+        return TraceMeanField_ELBO(), *(rx.relax(f, temperature=0.5) for f in (model, guide))
     if options.method == "recommend":
         found = rx.recommend(model, guide, images)
         print(found)
@@ -121,8 +125,7 @@ def method(options: Any, model: Any, guide: Any, images: jax.Array) -> tuple[Any
     if options.method == "disarm":
         return rx.DisARM_ELBO(), model, guide
     # Biased while noise is what holds training back; unbiased for the last third.
-    debias = rx.LinearSchedule(0.0, 1.0, max(1, 2 * options.steps // 3))
-    elbo = rx.REBAR_ELBO(debias=debias)
+    elbo = rx.REBAR_ELBO(debias=rx.LinearSchedule(0.0, 1.0, max(1, 2 * options.steps // 3)))
     return elbo, model, elbo.prepare(guide)
 
 
@@ -137,7 +140,7 @@ def draw(path: Any, images: np.ndarray, data: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
     parser = build_parser("numpyro.discrete_vae", __doc__.splitlines()[0], backend="numpyro")
-    methods = ("rebar", "disarm", "straight-through", "recommend")
+    methods = ("rebar", "disarm", "relax", "recommend")
     parser.add_argument("--method", choices=methods, default="rebar", help="what trains it")
     parser.add_argument("--steps", type=positive_int, default=3000, help="of Adam")
     return start(parser, argv, lambda options, _, command: run(options, command), ("mlxtend",))

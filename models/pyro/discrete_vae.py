@@ -36,70 +36,79 @@ def network(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, 200), nn.Tanh(), nn.Linear(200, outputs))
 
 
-def programs(images: np.ndarray) -> tuple[Any, Any]:
-    """The model and the guide.
+def coins(logits: torch.Tensor) -> Any:
+    """The law of a code."""
+    return dist.Bernoulli(logits=logits).to_event(1)
+
+
+def programs(images: np.ndarray, seed: int) -> tuple[Any, Any]:
+    """The model and the guide; both may be given the law of another code, of as many numbers.
 
     :param images: those to train on, shape (n, 784): the pixels' first bias is their mean.
+    :param seed: of the networks' first weights, and of all that follows.
     """
+    pyro.set_rng_seed(seed)
+    pyro.clear_param_store()
     encoder, decoder = network(PIXELS, CODES), network(CODES, PIXELS)
     with torch.no_grad():
         decoder[-1].bias.copy_(torch.as_tensor(pixel_logits(images)))
 
-    def model(images: torch.Tensor, batch: int | None = BATCH) -> None:
+    def model(images: torch.Tensor, batch: int | None = BATCH, law: Any = coins) -> None:
         pyro.module("decoder", decoder)
+        prior = law(torch.zeros(CODES))
         with pyro.plate("image", len(images), subsample_size=batch) as rows:
-            code = pyro.sample("code", dist.Bernoulli(0.5 * torch.ones(CODES)).to_event(1))
-            logits = decoder(code)
+            code = pyro.sample("code", prior)
+            logits = decoder(code.flatten(-prior.event_dim))
             pyro.deterministic("probs", logits.sigmoid(), event_dim=1)
-            pixels = dist.Bernoulli(logits=logits).to_event(1)
-            pyro.sample("pixels", pixels, obs=images[rows])
+            pyro.sample("pixels", dist.Bernoulli(logits=logits).to_event(1), obs=images[rows])
 
-    def guide(images: torch.Tensor, batch: int | None = BATCH) -> None:
+    def guide(images: torch.Tensor, batch: int | None = BATCH, law: Any = coins) -> None:
         pyro.module("encoder", encoder)
         with pyro.plate("image", len(images), subsample_size=batch) as rows:
-            logits = encoder(images[rows])
-            pyro.sample("code", dist.Bernoulli(logits=logits).to_event(1))
+            pyro.sample("code", law(encoder(images[rows])))
 
     return model, guide
+
+
+def train(options: Any, loss: Any, model: Any, guide: Any, images: Any) -> tuple[Any, float]:
+    """Returns the trained parameters and the seconds that it took."""
+    svi = SVI(model, guide, rx.count_steps(pyro.optim.Adam({"lr": 2e-3})), loss)
+    began = time.perf_counter()
+    rx.fit(svi, options.steps, torch.as_tensor(images), progress=not options.quiet)
+    return dict(pyro.get_param_store().items()), time.perf_counter() - began
+
+
+def judge(options: Any, model: Any, guide: Any, params: Any, images: Any) -> tuple[float, Any]:
+    """Returns the discrete program's bound an image, and draws for the first images."""
+    # The parameters are those of the store.
+    given, test = (model, guide, None), torch.as_tensor(images)
+    bound = rx.discrete_elbo(*given, test, None, num_particles=20)
+    data = rx.to_arviz(*given, test[:SHOWN], None, num_draws=100, prior=True)
+    return bound / len(test), data
 
 
 def run(options: Any, command: str) -> None:
     """Train, then say how good the discrete model is on images held out."""
     digits = load_digits(held_out=500)
-    train, test = torch.as_tensor(digits.train), torch.as_tensor(digits.test)
-    pyro.set_rng_seed(options.seed)
-    pyro.clear_param_store()
-    model, guide = programs(digits.train)
-    loss, trained_model, trained_guide = method(options, model, guide, train)
-
-    optimiser = rx.count_steps(pyro.optim.Adam({"lr": 2e-3}))
-    svi = SVI(trained_model, trained_guide, optimiser, loss)
-    began = time.perf_counter()
-    rx.fit(svi, options.steps, train, progress=not options.quiet)
-    seconds = time.perf_counter() - began
-
-    # Of the discrete program, whatever it was trained through.
-    bound = rx.discrete_elbo(model, guide, None, test, None, num_particles=20) / len(test)
+    model, guide = programs(digits.train, options.seed)
+    chosen = method(options, model, guide, torch.as_tensor(digits.train))
+    params, seconds = train(options, *chosen, digits.train)
+    bound, data = judge(options, model, guide, params, digits.test)
     baseline = baseline_bound(digits.train, digits.test)
-    data = rx.to_arviz(model, guide, None, test[:SHOWN], None, num_draws=100, prior=True)
-    finish(
-        options,
-        command,
-        {"discrete_test_bound": bound, "baseline": baseline, "seconds": seconds},
-        {"digits.png": lambda path: draw(path, digits.test, data), "posterior.nc": data.to_netcdf},
-        [
-            f"discrete test bound  {bound:.2f} nats an image",
-            f"independent pixels   {baseline:.2f} nats an image",
-            str(az.summary(data, var_names=["code"], kind="stats").head()),
-        ],
-    )
+    metrics = {"discrete_test_bound": bound, "baseline": baseline, "seconds": seconds}
+    lines = [
+        f"discrete test bound  {bound:.2f} nats an image",
+        f"independent pixels   {baseline:.2f} nats an image",
+        str(az.summary(data, var_names=["code"], kind="stats").head()),
+    ]
+    picture = {"digits.png": lambda path: draw(path, digits.test, data)}
+    finish(options, command, metrics, picture | {"posterior.nc": data.to_netcdf}, lines)
 
 
 def method(options: Any, model: Any, guide: Any, images: torch.Tensor) -> tuple[Any, Any, Any]:
     """The loss that trains, and the programs to train with it."""
-    if options.method == "straight-through":
-        relaxed = (rx.relax(program, temperature=0.5) for program in (model, guide))
-        return TraceMeanField_ELBO(), *relaxed
+    if options.method == "relax":
+        return TraceMeanField_ELBO(), *(rx.relax(f, temperature=0.5) for f in (model, guide))
     if options.method == "recommend":
         found = rx.recommend(model, guide, images)
         print(found)
@@ -107,8 +116,7 @@ def method(options: Any, model: Any, guide: Any, images: torch.Tensor) -> tuple[
     if options.method == "disarm":
         return rx.DisARM_ELBO(), model, guide
     # Biased while noise is what holds training back; unbiased for the last third.
-    debias = rx.LinearSchedule(0.0, 1.0, max(1, 2 * options.steps // 3))
-    elbo = rx.REBAR_ELBO(debias=debias)
+    elbo = rx.REBAR_ELBO(debias=rx.LinearSchedule(0.0, 1.0, max(1, 2 * options.steps // 3)))
     return elbo, model, elbo.prepare(guide)
 
 
@@ -123,7 +131,7 @@ def draw(path: Any, images: np.ndarray, data: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
     parser = build_parser("pyro.discrete_vae", __doc__.splitlines()[0], backend="pyro")
-    methods = ("rebar", "disarm", "straight-through", "recommend")
+    methods = ("rebar", "disarm", "relax", "recommend")
     parser.add_argument("--method", choices=methods, default="rebar", help="what trains it")
     parser.add_argument("--steps", type=positive_int, default=3000, help="of Adam")
     return start(parser, argv, lambda options, _, command: run(options, command), ("mlxtend",))
