@@ -134,6 +134,10 @@ class Estimator:
         known = site.law, site.counts, site.sequence
         return not site.recurrent and any(law in self.laws for law in known)
 
+    def relaxes(self, law: type[Law] | None) -> bool:
+        """Returns whether the program runs at relaxed values of a site with this law."""
+        return False
+
     def parameters(self, site: Candidate) -> list[Parameter]:
         """Returns what it learns or carries for a site."""
         return []

@@ -21,6 +21,9 @@ from relaxppl.ops import Array
 
 Names = frozenset[str]
 
+AT_HARD_VALUES = "infer={'estimator': 'disarm'} or 'score'"
+"""What messages advise for a site at whose relaxed values a program cannot run."""
+
 SoftValue = Callable[[str, Law | None], Array | None]
 """From a discrete site and its law at relaxed values above it to its relaxed value there, or to
 None where it has none."""

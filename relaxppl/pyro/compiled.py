@@ -212,4 +212,10 @@ def _kind(model: Any, guide: Any, values: list[Any], spec: Any) -> Any:
                 "may change unseen; hand it as a tensor"
             ) from error
         found.append((type(x), x))
-    return model, guide, str(spec), tuple(found)
+    return model, guide, _mode(model), _mode(guide), str(spec), tuple(found)
+
+
+def _mode(program: Any) -> bool | None:
+    """Returns whether a module, or the one that a method is of, is in training."""
+    module = getattr(program, "__self__", program)
+    return module.training if isinstance(module, torch.nn.Module) else None

@@ -20,6 +20,7 @@ from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.multi_sample import Rows, objective_of, rows_of, value_of, weighted
 from relaxppl.estimators.program import Candidate
 from relaxppl.numpyro.elbo.batched import InBatches
+from relaxppl.numpyro.elbo.jumps import with_jumps
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide
 from relaxppl.numpyro.elbo.program import Program
 from relaxppl.numpyro.elbo.sleep import log_q
@@ -80,6 +81,12 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         structure = analyse(model, guide, args, kwargs, param_map)
         chosen = choose(structure.discrete.values(), self.estimator, self.num_particles)
         self._check_declared(structure, chosen, param_map)
+        sites = structure.discrete
+        relaxed = frozenset(n for n, e in chosen.items() if e.relaxes(sites[n].law))
+        if relaxed:
+            below = structure.downstream(relaxed) & sites.keys()
+            relaxed |= {n for n in below if (law := sites[n].law) and law.relaxable}
+            structure = with_jumps(structure, relaxed, model, guide, args, kwargs, param_map)
         particles_key, plate_key, variance_key = jax.random.split(rng_key, 3)
         # Leaving one draw out is only sharp if the draws see the same data.
         compared = self.estimator.multi_sample or any(e.compares for e in chosen.values())

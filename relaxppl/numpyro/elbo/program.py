@@ -16,7 +16,8 @@ from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
 from relaxppl.common.sequences import sequence_of
-from relaxppl.estimators.program import Candidate, Frame, Site, SoftValue, Term
+from relaxppl.estimators.jumps import NONE
+from relaxppl.estimators.program import AT_HARD_VALUES, Candidate, Frame, Site, SoftValue, Term
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.batched import TOGETHER, each
 from relaxppl.numpyro.elbo.counts import count_of
@@ -182,7 +183,7 @@ class Program:
                 "This was raised while the model or the guide ran at relaxed values of "
                 f"{', '.join(map(repr, level))}, or was differentiated there. If it indexes or "
                 "branches by them, or calls what JAX does not differentiate (jax.pure_callback, "
-                "io_callback, a while_loop), choose infer={'estimator': 'disarm'} or 'score' for "
+                f"io_callback, a while_loop), choose {AT_HARD_VALUES} for "
                 "these sites in the guide; or write it with one-hot or 0/1 arithmetic, jnp.where "
                 "or jax.lax.cond, and give a callback its derivative by jax.custom_jvp."
             )
@@ -260,10 +261,12 @@ class Program:
         keep: Callable[[Term], bool] = lambda term: True,
     ) -> list[Term]:
         structure, terms = self.structure, []
+        jumps = structure.jumps
 
         def add(
             site: dict[str, Any],
             deps: frozenset[str],
+            jumping: frozenset[str],
             value: Callable[[], jax.Array],
             guide: bool,
             integrated: bool = False,
@@ -278,6 +281,7 @@ class Program:
                 frames,
                 deps & self.discrete,
                 guide,
+                jumps=jumping & self.discrete,
                 integrated=integrated,
                 latent=bool(deps) or (not site["is_observed"] if latent is None else latent),
             )
@@ -297,21 +301,23 @@ class Program:
                 deps = frozenset().union(*(structure.model_terms[n] for n in group.sites))
                 latent = any(not model_trace[n]["is_observed"] for n in group.others)
                 value = partial(term_of, group, model_trace, partial(_unscaled, soft=soft))
-                add(site, deps, value, False, latent=latent)
+                jumping = frozenset().union(*(jumps.get(n, ()) for n in group.sites))
+                add(site, deps, jumping, value, False, latent=latent)
             elif group is None and site["type"] == "sample" and is_sampled(name):
                 known = name in self.discrete
                 value = partial(_log_prob, site, soft, known)
-                add(site, structure.model_terms[name], value, False)
+                add(site, structure.model_terms[name], jumps.get(name, NONE), value, False)
         for name, site in guide_trace.items():
             if site["type"] != "sample":
                 continue
             if name in self.integrated:
                 deps = structure.guide_laws[name] | structure.model_laws[name]
-                add(site, deps, partial(_minus_kl, site, model_trace[name]), True, True)
+                value = partial(_minus_kl, site, model_trace[name])
+                add(site, deps, jumps.get(name, NONE), value, True, True)
             if is_sampled(name):
                 stopped = self.stop_masses and only is None and name in self.discrete
                 value = partial(_minus_log_q, site, soft, stopped)
-                add(site, structure.guide_terms[name], value, True)
+                add(site, structure.guide_terms[name], jumps.get(name, NONE), value, True)
         return terms
 
 
@@ -339,8 +345,8 @@ def _relaxed_above_scan(name: str, above: Mapping[str, Any]) -> NotImplementedEr
     sites = ", ".join(map(repr, above))
     return NotImplementedError(
         f"site {name!r} lies inside scan and its law depends on {sites}: its steps cannot be "
-        f"relaxed one by one where {sites} is relaxed. Choose infer={{'estimator': 'disarm'}} or "
-        f"'score' for {sites} in the guide; or write the steps as a Python loop, a site each"
+        f"relaxed one by one where {sites} is relaxed. Choose {AT_HARD_VALUES} "
+        f"for {sites} in the guide; or write the steps as a Python loop, a site each"
     )
 
 
@@ -385,8 +391,7 @@ def _unscaled(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
             raise NotImplementedError(
                 f"site {site['name']!r}: {type(site['fn']).__name__} has no log density at relaxed "
                 "values; the model and the guide must both have a Bernoulli, or both a "
-                "OneHotCategorical, there. Or choose infer={'estimator': 'score'} or 'disarm' for "
-                "this site in the guide"
+                f"OneHotCategorical, there. Or choose {AT_HARD_VALUES} for this site in the guide"
             )
     elif site["intermediates"]:
         log_prob = site["fn"].log_prob(site["value"], site["intermediates"])

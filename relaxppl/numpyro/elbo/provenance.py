@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal
 
-Names = frozenset[str]
-NONE: Names = frozenset()
+from relaxppl.estimators.jumps import NONE, Names, by_jumps
+
 Params = Mapping[str, Any]
 """Of an operation of a traced program."""
 
@@ -22,7 +23,8 @@ Params = Mapping[str, Any]
 def eval_provenance(fn: Callable[..., Any], **inputs: Any) -> Any:
     """Returns what a function returns, the names of the inputs that it depends on for each array.
 
-    Nothing is computed.
+    A name comes twice, once for :func:`~relaxppl.estimators.jumps.jumps`, if the dependence is none
+    that a derivative sees. Nothing is computed.
 
     :param fn: a function of keyword arguments.
     :param inputs: trees of arrays by name.
@@ -47,13 +49,19 @@ def _through(jaxpr: Any, inputs: Sequence[Names]) -> list[Names]:
     def read(var: Any) -> Names:
         return NONE if isinstance(var, Literal) else known.get(var, NONE)
 
+    extremes: set[Any] = set()
     for equation in jaxpr.eqns:
         given = [read(var) for var in equation.invars]
-        rule = _RULES.get(equation.primitive.name)
-        if rule is None:
-            found = [NONE.union(*given)] * len(equation.outvars)
+        name, params = equation.primitive.name, equation.params
+        extreme = any(var in extremes for var in equation.invars if not isinstance(var, Literal))
+        if name in _EXTREMES or (extreme and name in _KEEP_EXTREMES):
+            extremes.update(equation.outvars)
+        if name in _RULES and params.get("name") not in _CONTINUOUS:
+            found = _RULES[name](params, given)
         else:
-            found = rule(equation.params, given)
+            names = NONE.union(*given)
+            jumping = name in _JUMPING or (name == "stop_gradient" and not extreme)
+            found = [by_jumps(names) if jumping else names] * len(equation.outvars)
         known.update(zip(equation.outvars, found, strict=True))
     return [read(var) for var in jaxpr.outvars]
 
@@ -107,6 +115,33 @@ def _settled(step: Callable[[list[Names]], list[Names]], carry: list[Names]) -> 
         carry = moved
 
 
+def _converted(params: Params, given: Sequence[Names]) -> list[Names]:
+    inexact = jnp.issubdtype(params["new_dtype"], jnp.inexact)
+    return [names if inexact else by_jumps(names) for names in given]
+
+
+def _sorted(params: Params, given: Sequence[Names]) -> list[Names]:
+    names, keys = NONE.union(*given), params["num_keys"]
+    # What is sorted by something else changes places at once.
+    return [names if i < keys else by_jumps(names) for i in range(len(given))]
+
+
+def _top(params: Params, given: Sequence[Names]) -> list[Names]:
+    return [given[0], by_jumps(given[0])]
+
+
+_COMPARE = "eq ne lt le gt ge eq_to lt_to le_to not and or xor reduce_and reduce_or reduce_xor"
+_TO_WHOLE = "sign floor ceil round rem argmax argmin population_count clz bitcast_convert_type"
+_JUMPING = frozenset(name for names in (_COMPARE, _TO_WHOLE) for name in names.split())
+"""Operations whose results jump as their inputs move."""
+_EXTREMES = frozenset(("reduce_max", "reduce_min"))
+_KEEP_EXTREMES = frozenset(("max", "min", "select_n", "broadcast_in_dim", "reshape", "squeeze"))
+"""By which a stable sum of exponentials takes the largest out, as a constant that it is not: the
+derivative is right all the same."""
+_PIECEWISE = "relu relu6 leaky_relu elu celu selu hard_tanh hard_sigmoid"
+_CONTINUOUS = frozenset(name for names in (_PIECEWISE,) for name in names.split())
+"""Functions of ``jax.nn`` that compare and do not jump."""
+
 # What is not here, an operation with a derivative of its own among them, is taken as one: each of
 # its outputs depends on each of its inputs.
 _RULES: Mapping[str, Callable[[Params, Sequence[Names]], list[Names]]] = {
@@ -117,4 +152,7 @@ _RULES: Mapping[str, Callable[[Params, Sequence[Names]], list[Names]]] = {
     "cond": _branches,
     "scan": _scan,
     "while": _while,
+    "convert_element_type": _converted,
+    "sort": _sorted,
+    "top_k": _top,
 }

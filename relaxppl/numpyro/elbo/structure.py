@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
 
 from relaxppl.common.sequences import sequence_type
-from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.jumps import by_jumps, plain
+from relaxppl.estimators.program import AT_HARD_VALUES, Candidate
 from relaxppl.estimators.summed_out import Variable, check_shapes, is_marked, refusal
 from relaxppl.numpyro.elbo.counts import count_type
 from relaxppl.numpyro.elbo.laws import base_of, law_type
@@ -22,7 +24,7 @@ from relaxppl.numpyro.elbo.provenance import eval_provenance
 from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, shapes_of
 
 _PARAMS = "relaxppl parameters"
-_SEEN = "relaxppl model: "
+SEEN = "relaxppl model: "
 """Before a site's name: its value as the model has it, not by way of the guide."""
 
 Deps = Mapping[str, frozenset[str]]
@@ -65,6 +67,11 @@ class Structure:
     """The model's own sites that are marked to be summed out."""
     first: int
     """The rightmost dimension that is free for their values."""
+    values: Mapping[str, Any]
+    """Shapes and types of the guide's latent values."""
+    jumps: Deps = field(default_factory=dict)
+    """What the log density of a site, in the model or in the guide, depends on in a way that no
+    derivative sees: the sites among those that will be relaxed."""
 
     def summing(self, model: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the model with all values of the sites that are summed out at once."""
@@ -116,25 +123,10 @@ def analyse(
 
     def program(**inputs: Any) -> Any:
         nonlocal first
-        own = inputs.pop(_PARAMS)
-        apart = {name: inputs.pop(_SEEN + name) for name in values}
-
-        def tag(data: dict[str, jax.Array], msg: dict[str, Any]) -> jax.Array | None:
-            if msg["type"] != "sample" or msg["is_observed"] or msg["name"] not in data:
-                return None
-            # A value hands on where its law's parameters came from, and adds itself.
-            return 0 * msg["fn"](*msg["args"], **msg["kwargs"]) + data[msg["name"]]
-
-        subs = partial(tag, inputs)
-        marked = handlers.substitute(handlers.seed(guide, rng_seed=0), substitute_fn=subs)
-        log_q, guide_trace = compute_log_probs(marked, args, kwargs, own, sum_log_prob=False)
-        seen = {
-            name: {**site, "value": apart[name]} if name in apart else site
-            for name, site in guide_trace.items()
-        }
         summing = SummedOut(model, values, first, summed) if first else model
-        replayed = handlers.replay(handlers.seed(summing, rng_seed=0), seen)
-        log_p, model_trace = compute_log_probs(replayed, args, kwargs, own, sum_log_prob=False)
+        (log_p, model_trace), (log_q, guide_trace) = run_tagged(
+            summing, guide, args, kwargs, inputs
+        )
         sites = model_trace.values()
         left[:] = [s["name"] for s in sites if is_marked(s, values) and s["name"] not in summed]
         first = first or first_free([*sites, *guide_trace.values()])
@@ -146,11 +138,9 @@ def analyse(
             out.append({n: jax.tree.leaves(s["fn"]) for n, s in sites.items()})
         return out
 
-    apart = {_SEEN + name: value for name, value in values.items()}
-
     def found_in_program() -> Any:
         with _explained():
-            return eval_provenance(program, **values, **apart, **{_PARAMS: params})
+            return eval_provenance(program, **tagged_inputs(values, params))
 
     provenance = found_in_program()
     if left:
@@ -173,7 +163,54 @@ def analyse(
         discrete={n: s._replace(recurrent=n in laws[n]) for n, s in found.items()},
         summed=summed,
         first=first,
+        values=values,
     )
+
+
+def run_tagged(
+    model: Callable[..., Any],
+    guide: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    inputs: dict[str, Any],
+    by_law: Collection[str] = (),
+) -> tuple[Any, Any]:
+    """Returns the log densities and the traces of model and guide at tagged values.
+
+    :param inputs: as :func:`tagged_inputs` has them.
+    :param by_law: the sites whose value hands on what its law's parameters depend on, and not what
+        its sampler makes of that.
+    """
+    own = inputs.pop(_PARAMS)
+    apart = {n.removeprefix(SEEN): inputs.pop(n) for n in list(inputs) if n.startswith(SEEN)}
+
+    def tag(data: dict[str, jax.Array], msg: dict[str, Any]) -> jax.Array | None:
+        if msg["type"] != "sample" or msg["is_observed"] or msg["name"] not in data:
+            return None
+        # A value hands on where its law's parameters came from, and adds itself.
+        if msg["name"] in by_law:
+            sums = [jnp.sum(jnp.asarray(x)) for x in jax.tree.leaves(msg["fn"])]
+            came = jnp.asarray(sum(sums)).astype(data[msg["name"]].dtype)
+        else:
+            came = msg["fn"](*msg["args"], **msg["kwargs"])
+        return 0 * came + data[msg["name"]]
+
+    tagged = handlers.substitute(
+        handlers.seed(guide, rng_seed=0), substitute_fn=partial(tag, inputs)
+    )
+    log_q, guide_trace = compute_log_probs(tagged, args, kwargs, own, sum_log_prob=False)
+    seen = {
+        name: {**site, "value": apart[name]} if name in apart else site
+        for name, site in guide_trace.items()
+    }
+    replayed = handlers.replay(handlers.seed(model, rng_seed=0), seen)
+    log_p, model_trace = compute_log_probs(replayed, args, kwargs, own, sum_log_prob=False)
+    return (log_p, model_trace), (log_q, guide_trace)
+
+
+def tagged_inputs(values: Mapping[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Returns what :func:`run_tagged` takes, each under the name that it is known by."""
+    return {**values, **{SEEN + name: x for name, x in values.items()}, _PARAMS: params}
 
 
 @contextmanager
@@ -188,8 +225,7 @@ def _explained() -> Iterator[None]:
                 "if or while, int(), float(), .item(), NumPy, or a Python list or dict cannot see "
                 "what a site's value is, whichever estimator runs there. Write it with jnp.where, "
                 "jax.lax.cond or jax.lax.switch, or index an array by it. A Python function can be "
-                "called as it is through jax.pure_callback, at sites whose estimator is 'disarm' "
-                "or 'score'."
+                f"called as it is through jax.pure_callback, at sites with {AT_HARD_VALUES}."
             )
         raise
 
@@ -205,13 +241,19 @@ def _is_latent(site: dict[str, Any]) -> bool:
 
 def _through(deps: Deps, laws: Deps) -> Deps:
     """Returns what terms of the model depend on by its own sites, with what those depend on."""
-    sites = {name: {d.removeprefix(_SEEN) for d in found} for name, found in deps.items()}
+    sites = {name: {d.removeprefix(SEEN) for d in found} for name, found in deps.items()}
     return {name: frozenset(d).union(*(laws[s] for s in d)) for name, d in sites.items()}
 
 
 def _union(deps: dict[str, Any]) -> dict[str, frozenset[str]]:
+    return {name: plain(names) for name, names in names_of(deps).items()}
+
+
+def names_of(deps: dict[str, Any]) -> dict[str, frozenset[str]]:
+    """Returns for each name of a tree of arrays all that its arrays depend on."""
     is_leaf = lambda d: isinstance(d, frozenset)  # noqa: E731
+    own = by_jumps(frozenset({_PARAMS}))
     return {
-        name: frozenset().union(*jax.tree.leaves(tree, is_leaf=is_leaf)) - {_PARAMS}
+        name: frozenset().union(*jax.tree.leaves(tree, is_leaf=is_leaf)) - own
         for name, tree in deps.items()
     }

@@ -24,33 +24,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-Names = frozenset[str]
-NONE: Names = frozenset()
-_JUMP = "\0"
-"""Before a name: the dependence on it is none that a derivative sees."""
+from relaxppl.estimators.jumps import NONE, Names, by_jumps, plain
+
 _GUIDE = "\1"
 """Before a name: the dependence on it came about in the guide, and reached the model unseen."""
-
-
-@cache
-def jumps(names: Names) -> Names:
-    """Returns the names of the sites on which a value depends by more than derivatives see.
-
-    :param names: as :meth:`Tracker.of` returns them.
-    """
-    return frozenset(name[1:] for name in names if name.startswith(_JUMP))
-
-
-@cache
-def plain(names: Names) -> Names:
-    """Returns names without what tells how a derivative sees them."""
-    return frozenset(name for name in names if not name.startswith(_JUMP))
-
-
-@cache
-def by_jumps(names: Names) -> Names:
-    """Returns names with the mark that the dependence on them is none that a derivative sees."""
-    return names | {_JUMP + name for name in names if not name.startswith(_JUMP)}
 
 
 @cache
@@ -198,7 +175,7 @@ class Tracker:
         """Notes that the guide has ended: what is marked by now was made there."""
 
         def made(names: Names) -> Names:
-            return names | {_GUIDE + name for name in names if not name.startswith(_JUMP)}
+            return names | {_GUIDE + name for name in plain(names)}
 
         self._marks = {key: (ref, made(names)) for key, (ref, names) in self._marks.items()}
         self._views = {key: (view, made(names)) for key, (view, names) in self._views.items()}

@@ -20,10 +20,11 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.program import Frame, Site, SoftValue, Term
+from relaxppl.estimators.jumps import Names, jumps
+from relaxppl.estimators.program import AT_HARD_VALUES, Frame, Site, SoftValue, Term
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
 from relaxppl.pyro.elbo.batched import TOGETHER, each
-from relaxppl.pyro.elbo.dependence import Names, Tracker, handed_over, jumps
+from relaxppl.pyro.elbo.dependence import Tracker, handed_over
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
 from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Watch, rewound
@@ -343,7 +344,7 @@ class Program:
             error.add_note(
                 "This was raised while the program ran with relaxed values at "
                 f"{', '.join(map(repr, level))}. A program that needs a site's hard values can "
-                "choose another estimator for it: infer={'estimator': 'disarm'}, or 'score'."
+                f"choose another estimator for it: {AT_HARD_VALUES}."
             )
             raise
 

@@ -10,9 +10,10 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl.common.sequences import sequence_of, sequence_type
+from relaxppl.estimators.jumps import Names, by_jumps, plain
 from relaxppl.estimators.program import Candidate, Site
 from relaxppl.pyro.elbo.counts import count_of, count_type
-from relaxppl.pyro.elbo.dependence import Names, Tracker, by_jumps, plain
+from relaxppl.pyro.elbo.dependence import Tracker
 from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
 from relaxppl.pyro.elbo.summed_out import frames_of
 

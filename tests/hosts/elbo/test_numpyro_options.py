@@ -213,7 +213,9 @@ def called(call, b):
 NOT_DIFFERENTIABLE = {
     "pure_callback": partial(called, jax.pure_callback),
     "io_callback": partial(called, jax.experimental.io_callback),
-    "while_loop": lambda b: jax.lax.while_loop(lambda x: x < b, lambda x: x + 1.0, 0.0 * b),
+    "while_loop": lambda b: jax.lax.while_loop(
+        lambda s: s[0] < 3, lambda s: (s[0] + 1, 0.5 * s[1] + b), (0, 0.0 * b)
+    )[1],
     "index": lambda b: jnp.array([0.2, 0.9])[b],
 }
 B_PARAMS = {"q": jnp.array(0.3)}

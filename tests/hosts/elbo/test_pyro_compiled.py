@@ -103,6 +103,25 @@ def test_another_kind_of_argument_is_traced_anew(cleared):
     assert pyro.param("logit").unconstrained().grad is not None
 
 
+def test_a_module_that_is_no_longer_in_training_is_traced_anew(cleared):
+    class Halved(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.noise = torch.nn.Dropout(0.5)
+
+        def model(self, x):
+            with pyro.plate("rows", len(x)):
+                z = pyro.sample("z", dist.Bernoulli(0.5 * torch.ones(len(x))))
+                seen = self.noise(torch.ones(len(x)))
+                pyro.sample("x", dist.Normal(z + 100.0 * seen, 1.0), obs=x)
+
+    module, traced, data = Halved(), Compiled(rx.DisARM_ELBO()), 100.0 + torch.zeros(3)
+    noisy = [traced.loss_and_grads(module.model, guide, data) for _ in range(4)]
+    module.eval()
+    quiet = [traced.loss_and_grads(module.model, guide, data) for _ in range(4)]
+    assert min(noisy) > 1000 > max(quiet)
+
+
 @pytest.mark.parametrize(
     "read",
     [

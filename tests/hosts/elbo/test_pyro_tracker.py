@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from relaxppl.pyro.elbo.dependence import Tracker, jumps, plain
+from relaxppl.estimators.jumps import jumps, plain
+from relaxppl.pyro.elbo.dependence import Tracker
 
 Z = torch.tensor([1.0, 0.0])
 ROWS = torch.tensor([1.0, 2.0])
