@@ -9,7 +9,7 @@ as z* does not depend on z, and no variance where the cost is such a sum.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from relaxppl import ops
 from relaxppl.estimators.alone import changes
@@ -32,8 +32,8 @@ def expanded(step: Step, name: str, limit: int) -> Array:
         return ops.zeros_like(law.parameters)  # One subset: nothing to choose.
     noise = step.program.noise(law.noise, tuple(value.shape), site, OTHER)
     start = ops.stop_gradient(_drawn(law, noise))
-    others = _moves(start) if isinstance(law, Paths) else _swaps(start)
-    changed = changes(step, name, ops.stack([start, *others], axis=0), limit)
+    others = _moves(start) if isinstance(law, Paths) else ops.stack(_swaps(start), axis=0)
+    changed = changes(step, name, ops.concatenate([start[None], others], axis=0), limit)
     # One number for each of the variables: what the value drawn costs more than these.
     changed = changed.reshape(tuple(changed.shape)[: len(changed.shape) - law.rank])
     if isinstance(law, Paths):
@@ -57,20 +57,21 @@ def _turned(row: Array, by: int) -> Array:
     return ops.concatenate([row[..., -by:], row[..., :-by]], axis=-1)
 
 
-def _moves(start: Array) -> list[Array]:
-    """Returns the paths with one state changed, then those with two neighbours changed."""
-    steps, size = start.shape[-2:]
-    rows = [start[..., t, :] for t in range(steps)]
+def _moves(start: Array) -> Array:
+    """Returns the paths with one state changed, then those with two neighbours changed.
 
-    def path(changed: dict[int, Array]) -> Array:
-        return ops.stack([changed.get(t, row) for t, row in enumerate(rows)], axis=-2)
-
-    found = [path({t: _turned(rows[t], a)}) for t in range(steps) for a in range(1, size)]
-    for t in range(steps - 1):
-        for a in range(1, size):
-            for b in range(1, size):
-                found.append(path({t: _turned(rows[t], a), t + 1: _turned(rows[t + 1], b)}))
-    return found
+    A fixed number of operations makes them all, however long the path is.
+    """
+    steps, size = (int(n) for n in start.shape[-2:])
+    turned = [_turned(start, a) for a in range(1, size)]
+    middle = (1,) * (len(start.shape) - 2)
+    at = ops.like(start, np.eye(steps).reshape((steps, *middle, steps, 1)))
+    found = [start[None][:0]]  # All there is where there is one state.
+    found.extend(start + at * (new - start) for new in turned)
+    for one in turned:
+        first = start + at[:-1] * (one - start)
+        found.extend(first + at[1:] * (other - start) for other in turned)
+    return ops.concatenate(found, axis=0)
 
 
 def _of_path(law: Paths, value: Array, start: Array, cost: Array) -> tuple[Array, Array]:
@@ -78,40 +79,34 @@ def _of_path(law: Paths, value: Array, start: Array, cost: Array) -> tuple[Array
 
     :param cost: of the start and of its changed paths, (C, *batch), that of the value being zero.
     """
-    steps, size = start.shape[-2:]
-    rows = [start[..., t, :] for t in range(steps)]
-    gains = [c - cost[0] for c in cost[1:]]
-    single = {(t, a): gains.pop(0) for t in range(steps) for a in range(1, size)}
-    alone: list[Any] = []
-    for t in range(steps):
-        terms = [single[t, a][..., None] * _turned(rows[t], a) for a in range(1, size)]
-        alone.append(sum(terms[1:], terms[0]) if terms else ops.zeros_like(rows[t]))
-    together: list[Any] = []
-    for t in range(steps - 1):
-        pair: Any = ops.zeros_like(rows[t])[..., :, None] * rows[t][..., None, :]
-        for a in range(1, size):
-            for b in range(1, size):
-                extra = gains.pop(0) - single[t, a] - single[t + 1, b]
-                both = _turned(rows[t], a)[..., :, None] * _turned(rows[t + 1], b)[..., None, :]
-                pair = pair + extra[..., None, None] * both
-        together.append(pair)
+    steps, size = (int(n) for n in start.shape[-2:])
+    turned = [_turned(start, a) for a in range(1, size)]
+    gains = ops.moveaxis(cost[1:] - cost[0], 0, -1)
+    single = [gains[..., a * steps : (a + 1) * steps] for a in range(size - 1)]
+    alone = ops.zeros_like(start)
+    for gain, new in zip(single, turned, strict=True):
+        alone = alone + gain[..., None] * new
+    together = ops.zeros_like(start)[..., :-1, :, None] * start[..., 1:, None, :]
+    at = (size - 1) * steps
+    for a, one in enumerate(turned):
+        for b, other in enumerate(turned):
+            both = gains[..., at : at + steps - 1]
+            extra = both - single[a][..., :-1] - single[b][..., 1:]
+            pair = one[..., :-1, :, None] * other[..., 1:, None, :]
+            together = together + extra[..., None, None] * pair
+            at += steps - 1
 
-    def of(marginals: Array, pairs: list[Array]) -> Array:
-        found: Any = 0.0
-        for t in range(steps):
-            found = found + ops.sum(marginals[..., t, :] * alone[t], axis=-1)
-        for t, pair in enumerate(pairs):
-            found = found + ops.sum(pair * together[t], axis=(-2, -1))
-        return found
+    def of(marginals: Array, pairs: Array) -> Array:
+        states = ops.sum(marginals * alone, axis=(-2, -1))
+        return states + ops.sum(pairs * together, axis=(-3, -2, -1))
 
     def mean(parameters: Array) -> Array:
         first, moves = law.at(parameters).rows  # type: ignore[attr-defined]
         log_first, log_moves = ops.log_softmax(first, axis=-1), ops.log_softmax(moves, axis=-1)
-        now, move = chain.marginals(log_first, log_moves), ops.exp(log_moves)
-        pairs = [now[..., t, :, None] * move[..., t, :, :] for t in range(steps - 1)]
-        return of(now, pairs)
+        now = chain.marginals(log_first, log_moves)
+        return of(now, now[..., :-1, :, None] * ops.exp(log_moves))
 
-    drawn = [value[..., t, :, None] * value[..., t + 1, None, :] for t in range(steps - 1)]
+    drawn = value[..., :-1, :, None] * value[..., 1:, None, :]
     return weighted(mean, law.parameters), -(cost[0] + of(value, drawn))
 
 

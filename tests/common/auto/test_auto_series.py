@@ -16,6 +16,7 @@ import numpyro
 import pyro
 import pytest
 import torch
+from jax.extend.core import ClosedJaxpr
 from numpyro.contrib.control_flow import scan
 from scipy import special, stats
 
@@ -211,3 +212,31 @@ def test_a_chain_is_trained_to_the_posterior(name: str, form: Any) -> None:
     moves = logits[1:, None, :] + moves.reshape((STEPS - 1, 2, 2))
     first, moves = special.log_softmax(logits[0]), special.log_softmax(moves, axis=-1)
     assert 0 <= divergence(first, moves, SEEN[:, 0]) < 1e-3
+
+
+def equations(jaxpr: Any) -> int:
+    """The number of operations of a traced program, those inside its loops counted once."""
+    inner = [v for eqn in jaxpr.eqns for v in jax.tree.leaves(list(eqn.params.values()))]
+    return len(jaxpr.eqns) + sum(equations(v.jaxpr) for v in inner if isinstance(v, ClosedJaxpr))
+
+
+@pytest.mark.parametrize("elbo", ["LocalExpectation_ELBO", "RLOO_ELBO"])
+def test_a_program_does_not_grow_with_the_length_of_the_series(elbo: str) -> None:
+    rx = HOSTS["numpyro"].rx
+
+    def size(steps: int) -> int:
+        def model() -> None:
+            def step(logits: Any, y: Any) -> Any:
+                z = numpyro.sample("z", numpyro.distributions.Categorical(logits=logits))
+                numpyro.sample("y", numpyro.distributions.Normal(1.0 * z, 0.8), obs=y)
+                return jnp.asarray(MOVES)[z], None
+
+            scan(step, jnp.asarray(FIRST), jnp.zeros(steps))
+
+        guide = rx.AutoDiscrete(model, structure="chain")
+        options = {"num_particles": 2, "vectorize_particles": True} if elbo[0] == "R" else {}
+        svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(0.1), getattr(rx, elbo)(**options))
+        state = jax.eval_shape(svi.init, jax.random.key(0))
+        return equations(jax.make_jaxpr(svi.update)(state).jaxpr)
+
+    assert size(50) == size(100)
