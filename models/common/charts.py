@@ -92,6 +92,39 @@ def components_chart(
     figure.savefig(path, dpi=130)
 
 
+def places_chart(
+    path: Path, names: Sequence[str], exact: np.ndarray, guide: np.ndarray, title: str
+) -> None:
+    """Draw the probability of each place for each of some people, exact and by a guide.
+
+    :param path: the PNG to write.
+    :param names: of the people.
+    :param exact: people by places, shape (n, n).
+    :param guide: likewise.
+    :param title: stands above.
+    """
+    figure = new_figure(10.0, 4.2)
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.0, 1.0, 0.8))
+    places = np.arange(len(names))
+    order, top = np.argsort(exact @ places), max(exact.max(), guide.max())
+    for axis, law, label in ((left, exact, "exact"), (middle, guide, "guide")):
+        axis.pcolormesh(law[order], cmap="Blues", vmin=0, vmax=top)
+        axis.set_title(f"{label}: probability of each place", fontsize=9)
+        axis.set_xticks(places + 0.5, places + 1, fontsize=8)
+        axis.set_yticks([])
+        axis.invert_yaxis()
+    left.set_yticks(places + 0.5, [names[i] for i in order], fontsize=9)
+    for law, side, label in ((exact, -0.2, "exact"), (guide, 0.2, "guide")):
+        colour = OKABE[1] if side < 0 else OKABE[0]
+        right.barh(places + side, law[order, 0], 0.4, color=colour, label=label)
+    right.set_yticks(places, [names[i] for i in order], fontsize=9)
+    right.invert_yaxis()
+    right.set_title("probability of being the best", fontsize=9)
+    right.legend(frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=130)
+
+
 def top_words(laws: np.ndarray, vocabulary: Sequence[str], count: int = 8) -> list[list[str]]:
     """The likeliest words of each topic, the likeliest first.
 

@@ -65,6 +65,7 @@ SHORT = {
     "decoupled_straight_through": ["--steps", "20", "--seeds", "1"],
     "stick_breaking_mixture": ["--steps", "5", "--draws", "100"],
     "latent_skills": ["--steps", "5"],
+    "rankings": ["--steps", "5", "--draws", "100"],
 }
 """Options with which a program is over in seconds."""
 
