@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from relaxppl.common.docstring import documented_by
 from relaxppl.estimators.summed_out import is_marked
 from relaxppl.numpyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
 from relaxppl.numpyro.registry import HOST
+from relaxppl.numpyro.state import StateOf, warn
 
 
 @documented_by(common_bound.check)
@@ -32,16 +34,20 @@ def discrete_elbo(
 ) -> jax.Array:
     """Returns an unbiased estimate of E_q[log p(x, z) - log q(z)] with discrete z, a scalar.
 
-    :param params: the trained parameters, as ``SVI.get_params`` returns them.
+    :param params: the trained parameters, as ``SVI.get_params`` returns them, and the mutable state
+        where the program has any.
     :param rng_key: a PRNG key.
     :param vectorize_particles: as in the host's ``ELBO``: False runs one at a time in less memory.
     """
     common_bound.check(importance_samples)
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
-    checked_guide = _Refuse(guide)
-    checked_model = _Refuse(model, checked_guide.seen)
+    states = [StateOf(fn, params) for fn in (guide, model)]
+    checked_guide = _Refuse(states[0])
+    checked_model = _Refuse(states[1], checked_guide.seen)
     program = checked_model, checked_guide, *args
-    with common.left_discrete():
+    with common.left_discrete(), warnings.catch_warnings():
+        # The state is not wanted here.
+        warnings.filterwarnings("ignore", message="mutable state is currently ignored")
         if importance_samples == 1:
             try:
                 loss = elbo.loss(rng_key, params, *program, **kwargs)
@@ -58,6 +64,7 @@ def discrete_elbo(
 
             keys = jax.random.split(rng_key, num_particles)
             loss = jnp.mean(elbo.vectorize_particles_fn(one, keys))
+    warn(states)
     return -loss
 
 

@@ -37,7 +37,8 @@ def gradient_stats(
 ) -> GradientStats:
     """Returns the mean, variance, bias and cost of an ELBO's gradient at given parameters.
 
-    :param params: the parameters, as ``SVI.get_params`` returns them; None for the initial ones.
+    :param params: the parameters, as ``SVI.get_params`` returns them, and the mutable state where
+        the program has any; None for the initial ones.
     :param rng_key: a PRNG key; None for that of seed 0.
     """
     program = (model, guide, params, args, kwargs, rng_key)
@@ -79,7 +80,7 @@ def exact_gradient(
 ) -> GradientStats | None:
     """Returns the gradient with the discrete sites enumerated, or None where that is too much.
 
-    :param params: constrained values of the program's parameters.
+    :param params: constrained values of the program's parameters, and its mutable state.
     :param num_draws: of what else the guide draws.
     :param most_states: the most joint values to sum over.
     """
@@ -109,7 +110,7 @@ class _Program:
         return GradientSampler(elbo, model, guide, self.params, self.args, self.kwargs, self.key)
 
     def exact(self, sampler: GradientSampler, num_draws: int) -> GradientStats | None:
-        params = sampler.declared.params
+        params = {**sampler.declared.params, **sampler.declared.own_state}
         return exact_gradient(self.model, self.guide, params, self.args, self.kwargs, num_draws)
 
 

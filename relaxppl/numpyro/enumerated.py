@@ -124,7 +124,7 @@ class EnumeratedELBO(ELBO):
         super().__init__()
         self.inspected = inspected
 
-    def loss(
+    def loss_with_mutable_state(
         self,
         rng_key: jax.Array,
         param_map: dict[str, Any],
@@ -132,8 +132,8 @@ class EnumeratedELBO(ELBO):
         guide: Callable[..., Any],
         *args: Any,
         **kwargs: Any,
-    ) -> jax.Array:
-        """Returns the loss, (), differentiable in the parameters."""
+    ) -> Any:
+        """Returns the loss, (), differentiable in the parameters; the mutable state stays."""
         inspected = self.inspected
         discrete = frozenset(inspected.variables)
         keys = jax.random.split(rng_key)
@@ -172,4 +172,4 @@ class EnumeratedELBO(ELBO):
         weight = jnp.exp(log_q)
         # What is never drawn may cost infinitely much.
         cost = jnp.where(weight > 0, cost, 0.0)
-        return -(jnp.sum(weight * cost) + rest[0])
+        return {"loss": -(jnp.sum(weight * cost) + rest[0]), "mutable_state": None}

@@ -19,6 +19,7 @@ from relaxppl.common.diagnostics import Moments, check_params
 from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
+from relaxppl.numpyro.state import StateOf, warn
 
 Tree = dict[str, Any]
 
@@ -49,11 +50,13 @@ class Declared:
         constraint_of: dict[str, Any] = {}
         discrete: list[str] = []
 
+        states = [StateOf(fn, given) for fn in (guide, model)]
+
         def run() -> tuple[Tree, Tree]:
             with handlers.block():
-                seeded = handlers.seed(handlers.substitute(guide, data=given), keys[0])
+                seeded = handlers.seed(handlers.substitute(states[0], data=given), keys[0])
                 guide_trace = handlers.trace(seeded).get_trace(*args, **kwargs)
-                seeded = handlers.substitute(handlers.seed(model, keys[1]), data=given)
+                seeded = handlers.substitute(handlers.seed(states[1], keys[1]), data=given)
                 replayed = handlers.replay(seeded, guide_trace)
                 model_trace = handlers.trace(replayed).get_trace(*args, **kwargs)
             discrete[:] = [
@@ -70,6 +73,7 @@ class Declared:
 
         values, self.state = _compiled(run, constraint_of)
         if params is not None:
+            warn(states, lambda name: not is_learned(name))
             # Substituted values hide the shapes that the program itself would declare.
             own = jax.eval_shape(partial(_declared, model, guide, args, kwargs))
             check_params(_shapes(given), {n: x.shape for n, x in own.items()})
@@ -80,6 +84,8 @@ class Declared:
             for n, x in values.items()
         }
         self.params = {n: x for n, x in values.items() if not is_learned(n)}
+        self.own_state = {n: x for n, x in self.state.items() if not is_learned(n)}
+        """The program's own state, not that of an ELBO."""
         self.program = {n: x for n, x in free.items() if not is_learned(n)}
         self.own = {n: x for n, x in free.items() if is_learned(n)}
         self.fresh = [n for n in self.own if n not in given]

@@ -52,11 +52,12 @@ def recommend(
     if not declared.discrete:
         raise diagnostics.no_discrete_site(guide)
     # Parameters that an ELBO learned for itself are good for the others too.
-    values = {**(params or {}), **declared.params}
-    seen = Inspected(model, guide, args, kwargs, declared.params)
+    program = {**declared.params, **declared.own_state}
+    values = {**(params or {}), **program}
+    seen = Inspected(model, guide, args, kwargs, program)
 
     def enumerated() -> tuple[Any, Any, Any] | str:
-        return _without_funsor() or _enumerated(model, guide, frozenset(seen.variables))
+        return _obstacle(declared) or _enumerated(model, guide, frozenset(seen.variables))
 
     def samplers(entries: Any) -> tuple[Any, Any]:
         makers = partial(_makers, entries, values, args, kwargs, key)
@@ -86,7 +87,12 @@ def _makers(
     return makers
 
 
-def _without_funsor() -> str | None:
+def _obstacle(declared: Declared) -> str | None:
+    if declared.own_state:
+        return (
+            "NumPyro's TraceEnum_ELBO takes no program with mutable state, here "
+            f"{', '.join(map(repr, declared.own_state))}"
+        )
     try:
         import funsor  # noqa: F401
     except ImportError:

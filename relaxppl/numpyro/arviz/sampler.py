@@ -17,12 +17,14 @@ from relaxppl.common.arviz.prototype import check_params
 from relaxppl.common.arviz.sampler import Trace
 from relaxppl.common.arviz.trace import is_latent, latents
 from relaxppl.common.auto.graph import Factor
+from relaxppl.common.naming import is_learned
 from relaxppl.common.relax.watching import Watched, watched
 from relaxppl.estimators.program import Frames
 from relaxppl.numpyro.arviz import trace as read
 from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.registry import HOST
+from relaxppl.numpyro.state import StateOf, warn
 
 
 class Sampler(common.Sampler):
@@ -36,10 +38,12 @@ class Sampler(common.Sampler):
         return jax.random.split(key, 3)
 
     def _check_params(self, key: jax.Array) -> None:
-        guide = handlers.trace(handlers.seed(self.guide, key))
+        states = [StateOf(fn, self.params) for fn in (self.guide, self.model)]
+        guide = handlers.trace(handlers.seed(states[0], key))
         guide_trace = guide.get_trace(*self.args, **self.kwargs)
-        seeded = handlers.seed(handlers.replay(self.model, guide_trace), key)
+        seeded = handlers.seed(handlers.replay(states[1], guide_trace), key)
         model_trace = handlers.trace(seeded).get_trace(*self.args, **self.kwargs)
+        warn(states, lambda name: not is_learned(name))
         sites = [*model_trace.values(), *guide_trace.values()]
         declared = {s["name"]: s["value"] for s in sites if s["type"] == "param"}
         check_params(declared, self.params, _shapes, "the result of svi.run")

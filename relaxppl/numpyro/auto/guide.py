@@ -23,6 +23,7 @@ from relaxppl.common import auto
 from relaxppl.common.auto import Site
 from relaxppl.common.docstring import documented_by
 from relaxppl.common.relax import is_discrete
+from relaxppl.numpyro.auto.drawing import Drawing
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.auto.laws import Autoregressive
 from relaxppl.numpyro.auto.network import declared
@@ -108,6 +109,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._part: Any = None
         self._part_sites: frozenset[str] = frozenset()
         self._plates: dict[str, Any] = {}
+        self._drawing = Drawing()
 
     def _setup_prototype(self, *args: Any, **kwargs: Any) -> None:
         key = numpyro.prng_key()
@@ -297,17 +299,18 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         """Returns draws of the whole guide over the full plates, along a first axis."""
         self._check_run()
 
-        def draw(key: jax.Array) -> Values:
+        def draw(key: jax.Array, params: Values, args: Any, kwargs: Any) -> Values:
             seeded = handlers.seed(handlers.substitute(self, data=params), key)
-            with handlers.block():
-                return seeded(*args, **kwargs)
+            self._whole = True
+            try:
+                with handlers.block():
+                    return seeded(*args, **kwargs)
+            finally:
+                self._whole = False
 
-        self._whole = True
-        try:
-            # Compiled as one: by itself each operation of the guide would be a program of its own.
-            return jax.jit(jax.vmap(draw))(jax.random.split(rng_key, number))
-        finally:
-            self._whole = False
+        # Compiled as one: by itself each operation of the guide would be a program of its own.
+        keys = jax.random.split(rng_key, number)
+        return self._drawing(draw, keys, params, args, kwargs)
 
     def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if not self._whole:
