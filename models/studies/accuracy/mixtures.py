@@ -20,12 +20,14 @@ class Mixture(NamedTuple):
     :param log_likelihood: of every row in every class, (..., rows, K).
     :param observe: samples the data of all rows, given the classes' parameters and indicators of
         each row's class, (..., rows, K).
+    :param draws: of the posterior of the guide that knows the classes' parameters.
     """
 
     size: int
     above: Callable[[Host], Theta]
     log_likelihood: Callable[[Host, Theta], Any]
     observe: Callable[[Host, Theta, Any], None]
+    draws: int = 10_000
 
     def model(self, host: Host) -> None:
         """Samples what is shared, each row's class ``z``, and the data."""
@@ -64,5 +66,5 @@ class Mixture(NamedTuple):
             "mean field": Fit(apart, "LocalExpectation_ELBO", steps=300, draws=4000),
             # The sum over classes in the model trains the same bound as the guide that draws them,
             # which are drawn from their exact law: more of them for one draw above add nothing.
-            "dependent": Fit(guide, "Trace_ELBO", draws, continuous, summed, 1000, 1),
+            "dependent": Fit(guide, "Trace_ELBO", draws, continuous, summed, 1000, 1, self.draws),
         }
