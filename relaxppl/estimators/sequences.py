@@ -132,7 +132,7 @@ class Subsets(Sequence):
 
     def mean(self) -> Array:
         """Returns the probability of each item to be among the k, (*batch, n)."""
-        return conditional.inclusion_probs(conditional.chances(self.parameters, self.k))
+        return conditional.inclusion_probs(self.parameters, self.k)
 
 
 class Orderings(Sequence):

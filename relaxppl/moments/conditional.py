@@ -7,34 +7,74 @@ population sampling to maximize entropy, Biometrika 81.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from relaxppl import ops
 from relaxppl.ops import Array
 from relaxppl.ops.constants import NEVER
+
+_FEW = 128
+"""Up to so many items are taken one by one."""
 
 
 def log_sums(logits: Array, k: int) -> Array:
     """Returns log E_j(i) for j = 0, ..., k in front of each item and behind the last.
 
+    Many items are cut into blocks of about sqrt(n): the sums inside each block, all blocks at a
+    time; with them the sums in front of each, block by block; from these on, all blocks at a time
+    again. That takes 3 sqrt(n) steps in place of n.
+
     :param logits: (..., n).
     :returns: (n + 1, ..., k + 1), -1e30 where i < j.
     """
+    each = ops.moveaxis(logits, -1, 0)[..., None]
+    count, start = each.shape[0], _nothing(logits, k)
+    if count <= _FEW:
+        return ops.concatenate([start[None], _after_each(start, each)], axis=0)
+    size = math.isqrt(count - 1) + 1
+    blocks = -(-count // size)
+    # Items that are never taken fill the last block.
+    filling = [ops.full_like(each[:1], NEVER)] * (blocks * size - count)
+    each = ops.concatenate([each, *filling], axis=0)
+    each = ops.moveaxis(each.reshape((blocks, size, *each.shape[1:])), 1, 0)
+    degree = min(k, size)
+    whole = _after_each(_nothing(each[0, ..., 0][..., None], degree), each)[-1]
+    index = degree + np.arange(k + 1)[:, None] - np.arange(degree + 1)
+    never = ops.full_like(start[..., :1], NEVER)
+
+    def step(before: Array, block: Array) -> tuple[Array, Array]:
+        of_rest = ops.concatenate([*[never] * degree, before], axis=-1)[..., index]
+        return ops.logsumexp(of_rest + block[..., None, :], axis=-1), before
+
+    fronts = ops.scan(step, start, whole)[1]
+    found = ops.moveaxis(_after_each(fronts, each), 0, 1)
+    found = found.reshape((blocks * size, *found.shape[2:]))[:count]
+    return ops.concatenate([start[None], found], axis=0)
+
+
+def _nothing(logits: Array, k: int) -> Array:
+    """Returns the sums in front of all items, (..., k + 1)."""
     none = ops.zeros_like(logits[..., :1])
-    rest = [ops.full_like(none, NEVER)] * k
-    start = ops.concatenate([none, *rest], axis=-1)
+    return ops.concatenate([none, *[ops.full_like(none, NEVER)] * k], axis=-1)
+
+
+def _after_each(start: Array, each: Array) -> Array:
+    """Returns the sums behind each item, from those in front of the first.
+
+    :param start: (..., k + 1).
+    :param each: the items' logits, (n, ..., 1).
+    :returns: (n, ..., k + 1).
+    """
+    never = ops.full_like(start[..., :1], NEVER)
 
     def step(before: Array, logit: Array) -> tuple[Array, Array]:
-        after = ops.logaddexp(before, _with_one_more(before) + logit[..., None])
+        with_one_more = ops.concatenate([never, before[..., :-1]], axis=-1)
+        after = ops.logaddexp(before, with_one_more + logit)
         return after, after
 
-    return ops.concatenate(
-        [start[None], ops.scan(step, start, ops.moveaxis(logits, -1, 0))[1]], axis=0
-    )
-
-
-def _with_one_more(log_sum: Array) -> Array:
-    """Returns what stands for j at j + 1."""
-    first = ops.full_like(log_sum[..., :1], NEVER)
-    return ops.concatenate([first, log_sum[..., :-1]], axis=-1)
+    return ops.scan(step, start, each)[1]
 
 
 def log_normalizer(logits: Array, k: int) -> Array:
@@ -55,23 +95,24 @@ def log_odds(logits: Array, k: int) -> Array:
     """Returns the log odds of :func:`chances`."""
     before = log_sums(logits, k)[:-1]
     # Of both ways from the same sums, so that the two probabilities add up and rounding cancels.
-    taken = _with_one_more(before) + ops.moveaxis(logits, -1, 0)[..., None]
-    return taken - before
+    never = ops.full_like(before[..., :1], NEVER)
+    with_one_more = ops.concatenate([never, before[..., :-1]], axis=-1)
+    return with_one_more + ops.moveaxis(logits, -1, 0)[..., None] - before
 
 
-def inclusion_probs(chance: Array) -> Array:
-    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits.
-
-    :param chance: as :func:`chances` returns.
-    """
-
-    def step(left: Array, chance: Array) -> tuple[Array, Array]:
-        # ``left`` is the law of how many are still to come.
-        taken = left * chance
-        return left - taken + _with_one_fewer(taken), ops.sum(taken, axis=-1)
-
-    found = ops.scan(step, _all_of(chance[0]), ops.flip(chance, axis=0))[1]
-    return ops.moveaxis(ops.flip(found, axis=0), 0, -1)
+def inclusion_probs(logits: Array, k: int) -> Array:
+    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits."""
+    if k == 0:
+        return ops.zeros_like(logits)
+    both = ops.stack([logits, ops.flip(logits, axis=-1)])
+    sums = ops.moveaxis(log_sums(both, k), 1, 0)
+    # Those before an item, and those after it.
+    before, after = sums[0][:-1], ops.flip(sums[1][:-1], axis=0)
+    others = before + ops.flip(after, axis=-1)
+    one_less = before[..., :-1] + ops.flip(after[..., :-1], axis=-1)
+    # Of both ways from the same sums, so that the two probabilities add up and rounding cancels.
+    odds = ops.logsumexp(one_less, axis=-1) - ops.logsumexp(others, axis=-1)
+    return ops.sigmoid(ops.moveaxis(odds, 0, -1) + logits)
 
 
 def drawn(chance: Array, noise: Array) -> Array:
@@ -82,23 +123,15 @@ def drawn(chance: Array, noise: Array) -> Array:
     """
 
     def step(left: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
+        # ``left`` is how many are still to come.
         chance, u = given
-        # ``left`` is one-hot: how many are still to come.
-        take = u < ops.sum(left * chance, axis=-1)
-        return ops.where(take[..., None], _with_one_fewer(left), left), ops.cast(take, u)
+        taken = ops.cast(u < ops.take_along_axis(chance, left, axis=-1), left)
+        return left - taken, taken
 
-    shape = (*noise.shape[:-1], chance.shape[-1])
-    start = ops.broadcast_to(_all_of(chance[0]), shape)
-    given = ops.flip(chance, axis=0), ops.flip(ops.moveaxis(noise, -1, 0), axis=0)
-    return ops.moveaxis(ops.flip(ops.scan(step, start, given)[1], axis=0), 0, -1)
-
-
-def _all_of(chance: Array) -> Array:
-    """Returns the one-hot vector of j = k, of the shape of the chances of one item."""
-    none = ops.zeros_like(chance[..., :-1])
-    return ops.concatenate([none, ops.full_like(chance[..., :1], 1.0)], axis=-1)
-
-
-def _with_one_fewer(weights: Array) -> Array:
-    """Returns what stands for j at j - 1."""
-    return ops.concatenate([weights[..., 1:], ops.zeros_like(weights[..., :1])], axis=-1)
+    rows = ops.flip(ops.moveaxis(noise, -1, 0), axis=0)[..., None]
+    more = (1,) * (len(rows.shape) - len(chance.shape))
+    chance = ops.flip(chance, axis=0).reshape((chance.shape[0], *more, *chance.shape[1:]))
+    chance = ops.broadcast_to(chance, (*rows.shape[:-1], chance.shape[-1]))
+    start = ops.integers(ops.full_like(rows[0], chance.shape[-1] - 1.0))
+    found = ops.flip(ops.scan(step, start, (chance, rows))[1], axis=0)[..., 0]
+    return ops.cast(ops.moveaxis(found, 0, -1), noise)

@@ -87,7 +87,7 @@ class ConditionalBernoulli(Relaxation):
             )
 
     def sample(self, noise: Array) -> Array:
-        chance = ops.stop_gradient(conditional.chances(self.logits, int(self.k)))
+        chance = conditional.chances(ops.stop_gradient(self.logits), int(self.k))
         return conditional.drawn(chance, noise)
 
     @cached_property
@@ -101,7 +101,7 @@ class ConditionalBernoulli(Relaxation):
     @cached_property
     def inclusion_probs(self) -> Array:
         """The probability of each item to be among the k, (*batch, n); their sum is k."""
-        return conditional.inclusion_probs(conditional.chances(self.logits, int(self.k)))
+        return conditional.inclusion_probs(self.logits, int(self.k))
 
     @property
     def covariance(self) -> Array:
@@ -110,7 +110,7 @@ class ConditionalBernoulli(Relaxation):
         same = ops.like(chance, np.eye(size))
         # Given that item i is in, the others are k - 1 of the rest.
         others = ops.where(same > 0.5, NEVER, self.logits[..., None, :])
-        given = conditional.inclusion_probs(conditional.chances(others, int(self.k) - 1))
+        given = conditional.inclusion_probs(others, int(self.k) - 1)
         return chance[..., :, None] * (ops.where(same > 0.5, 1.0, given) - chance[..., None, :])
 
     @property

@@ -76,12 +76,40 @@ def test_ten_thousand_items_in_float32_of_numpyro():
     assert np.isfinite(slope).all()
 
 
-def test_a_thousand_items_of_pyro():
-    d = rp.ConditionalBernoulli(50, logits=3 * torch.randn(1_000))
-    x = d.sample()
-    assert x.sum() == 50
-    assert torch.isfinite(d.log_prob(x))
-    assert float(d.mean.sum()) == pytest.approx(50, abs=0.005)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ten_thousand_items_of_pyro(dtype: torch.dtype):
+    logits = torch.tensor(3 * np.random.default_rng(0).normal(size=10_000), dtype=dtype)
+    logits.requires_grad_()
+    d = rp.SubsetStraightThrough(100, logits=logits)
+    x = d.rsample()
+    log_prob, mean, entropy = d.log_prob(x.detach()), d.mean, d.entropy()
+    (log_prob + entropy + x @ torch.arange(10_000.0, dtype=dtype)).backward()
+    assert x.dtype == mean.dtype == dtype
+    assert x.detach().sum() == 100
+    assert float(mean.detach().sum()) == pytest.approx(100, abs=0.01)
+    # In float64, item by item.
+    assert float(entropy.detach()) == pytest.approx(302.7189, abs=0.01)
+    assert torch.isfinite(log_prob)
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_blocks_of_items_are_products_of_polynomials(k: int):
+    logits = np.random.default_rng(5).normal(size=150)
+
+    def sums(logits):
+        found = np.eye(1, k + 1)[0]
+        for weight in np.exp(logits):
+            found = np.convolve(found, [1.0, weight])[: k + 1]
+        return found
+
+    others = np.array([sums(np.delete(logits, i))[k - 1] for i in range(150)])
+    every = sums(logits)[k]
+    d = rp.ConditionalBernoulli(k, logits=torch.tensor(logits).expand(2, 150))
+    np.testing.assert_allclose(d.mean[1], others * np.exp(logits) / every, rtol=1e-10)
+    top = torch.tensor(np.eye(150)[:k].sum(0))
+    right = logits[:k].sum() - np.log(every)
+    np.testing.assert_allclose(d.log_prob(top), right, rtol=1e-12)
 
 
 COST = RNG.normal(size=(N, N))
