@@ -15,8 +15,6 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -28,8 +26,8 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 
 import relaxppl.numpyro as rx
 from models.common.cli import positive_int
-from models.common.program import build_parser, finish, start
-from models.studies.kept import Kept, chosen
+from models.common.program import finish
+from models.studies.kept import Kept, begin, chosen, study_parser
 
 GRID = ((8, 4), (4, 24), (8, 16), (16, 12), (64, 8), (10, 30))
 HIDDEN, BATCH, RATE = 128, 20, 2e-3
@@ -244,17 +242,15 @@ def table(found: Mapping[str, Any], biases: Mapping[str, Any], sizes: Sequence[s
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("studies.reinmax_grid", __doc__.splitlines()[0], backend="numpyro")
+    parser = study_parser("reinmax_grid", __doc__.splitlines()[0], backend="numpyro")
     add = parser.add_argument
     names = [f"{codes}x{values}" for codes, values in GRID]
     add("--sizes", nargs="+", default=["all"], metavar="NAME", help="some of " + ", ".join(names))
     add("--steps", type=positive_int, default=20 * FOR_TRAINING // BATCH, help="of each run")
     add("--seeds", type=positive_int, default=3, help="how many runs of each setting")
-    keep = "file of the runs that are done: the same command goes on from there"
-    add("--keep", type=Path, metavar="FILE", help=keep)
 
-    def body(options: Any, _: ModuleType, command: str) -> None:
-        keep, runs = Kept(options), {}
+    def body(options: Any, keep: Kept, command: str) -> None:
+        runs = {}
         sizes = chosen("--sizes", options.sizes, names)
         for size, method in itertools.product(sizes, TRAINED):
             pair = GRID[names.index(size)]
@@ -266,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = {"steps": options.steps, "seeds": options.seeds, "chosen": found, "runs": runs}
         finish(options, command, metrics | {"bias": biases}, {}, table(found, biases, sizes))
 
-    return start(parser, argv, body, needs=("scipy", "sklearn"))
+    return begin(parser, argv, body, needs=("scipy", "sklearn"))
 
 
 if __name__ == "__main__":
