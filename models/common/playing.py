@@ -1,35 +1,38 @@
 """Playing gymnasium's environments: what a policy sees, segments of episodes, returns to learn."""
 
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
+from tqdm import tqdm
+
+from models.common.cli import BadArgumentError, RunFailedError, positive_float, positive_int
+from models.common.figures import new_figure
 
 Features = NDArray[np.float32]
 Act = Callable[[Features], NDArray[np.int64]]
 """From features (n, features) to actions (n,)."""
+EVALUATION_SEED = 2**31
+"""Added to a run's seed: the evaluation plays none of the training's episodes."""
 
 
-@dataclass(frozen=True)
-class Environment:
-    """What the program knows of an environment of gymnasium.
-
-    :param features: how many numbers a policy sees.
-    :param actions: how many actions there are.
-    :param encode: from observations (n, ...) to float32 (n, features).
-    :param solved: the mean return from which it counts as solved; None where there is no such
-        number.
-    """
+class Environment(NamedTuple):
+    """What the program knows of an environment of gymnasium."""
 
     features: int
+    """How many numbers a policy sees."""
     actions: int
     encode: Callable[[NDArray[Any]], Features]
+    """From observations (n, ...) to (n, features)."""
     solved: float | None
+    """The mean return from which it counts as solved; None where there is no such number."""
 
 
 def scaled(*scales: float) -> Callable[[NDArray[Any]], Features]:
@@ -40,32 +43,16 @@ def scaled(*scales: float) -> Callable[[NDArray[Any]], Features]:
 
 def taxi_features(states: NDArray[Any]) -> Features:
     """A taxi's state, (n,), as one-hot row, column, passenger's place and destination, (n, 19)."""
-    rest, destination = np.divmod(np.asarray(states, np.int64), 4)
-    rest, passenger = np.divmod(rest, 5)
-    row, column = np.divmod(rest, 5)
-    parts = ((row, 5), (column, 5), (passenger, 5), (destination, 4))
-    return np.concatenate([np.eye(size, dtype=np.float32)[at] for at, size in parts], axis=-1)
+    parts = np.unravel_index(np.asarray(states, np.int64), (5, 5, 5, 4))
+    sizes = (5, 5, 5, 4)
+    each = [np.eye(n, dtype=np.float32)[at] for at, n in zip(parts, sizes, strict=True)]
+    return np.concatenate(each, axis=-1)
 
 
 ENVIRONMENTS = {
-    "CartPole-v1": Environment(
-        features=4,
-        actions=2,
-        encode=scaled(2.4, 2.0, 0.2, 2.0),
-        solved=475.0,
-    ),
-    "Acrobot-v1": Environment(
-        features=6,
-        actions=3,
-        encode=scaled(1.0, 1.0, 1.0, 1.0, 4.0, 9.0),
-        solved=-100.0,
-    ),
-    "Taxi-v3": Environment(
-        features=19,
-        actions=6,
-        encode=taxi_features,
-        solved=None,
-    ),
+    "CartPole-v1": Environment(4, 2, scaled(2.4, 2.0, 0.2, 2.0), 475.0),
+    "Acrobot-v1": Environment(6, 3, scaled(1.0, 1.0, 1.0, 1.0, 4.0, 9.0), -100.0),
+    "Taxi-v3": Environment(19, 6, taxi_features, None),
 }
 
 
@@ -196,3 +183,83 @@ def whole_episodes(
         returns += step.rewards[0] * playing
         playing &= ~(step.terminated[0] | step.truncated[0])
     return returns
+
+
+def train(options: Any, agent: Any) -> dict[str, Any]:
+    """Play and learn until the budget of environment steps is spent, then evaluate.
+
+    :param options: as `add_options` has them.
+    :param agent: with the methods act, act_greedily and update.
+    :returns: "episodes", of each (steps played at its end, undiscounted return), (n, 2);
+        "evaluation" and "greedy_evaluation", returns of whole episodes with actions drawn and with
+        the likeliest; of each update what it returned, (updates,); "steps", "update_ms" and
+        "seconds".
+    :raises BadArgumentError: `--steps` or `--learning-rate` is out of range.
+    :raises RunFailedError: a gradient was not finite.
+    """
+    check(options)
+    s, encode = options, ENVIRONMENTS[options.env].encode
+    envs = make(s.env, s.envs)
+    player = Player(envs, encode, s.seed)
+    found, seconds, begun = [], [], time.perf_counter()
+    about = f"{s.env} {agent.algorithm}, seed {s.seed}"
+    with tqdm(total=s.steps, desc=about, unit="step", disable=s.quiet) as bar:
+        while player.steps < s.steps:
+            before = player.steps
+            segment = player.segment(agent.act, min(s.length, -(-(s.steps - before) // s.envs)))
+            start = time.perf_counter()
+            found.append(agent.update(segment, 1.0 - before / s.steps))
+            seconds.append(time.perf_counter() - start)
+            if not np.isfinite(list(found[-1].values())).all():
+                raise RunFailedError(
+                    f"the gradient is not finite after {player.steps} environment steps; "
+                    "lower --learning-rate"
+                )
+            if player.episodes:
+                recent = np.mean([total for _, total in player.episodes[-20:]])
+                bar.set_postfix_str(f"return {recent:.1f}", refresh=False)
+            bar.update(player.steps - before)
+    trained = time.perf_counter() - begun
+    envs.close()
+    judges, seed = make(s.env, s.evaluation_episodes), (s.seed + EVALUATION_SEED) % 2**32
+    ways = {"evaluation": agent.act, "greedy_evaluation": agent.act_greedily}
+    returns = {name: whole_episodes(judges, encode, act, seed) for name, act in ways.items()}
+    judges.close()
+    return returns | {
+        "steps": player.steps,
+        "episodes": np.array(player.episodes, np.float64).reshape(-1, 2),
+        **{name: np.array([each[name] for each in found]) for name in found[0]},
+        "update_ms": 1e3 * float(np.median(seconds)),
+        "seconds": trained,
+    }
+
+
+def add_options(parser: Any) -> None:
+    """The options of the program, and of the study of its algorithms."""
+    add = parser.add_argument
+    add("--env", choices=ENVIRONMENTS, default="CartPole-v1", help="the environment, of gymnasium")
+    add("--steps", type=positive_int, default=150_000, help="of the environment, copies together")
+    add("--learning-rate", type=positive_float, default=5e-3, help="of Adam for the policy")
+    add("--envs", type=positive_int, default=4, help="copies of the environment side by side")
+    add("--length", type=positive_int, default=128, help="steps of each copy between two updates")
+    add("--evaluation-episodes", type=positive_int, default=100, help="played after training")
+
+
+def check(options: Any) -> None:
+    """Refuse a budget without an update, and a rate beyond what a float holds."""
+    least, steps, rate = options.envs * options.length, options.steps, options.learning_rate
+    if steps < least:
+        more = f"one update takes {least} (--envs times --length); give as many or more"
+        raise BadArgumentError("--steps", f"{steps} is not allowed: {more}")
+    if rate > 1e6:
+        raise BadArgumentError("--learning-rate", f"{rate:g} is not allowed; give at most 1e6")
+
+
+def dots(path: Path, found: dict[str, Any]) -> None:
+    """Draw the returns of a training's episodes."""
+    figure = new_figure(7.0, 3.8)
+    axis = figure.subplots()
+    axis.plot(*found["episodes"].T, ".", ms=3)
+    axis.set_xlabel("environment steps")
+    axis.set_ylabel("return of an episode")
+    figure.savefig(path, dpi=130)

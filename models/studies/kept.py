@@ -9,6 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+from scipy.stats import t
+
 from models.common.cli import BadArgumentError, OneLineParser
 from models.common.program import build_parser, plain, start
 
@@ -61,6 +64,14 @@ def chosen(argument: str, given: Sequence[str], known: Sequence[str]) -> list[st
                 argument, f"{name!r} {problem}; choose from {', '.join(known)}, or all"
             )
     return names
+
+
+def interval(runs: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and half the width of its 95 % interval by Student's t; None for a single run."""
+    if len(runs) < 2:
+        return float(np.mean(runs)), None
+    half = t.ppf(0.975, len(runs) - 1) * np.std(runs, ddof=1) / np.sqrt(len(runs))
+    return float(np.mean(runs)), float(half)
 
 
 class Kept:

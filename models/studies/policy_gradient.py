@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 from models import policy_gradient as program
 from models.common.cli import BadArgumentError, seed_int
 from models.common.figures import new_figure
+from models.common.playing import ENVIRONMENTS, add_options, check
 from models.common.program import finish
-from models.studies.kept import Kept, begin, chosen, study_parser
+from models.studies.kept import Kept, begin, chosen, interval, study_parser
 
 BINS = 50
 COLOURS = {
@@ -50,22 +50,13 @@ def learning_curve(
     return np.where(np.isnan(curve), known[0], curve) if len(known) else curve
 
 
-def interval(values: Sequence[float] | NDArray[np.floating]) -> list[float] | None:
-    """Student's 95 % interval of the mean, for independent values; None for a single one."""
-    count = len(values)
-    if count < 2:
-        return None
-    half = student.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count)
-    return [float(np.mean(values) - half), float(np.mean(values) + half)]
-
-
 def measure(options: Any, algorithm: str, seed: int) -> dict[str, Any]:
     """The numbers of one training.
 
     :returns: "area" is the area under the learning curve divided by the budget: the mean return
         over the training.
     """
-    found = program.train(Namespace(**vars(options) | {"seed": seed}), algorithm)
+    found = program.learn(Namespace(**vars(options) | {"seed": seed}), algorithm)
     curve = learning_curve(found["episodes"], options.steps)
     finite = bool(np.isfinite(curve).all())
     of_h, without = found["squares"], found["squares_without"]
@@ -86,36 +77,29 @@ def measure(options: Any, algorithm: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _of(runs: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
-    return [run for run in runs if run["algorithm"] == name]
+def ends(values: Sequence[float]) -> list[float] | None:
+    """The ends of the mean's 95 % interval; None for a single value."""
+    mean, half = interval(values) if len(values) > 1 else (0.0, None)
+    return None if half is None else [mean - half, mean + half]
 
 
-def _row(runs: Sequence[Mapping[str, Any]], name: str, solved: float | None) -> dict[str, Any]:
-    mine = _of(runs, name)
+def _row(mine: Sequence[Mapping[str, Any]], solved: float | None) -> dict[str, Any]:
     areas = [run["area"] for run in mine if run["area"] is not None]
     keys = ("evaluation", "greedy_evaluation", "update_ms", "seconds")
-    return {
-        "area": float(np.mean(areas)) if areas else None,
-        "area_interval": interval(areas),
-        **{key: float(np.mean([run[key] for run in mine])) for key in keys},
-        "solved_seeds": None
-        if solved is None
-        else int(sum(run["evaluation"] >= solved for run in mine)),
-        "seeds": len(mine),
-    }
+    right = None if solved is None else sum(run["evaluation"] >= solved for run in mine)
+    row = {"area": np.mean(areas) if areas else None, "area_interval": ends(areas)}
+    row |= {key: np.mean([run[key] for run in mine]) for key in keys}
+    return row | {"solved_seeds": right, "seeds": len(mine)}
 
 
-def _differences(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    ours = {run["seed"]: run["area"] for run in _of(runs, "relax")}
-    found = {}
-    for name in dict.fromkeys(run["algorithm"] for run in runs):
-        pairs = [
-            ours[run["seed"]] - run["area"]
-            for run in _of(runs, name)
-            if name != "relax" and None not in (ours.get(run["seed"]), run["area"])
-        ]
+def _differences(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The area of relax less that of another, seed by seed."""
+    ours, found = {run["seed"]: run["area"] for run in runs.get("relax", ())}, {}
+    for name in runs:
+        each = [(ours.get(run["seed"]), run["area"]) for run in runs[name] if name != "relax"]
+        pairs = [our - their for our, their in each if our is not None and their is not None]
         if pairs:
-            found[name] = {"mean": float(np.mean(pairs)), "interval": interval(pairs)}
+            found[name] = {"mean": np.mean(pairs), "interval": ends(pairs)}
     return found
 
 
@@ -140,8 +124,8 @@ def lines(metrics: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def _span(ends: Sequence[float] | None) -> str:
-    return "" if ends is None else f"[{ends[0]:.1f}, {ends[1]:.1f}]"
+def _span(between: Sequence[float] | None) -> str:
+    return "" if between is None else f"[{between[0]:.1f}, {between[1]:.1f}]"
 
 
 def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -154,7 +138,8 @@ def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
     axis = figure.subplots()
     at = (np.arange(BINS) + 0.5) * metrics["steps"] / BINS
     for name in metrics["algorithms"]:
-        curves = [run["curve"] for run in _of(metrics["runs"], name) if run["curve"] is not None]
+        mine = [run["curve"] for run in metrics["runs"] if run["algorithm"] == name]
+        curves = [curve for curve in mine if curve is not None]
         if not curves:
             continue
         mean = np.mean(curves, axis=0)
@@ -180,27 +165,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = "some of " + ", ".join(program.ALGORITHMS)
     parser.add_argument("--algorithm", nargs="+", default=["all"], metavar="NAME", help=names)
     parser.add_argument("--seeds", type=seed_int, nargs="+", default=[0], help="a run for each")
-    program.add_options(parser)
+    add_options(parser)
 
     def body(options: Any, keep: Kept, command: str) -> None:
         algorithms = chosen("--algorithm", options.algorithm, program.ALGORITHMS)
         if len(set(options.seeds)) < len(options.seeds):
             raise BadArgumentError("--seeds", "a seed is repeated; give each once")
-        program.check(options)
+        check(options)
         runs = [
             keep(f"{algorithm} {seed}", partial(measure, options, algorithm, seed))
             for seed in options.seeds
             for algorithm in algorithms
         ]
-        solved = program.ENVIRONMENTS[options.env].solved
+        by_name = {name: [r for r in runs if r["algorithm"] == name] for name in algorithms}
+        solved = ENVIRONMENTS[options.env].solved
         metrics = {
             "env": options.env,
             "algorithms": algorithms,
             "seeds": options.seeds,
             "steps": options.steps,
             "solved_from": solved,
-            "table": {name: _row(runs, name, solved) for name in algorithms},
-            "differences": _differences(runs),
+            "table": {name: _row(each, solved) for name, each in by_name.items()},
+            "differences": _differences(by_name),
             "runs": runs,
         }
         figures = {"learning_curves.png": lambda path: learning_curves(path, metrics)}

@@ -16,6 +16,7 @@ os.environ.setdefault(
 
 import argparse
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -48,7 +49,7 @@ def lengths(rounds: int) -> str:
     """The time of a whole update: policy, critic and control variate."""
     runs: dict[tuple[str, int], turns.Run] = {}
     for name in ("relax", "a2c"):
-        agent = Agent(name, 0, 5e-3, 4, 2)
+        agent = Agent(name, SimpleNamespace(seed=0, learning_rate=5e-3), 4, 2)
         for length in LENGTHS:
             segment = episode(length)
             runs[name, length] = lambda agent=agent, segment=segment: agent.update(segment)

@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -19,12 +20,13 @@ from models.common.playing import (
     ENVIRONMENTS,
     Player,
     Segment,
+    add_options,
     make,
     returns_to_go,
     whole_episodes,
 )
 from models.common.program import build_parser
-from models.policy_gradient import ALGORITHMS, Agent, train
+from models.policy_gradient import ALGORITHMS, Agent, learn
 from models.studies import policy_gradient as study
 from relaxppl.estimators import network
 from relaxppl.relaxations import relaxed_one_hot
@@ -159,7 +161,7 @@ def test_slopes_are_those_of_the_squares() -> None:
 
 
 def agent(algorithm: str) -> Agent:
-    return Agent(algorithm, 0, 5e-3, 4, 2)
+    return Agent(algorithm, SimpleNamespace(seed=0, learning_rate=5e-3), 4, 2)
 
 
 def test_relax_begins_as_a2c_and_then_departs() -> None:
@@ -287,9 +289,9 @@ def test_learning_curve_and_interval() -> None:
     np.testing.assert_array_equal(late, np.full(5, 4.0))
     # A textbook value: t with two degrees of freedom, 4.303.
     np.testing.assert_allclose(
-        study.interval([1.0, 2.0, 3.0]), [2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], rtol=1e-4
+        study.ends([1.0, 2.0, 3.0]), [2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], rtol=1e-4
     )
-    assert study.interval([1.0]) is None
+    assert study.ends([1.0]) is None
 
 
 # Runs.
@@ -297,9 +299,9 @@ def test_learning_curve_and_interval() -> None:
 
 def test_relax_learns_cartpole() -> None:
     parser = build_parser("policy_gradient", "")
-    program.add_options(parser)
+    add_options(parser)
     asked = ["--quiet", "--steps", "20480", "--evaluation-episodes", "4"]
-    result = train(parser.parse_args(asked), "relax")
+    result = learn(parser.parse_args(asked), "relax")
     ended = result["episodes"]
     assert ended[ended[:, 0] > 15_000, 1].mean() > 100
     assert ended[ended[:, 0] < 3_000, 1].mean() < 40
