@@ -100,13 +100,33 @@ def log_odds(logits: Array, k: int) -> Array:
     return with_one_more + ops.moveaxis(logits, -1, 0)[..., None] - before
 
 
-def inclusion_probs(logits: Array, k: int) -> Array:
-    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits."""
+def inclusion_probs(logits: Array, k: int, chance: Array | None = None) -> Array:
+    """Returns the probability of each item to be among the k, (..., n): d log E_k / d logits.
+
+    :param chance: as :func:`chances` returns, where that is known.
+    """
+    if ops.size(logits) > _FEW:
+        return _of_both_ends(logits, k)
+    chance = chances(logits, k) if chance is None else chance
+    none = ops.zeros_like(chance[0][..., :1])
+    start = ops.concatenate([*[none] * k, none + 1.0], axis=-1)
+
+    def step(left: Array, chance: Array) -> tuple[Array, Array]:
+        # ``left`` is the law of how many are still to come.
+        taken = left * chance
+        with_one_fewer = ops.concatenate([taken[..., 1:], none], axis=-1)
+        return left - taken + with_one_fewer, ops.sum(taken, axis=-1)
+
+    found = ops.scan(step, start, ops.flip(chance, axis=0))[1]
+    return ops.moveaxis(ops.flip(found, axis=0), 0, -1)
+
+
+def _of_both_ends(logits: Array, k: int) -> Array:
+    """Returns the same from the sums over those before an item and those over all after it."""
     if k == 0:
         return ops.zeros_like(logits)
     both = ops.stack([logits, ops.flip(logits, axis=-1)])
     sums = ops.moveaxis(log_sums(both, k), 1, 0)
-    # Those before an item, and those after it.
     before, after = sums[0][:-1], ops.flip(sums[1][:-1], axis=0)
     others = before + ops.flip(after, axis=-1)
     one_less = before[..., :-1] + ops.flip(after[..., :-1], axis=-1)

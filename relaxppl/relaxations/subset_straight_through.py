@@ -34,6 +34,7 @@ class SubsetStraightThrough(ConditionalBernoulli):
         return ("k_hot", int(self.k))
 
     def sample(self, noise: Array) -> Array:
-        chance = conditional.chances(ops.stop_gradient(self.logits), int(self.k))
-        hard = conditional.drawn(chance, noise)
-        return straight_through(hard, conditional.inclusion_probs(self.logits, int(self.k)))
+        logits, k = self.logits, int(self.k)
+        chance = conditional.chances(logits, k)
+        hard = conditional.drawn(ops.stop_gradient(chance), noise)
+        return straight_through(hard, conditional.inclusion_probs(logits, k, chance))
