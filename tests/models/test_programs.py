@@ -66,6 +66,8 @@ SHORT = {
     "stick_breaking_mixture": ["--steps", "5", "--draws", "100"],
     "latent_skills": ["--steps", "5"],
     "rankings": ["--steps", "5", "--draws", "100"],
+    "hidden_markov": ["--steps", "5", "--days", "30"],
+    "switching_dynamics": ["--steps", "5", "--months", "30"],
 }
 """Options with which a program is over in seconds."""
 

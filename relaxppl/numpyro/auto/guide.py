@@ -196,7 +196,11 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
                 # learns what flags do while it finds its place.
                 default = self.init_loc_fn is init_to_uniform
                 first = init_to_median if default else self.init_loc_fn
-                at = handlers.seed(first, rng_seed=0)({**site, "value": None})
+                kwargs = site["kwargs"]
+                if kwargs.get("rng_key") is None:  # As of a site inside scan.
+                    kwargs = {**kwargs, "rng_key": jax.random.key(0)}
+                message = {**site, "value": None, "kwargs": kwargs}
+                at = handlers.seed(first, rng_seed=0)(message)
                 value = value if at is None else at
             free = biject_to(site["fn"].support).inv(value)
         # Where a transformation hides the numbers the first location is zero.

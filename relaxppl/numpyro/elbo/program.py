@@ -94,7 +94,7 @@ class Program:
         grouped = {name for group in self.groups for name in group.sites}
         # Beside a summed site the model's law has more dimensions than the guide's.
         seen = {n: s for n, s in self.guide_trace.items() if n in grouped}
-        check_model_guide_match({**self.model_trace, **seen}, self.guide_trace)
+        check_model_guide_match({**self._plates, **self.model_trace, **seen}, self.guide_trace)
         _validate_model(self.model_trace, plate_warning="strict")
         self.discrete = frozenset(structure.discrete)
         pairs = exact_kl.candidates(structure) if use_exact_kl else frozenset()
@@ -109,6 +109,13 @@ class Program:
                 if n in self.integrated and self._law_type(n) is not None
             }
             self.integrated -= self.discrete - self.factors.keys()
+
+    @property
+    def _plates(self) -> dict[str, Any]:
+        """The guide's plates that the model has inside scan, where its trace does not show them."""
+        sites = (s for s in self.model_trace.values() if s["type"] == "sample")
+        inside = {frame.name for s in sites for frame in s["cond_indep_stack"]}
+        return {n: s for n, s in self.guide_trace.items() if s["type"] == "plate" and n in inside}
 
     def _law_type(self, name: str) -> Any:
         """Returns the law that a site has in the guide and in the model, or None."""

@@ -240,3 +240,17 @@ def test_a_program_does_not_grow_with_the_length_of_the_series(elbo: str) -> Non
         return equations(jax.make_jaxpr(svi.update)(state).jaxpr)
 
     assert size(50) == size(100)
+
+
+def test_levels_inside_scan_start_from_their_priors_median() -> None:
+    def model() -> None:
+        def step(level: Any, _: None) -> Any:
+            z = numpyro.sample("z", numpyro.distributions.Bernoulli(0.5))
+            law = numpyro.distributions.Normal(level + 10.0 * z, 0.1)
+            return numpyro.sample("level", law), None
+
+        scan(step, jnp.array(0.0), None, length=3)
+
+    guide = HOSTS["numpyro"].rx.AutoDiscrete(model, structure={"z": "chain"})
+    drawn = numpyro.handlers.seed(guide, 0)()
+    assert drawn["level"].shape == drawn["z"].shape == (3,)
