@@ -43,7 +43,7 @@ class ReinMaxOneHotCategorical(OneHotLaw):
     def moving(self, hard: Array) -> Array:
         """Returns a hard value as it is, with the derivative in the logits."""
         probs = ops.stop_gradient(self.probs)
-        tempered = ops.stop_gradient(self.logits / self.temperature[..., None])
+        tempered = ops.stop_gradient(self.logits) / self.temperature[..., None]
         doubled = ops.softmax(tempered, axis=-1) + hard
         moved = zero_with_gradient(self.logits)
         # 2 J(q) - J(p) / 2 applied to a vector, q half of ``doubled``.
@@ -79,8 +79,7 @@ class ReinMaxBernoulli(BernoulliLaw):
     def moving(self, hard: Array) -> Array:
         """Returns a hard value as it is, with the derivative in the logits."""
         probs = ops.stop_gradient(self.probs)
-        tempered = ops.sigmoid(ops.stop_gradient(self.logits / self.temperature))
-        # 2 q (1 - q) = (1 - (1 - 2 q)^2) / 2, q half of what is added here.
-        off = tempered + hard - 1.0
-        slope = 0.5 * (1.0 - off * off - probs * (1.0 - probs))
+        tempered = ops.sigmoid(ops.stop_gradient(self.logits) / self.temperature)
+        doubled = tempered + hard
+        slope = 0.5 * (doubled * (2.0 - doubled) - probs * (1.0 - probs))
         return hard + slope * zero_with_gradient(self.logits)
