@@ -16,6 +16,7 @@ from relaxppl.common import relax as common
 from relaxppl.common.docstring import documented_by
 from relaxppl.estimators.summed_out import is_marked
 from relaxppl.pyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
+from relaxppl.pyro.elbo.kept import left_alone
 from relaxppl.pyro.registry import HOST
 
 
@@ -49,7 +50,13 @@ def discrete_elbo(
         poutine.substitute(check(program), data=data)
         for check, program in ((of_model, model), (of_guide, guide))
     ]
-    with common.left_discrete(), torch.no_grad():
+
+    def run() -> None:
+        plain_model, plain_guide = (poutine.substitute(fn, data=data) for fn in (model, guide))
+        trace = poutine.trace(plain_guide).get_trace(*args, **kwargs)
+        poutine.replay(plain_model, trace=trace)(*args, **kwargs)
+
+    with common.left_discrete(), torch.no_grad(), left_alone(run):
         if importance_samples == 1:
             elbo = Trace_ELBO(num_particles=num_particles, **options)
             try:

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from relaxppl.pyro.elbo.engine import VERIFIED, DiscreteELBO
+from relaxppl.pyro.elbo.kept import undone
 
 _EXITS = {
     torch.Tensor.numpy: "numpy()",
@@ -110,7 +111,9 @@ class Compiled:
 
     def _check(self, model: Any, guide: Any, args: Any, kwargs: Any) -> None:
         """Refuses what an estimator keeps in Python from step to step."""
-        for program in self.elbo.programs(model, guide, args, kwargs):
+        with undone():
+            programs = self.elbo.programs(model, guide, args, kwargs)
+        for program in programs:
             for name, estimator in self.elbo.chosen(program).items():
                 kinds = {p.kind for p in estimator.parameters(program.sites[name].candidate)}
                 if kinds & {"average", "count"} or estimator.every != 1:
@@ -144,7 +147,7 @@ class Compiled:
         state = torch.get_rng_state()
         try:
             # Validation looks at values. What Pyro warns of, the step before has warned of.
-            with pyro.validation_enabled(False), _NoExit(), warnings.catch_warnings():
+            with undone(), pyro.validation_enabled(False), _NoExit(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return make_fx(step)(*tensors)
         except RuntimeError as error:
@@ -161,10 +164,11 @@ class Compiled:
         assert found.graph is not None
         state = torch.get_rng_state()
         try:
-            with torch.no_grad():
+            with undone(), torch.no_grad():
                 here = float(found.graph(*tensors)[0])
             torch.set_rng_state(state)
-            there = self.elbo.loss(model, guide, *args, **kwargs)
+            with undone():
+                there = self.elbo.loss(model, guide, *args, **kwargs)
         finally:
             torch.set_rng_state(state)
         if not _close(here, there):

@@ -11,6 +11,7 @@ from relaxppl.common.arviz.request import Request
 from relaxppl.common.docstring import documented_by
 from relaxppl.pyro.arviz.convert import draw_all, read_program
 from relaxppl.pyro.arviz.sampler import Sampler
+from relaxppl.pyro.elbo.kept import left_alone
 
 
 @documented_by(common.log_evidence, Request)
@@ -35,9 +36,10 @@ def log_evidence(
     wanted = common.check(num_draws, importance_samples)
     model, guide, params, args, _ = read_program(common.NAME, program)
     run = Sampler(model, guide, params, args, kwargs, Request(num_draws, weighs=common.NAME))
-    run.prototype()
 
     def draw() -> Groups:
         return draw_all(run, run.draw_weights, num_draws, batch_size, parallel)
 
-    return common.log_evidence(draw, wanted, run.rows)
+    with left_alone(run.once):
+        run.prototype()
+        return common.log_evidence(draw, wanted, run.rows)

@@ -19,6 +19,7 @@ from relaxppl.common.naming import STEP, is_learned
 from relaxppl.common.relax.watching import watched
 from relaxppl.pyro.checkpoint import load, save
 from relaxppl.pyro.compiled import Compiled
+from relaxppl.pyro.elbo.kept import Before
 
 
 class FitResult(NamedTuple):
@@ -66,14 +67,28 @@ def fit(
         finally:
             svi.loss_and_grads = plain
     losses: list[float] = []
+    written: list[torch.Tensor] | None = None
     if path is not None and path.exists():
-        losses = load(path, svi, args, kwargs, num_steps)
+        losses, written = load(path, svi, args, kwargs, num_steps)
     done = len(losses)
+    gradients = svi.loss_and_grads
+
+    def first(*given: Any, **named: Any) -> Any:
+        nonlocal written
+        svi.loss_and_grads = gradients
+        with Before() as before:
+            loss = gradients(*given, **named)
+        written = before.kept()
+        return loss
+
+    if path is not None and written is None:
+        svi.loss_and_grads = first
 
     def kept(optim: Any) -> None:
         taken = len(losses)
         if path is not None and (taken % checkpoint_every == 0 or taken == num_steps):
-            save(path, svi, optim, losses)
+            assert written is not None  # They are known from the first step.
+            save(path, svi, optim, losses, written)
 
     if cls is None or done == num_steps:
         for _ in range(done, num_steps):

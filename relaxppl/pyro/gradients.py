@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pyro
@@ -17,6 +17,7 @@ from relaxppl.common.diagnostics import Moments, check_params
 from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.pyro.elbo.engine import DiscreteELBO
+from relaxppl.pyro.elbo.kept import left_alone
 
 Leaves = dict[str, torch.Tensor]
 
@@ -52,11 +53,20 @@ def borrowed(
     :raises ValueError: if params does not fit.
     """
     store = pyro.get_param_store()
-    with torch.random.fork_rng(), store.scope(store.get_state()):
+
+    def run() -> Any:
+        trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        poutine.replay(model, trace=trace)(*args, **kwargs)
+        return trace
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(store.scope(store.get_state()))
         torch.manual_seed(seed)
+        with torch.no_grad():
+            stack.enter_context(left_alone(run))
         with poutine.trace(param_only=True) as capture, torch.no_grad():
-            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-            poutine.replay(model, trace=guide_trace)(*args, **kwargs)
+            guide_trace = run()
         nodes = {n: s for n, s in capture.trace.nodes.items() if s["type"] == "param"}
         if params is not None:
             check_params(

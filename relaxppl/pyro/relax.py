@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from pyro.infer.reparam.reparam import Reparam
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.condition_messenger import ConditionMessenger
@@ -28,12 +29,31 @@ def relax(
     """Puts a relaxation in place of the discrete distribution at every latent discrete site.
 
     :param fn: a function with Pyro primitives; None for a context manager or decorator.
-    :returns: the wrapped function, or the handler when fn is None.
+    :returns: the wrapped function, which is a module where fn is one; the handler when fn is None.
     """
     if fn is not None and not callable(fn):
         raise TypeError(f"relax: {fn!r} is not callable; give the temperature by keyword")
     handler = RelaxMessenger(temperature, config, hard)
+    if isinstance(fn, torch.nn.Module):
+        return RelaxedModule(fn, handler)
     return handler if fn is None else handler(fn)
+
+
+class RelaxedModule(torch.nn.Module):
+    """A module run under the handler: its parameters are there for optimisers and wrappers.
+
+    :param fn: the module.
+    :param handler: of :func:`relax`.
+    """
+
+    def __init__(self, fn: torch.nn.Module, handler: RelaxMessenger) -> None:
+        super().__init__()
+        self.fn, self.handler = fn, handler
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the module."""
+        with self.handler:
+            return self.fn(*args, **kwargs)
 
 
 class RelaxMessenger(common.Handler, Messenger):

@@ -12,6 +12,7 @@ import pyro
 import pytest
 import torch
 
+import relaxppl.pyro as rx
 from tests.adapter import both
 
 STEPS, BREAK = 30, 20
@@ -96,3 +97,34 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Any) -> None:
         checkpoint.write(path, fail)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_running_means_of_modules_in_functions_go_on(tmp_path: Any) -> None:
+    """A function that hands a module to pyro.module says nowhere that it has one."""
+
+    def fitted_with_batches(path: Any, steps: int) -> tuple[Any, Any]:
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1)).double()
+        x = torch.tensor([[0.0, 1.0], [2.0, -1.0], [1.0, 3.0]], dtype=torch.float64)
+
+        def model() -> None:
+            with pyro.plate("rows", 3):
+                pyro.sample("z", pyro.distributions.Bernoulli(0.3))
+
+        def guide() -> None:
+            logits = pyro.module("net", net)(x).squeeze(-1)
+            with pyro.plate("rows", 3):
+                pyro.sample("z", pyro.distributions.Bernoulli(logits=logits))
+
+        svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), rx.DisARM_ELBO())
+        rx.fit(svi, steps, progress=False, checkpoint=path)
+        return {n: p.detach().clone() for n, p in net.named_parameters()}, dict(net.named_buffers())
+
+    whole = fitted_with_batches(tmp_path / "whole", 8)
+    fitted_with_batches(tmp_path / "broken", 5)
+    rest = fitted_with_batches(tmp_path / "broken", 8)
+    assert int(whole[1]["0.num_batches_tracked"]) == 8
+    for one, other in zip(whole, rest, strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value.numpy(), other[name].numpy(), err_msg=name)

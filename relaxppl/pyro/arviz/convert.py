@@ -20,6 +20,8 @@ from relaxppl.common.arviz.tree import require
 from relaxppl.common.docstring import documented_by
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz.sampler import Sampler
+from relaxppl.pyro.elbo.kept import left_alone
+from relaxppl.pyro.relax import RelaxedModule
 
 
 @documented_by(common.to_arviz, Request)
@@ -67,6 +69,11 @@ def to_arviz(
     )
     model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
+    with left_alone(run.once):
+        return _converted(run, loss, batch_size, parallel)
+
+
+def _converted(run: Sampler, loss: Any, batch_size: int | None, parallel: bool | None) -> Any:
     first = run.prototype()
     host = common.Host(
         name="pyro",
@@ -75,7 +82,7 @@ def to_arviz(
         generator=lambda: np.random.default_rng(int(torch.randint(2**62, ()))),
         arrays=lambda given: {k: as_numpy(torch.as_tensor(v)) for k, v in given.items()},
         array_of=array_of,
-        unwrapped=unwrap,
+        unwrapped=_innermost,
     )
     return common.to_arviz(host, run, first, run.trained(), loss)
 
@@ -152,6 +159,12 @@ def _reshaped(value: np.ndarray, draws: int, shape: tuple[int, ...]) -> np.ndarr
     if value.size == draws * math.prod(shape):
         return value.reshape(draws, *shape)
     return np.broadcast_to(value.reshape(shape), (draws, *shape))
+
+
+def _innermost(model: Any) -> Any:
+    # Handlers hide the signature of what they wrap.
+    model = unwrap(model)
+    return _innermost(model.fn) if isinstance(model, RelaxedModule) else model
 
 
 def array_of(value: Any) -> np.ndarray | None:

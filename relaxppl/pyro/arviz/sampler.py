@@ -111,6 +111,10 @@ class Sampler(common.Sampler):
             torch.set_rng_state(state)
         return True
 
+    def once(self) -> None:
+        """Runs guide and model, for what they write to."""
+        self._both()
+
     def trained(self) -> dict[str, Any]:
         """Returns the parameters by name, wherever they are."""
         if self.params is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -137,6 +138,8 @@ class Tracker:
         """Views that depend on more than their storage: rows chosen by a value."""
         self.stopped = False
         """Whether the program has turned derivatives off for the while."""
+        self.written: dict[int, weakref.ref[torch.Tensor]] = {}
+        """What operations wrote to, as far as it is still there."""
         self._muted = 0
         self._law: Names | None = None
         self._functions, self._operations = _Functions(self), _Operations(self)
@@ -154,7 +157,7 @@ class Tracker:
         """Returns a copy with a storage of its own, which depends on the names and no others."""
         with torch._C.DisableTorchFunction():
             value = value.clone()
-            self._marks.pop(_key(value), None)
+            self._marks.pop(key_of(value), None)
         self.mark(value, names)
         return value
 
@@ -163,7 +166,7 @@ class Tracker:
         if not names:
             return
         with torch._C.DisableTorchFunction():
-            key = _key(value)
+            key = key_of(value)
             old = self._marks.get(key)
             if old is None:
                 # The reference keeps the address from being used again.
@@ -197,7 +200,7 @@ class Tracker:
         return found
 
     def _of(self, tensor: torch.Tensor) -> Names:
-        mark = self._marks.get(_key(tensor))
+        mark = self._marks.get(key_of(tensor))
         found = NONE if mark is None else mark[1]
         if self._views and id(tensor) in self._views:
             found |= self._views[id(tensor)][1]
@@ -240,12 +243,23 @@ class Tracker:
             self._told.add(text)
             warnings.warn(text, stacklevel=2)
 
+    def note_written(self, func: Any, args: Any, kwargs: Any) -> None:
+        """Notes what an operation writes to, or what that is a view of."""
+        for given, position in written_by(func, args, kwargs):
+            tensor = base_of(given[position])
+            self.written[id(tensor)] = weakref.ref(tensor)
+
+    def kept(self) -> list[torch.Tensor]:
+        """Returns the tensors that operations wrote to and that are still there."""
+        found = (ref() for ref in self.written.values())
+        return [tensor for tensor in found if tensor is not None]
+
     def _operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         names, shared, real = NONE, set(), False
         tags, written = _facts(func)
         read = args[1:] if "like" in tags else args
         for tensor in _tensors(read) + _tensors(kwargs.values()):
-            key = _key(tensor)
+            key = key_of(tensor)
             shared.add(key)
             if key in self._marks:
                 names |= self._marks[key][1]
@@ -267,7 +281,7 @@ class Tracker:
             for tensor in _tensors((value,)):
                 self.mark(tensor, names)
         for tensor in _tensors((out,)):
-            if _key(tensor) not in shared:
+            if key_of(tensor) not in shared:
                 smooth = tensor.is_floating_point() or not real
                 self.mark(tensor, names if smooth else by_jumps(names))
 
@@ -306,7 +320,7 @@ class Tracker:
         """Marks a result that depends on more than its storage."""
         if not isinstance(out, torch.Tensor) or not names or names <= self._of(out):
             return
-        if _key(out) == _key(base):
+        if key_of(out) == key_of(base):
             # Kept, for its id not to be used again.
             self._views[id(out)] = out, names
         else:
@@ -353,6 +367,8 @@ class _Operations(TorchDispatchMode):
         self.tracker = tracker
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if _facts(func)[1]:
+            self.tracker.note_written(func, args, kwargs or {})
         if not self.tracker._marks:
             return func(*args, **kwargs) if kwargs else func(*args)
         with torch._C.DisableTorchFunction():
@@ -388,6 +404,20 @@ def _facts(func: Any) -> tuple[Names, tuple[Any, ...]]:
     return frozenset(tags), tuple(written)
 
 
+def written_by(func: Any, args: Any, kwargs: Any) -> list[tuple[Any, Any]]:
+    """Returns where among its arguments an operation is given the tensors that it writes to.
+
+    :returns: pairs of ``args`` or ``kwargs`` and a position in it.
+    """
+    found: list[tuple[Any, Any]] = []
+    for position in _facts(func)[1]:
+        given = kwargs if isinstance(position, str) else args
+        there = position in kwargs if isinstance(position, str) else position < len(args)
+        if there and isinstance(given[position], torch.Tensor):
+            found.append((given, position))
+    return found
+
+
 def _classes(num_classes: int = -1, **kwargs: Any) -> int:
     """Returns how many classes a one-hot encoding is told of; it reads values to check them."""
     return num_classes
@@ -401,12 +431,17 @@ def _of_fixed_shape(func: Any, args: Any) -> bool:
     return all(index is None or index.dtype not in masks for index in args[1])
 
 
-def _key(tensor: torch.Tensor) -> int:
+def key_of(tensor: torch.Tensor) -> int:
     """Returns a number that tensors share which share memory."""
     try:
         return tensor.untyped_storage()._cdata
     except NotImplementedError:  # A sparse tensor has no storage.
         return -id(tensor)
+
+
+def base_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns the tensor that one is a view of, or itself."""
+    return tensor if tensor._base is None else tensor._base
 
 
 def _reference(tensor: torch.Tensor) -> Any:

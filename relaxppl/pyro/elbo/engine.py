@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyro.infer
 import pyro.poutine as poutine
 import torch
+from pyro.infer.elbo import ELBOModule
 from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
@@ -27,6 +28,7 @@ from relaxppl.estimators.multi_sample import (
     weighted,
 )
 from relaxppl.estimators.program import Site
+from relaxppl.pyro.elbo.kept import unwritten
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.particles import PLATE, Batches, compared
 from relaxppl.pyro.elbo.program import Program
@@ -38,6 +40,17 @@ VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
 _MOVED = 100
 """By which gradient of an ELBO an optimiser has moved what the estimators learn, if ever."""
+
+
+class LossModule(ELBOModule):
+    """A loss as a module, whose parameters hold what the estimators learn too."""
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from super().named_parameters(prefix, recurse, remove_duplicate)
+        for name, leaf in self.elbo.named_parameters() if recurse else ():
+            yield f"{prefix}{'.' if prefix else ''}{name}", leaf
 
 
 @documented_by(EstimatorELBO)
@@ -91,6 +104,16 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self._prepared = True
         return guide
 
+    def __call__(self, model: Any, guide: Any) -> LossModule:
+        """Returns the loss as a module, as the host's ELBOs do, and prepares for it.
+
+        :param model: the model.
+        :param guide: the guide.
+        :returns: a module that takes the arguments of both. After its first call its parameters
+            hold what the estimators learn, beside those of the model and the guide.
+        """
+        return LossModule(model, self.prepare(guide), self)
+
     def parameters(self) -> list[torch.Tensor]:
         """Returns what the estimators learn, for an optimiser of one's own.
 
@@ -99,8 +122,14 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
 
         :returns: unconstrained leaf tensors, out of Pyro's parameter store.
         """
+        return [leaf for _, leaf in self.named_parameters()]
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yields what the estimators learn by name, as :meth:`parameters`."""
         store = pyro.get_param_store()
-        return [store[name].unconstrained() for name in self._own if name in store]
+        for name in self._own:
+            if name in store:
+                yield name, store[name].unconstrained()
 
     def _learns(self, estimator: Estimator, site: Site) -> bool:
         """Returns whether the scalars of a site's estimator are learned."""
@@ -215,7 +244,8 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             objective = objective_of(self.estimator, draws, rows, self._batches.axis)
             if self.estimator.sleep:
                 runs = range(self.num_particles)
-                dreams = sum(log_q(model, guide, args, kwargs) for _ in runs) / len(runs)
+                with unwritten(programs[0].kept):
+                    dreams = sum(log_q(model, guide, args, kwargs) for _ in runs) / len(runs)
                 objective = objective + self.estimator.sleep * dreams
             return -value, -objective
         self._warn_unprepared(chosen[0])

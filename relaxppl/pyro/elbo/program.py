@@ -26,6 +26,7 @@ from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, r
 from relaxppl.pyro.elbo.batched import TOGETHER, each
 from relaxppl.pyro.elbo.dependence import Tracker, handed_over
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
+from relaxppl.pyro.elbo.kept import unwritten
 from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
 from relaxppl.pyro.elbo.structure import Record, Watch, rewound
 from relaxppl.pyro.elbo.summed_out import (
@@ -106,6 +107,8 @@ class Program:
     _rewind: dict[str, Any] = field(default_factory=dict)
     guide_trace: Any = None
     model_trace: Any = None
+    kept: list[torch.Tensor] = field(default_factory=list)
+    """What the program writes to and keeps, as running means; later runs leave it as it is."""
 
     def run(self) -> None:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
@@ -125,11 +128,13 @@ class Program:
             if summing.drawn or (self.summed.found and not self.summed.has_room(guide_trace)):
                 # Where their values lie is known once all plates are.
                 self.summed.first = 0
-                if not summing.drawn:
+                with unwritten(tracker.kept()):
+                    if not summing.drawn:
+                        model_trace = self._run_model(watch, summing, seen)
+                    self.summed.make_room(model_trace, guide_trace)
                     model_trace = self._run_model(watch, summing, seen)
-                self.summed.make_room(model_trace, guide_trace)
-                model_trace = self._run_model(watch, summing, seen)
                 self.summed.check(model_trace)
+        self.kept = tracker.kept()
         self.groups = groups_of(model_trace, self.summed.found)
         self.sites, self._rewind = record.sites, record.rewind
         discrete = frozenset(self.sites)
@@ -425,7 +430,7 @@ class Program:
         guide = self.guide_trace
         if with_guide:
             again = {name: self._again(name, soft_value, held) for name in moved - at.keys()}
-            with Replay(values, again):
+            with unwritten(self.kept), Replay(values, again):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
             values.update(
@@ -435,7 +440,7 @@ class Program:
             guide = guide.copy()
             for name, value in at.items():
                 guide.nodes[name] = {**guide.nodes[name], "value": value}
-        with Replay(values, {}):
+        with unwritten(self.kept), Replay(values, {}):
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 
