@@ -2,9 +2,10 @@
 
 A classifier sees an image through a subset of k pixels, drawn anew in each step. The subset's
 values are exact, k ones and else zeros, and its gradient is that of a relaxation, so that stock
-SVI trains the logits of the pixels together with the classifier.
+SVI trains the logits of the pixels together with the classifier. Two laws of subsets may do it.
 
     python -m models.pyro.subset_selection
+    python -m models.pyro.subset_selection --law conditional
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def classify(seen: Any, weight: dict[str, Any]) -> Any:
 def programs(options: Any, splits: Splits) -> tuple[Any, Any]:
     """The model and the guide, for every run at once; runs share no parameter.
 
-    :param options: has k, the temperature, the subsets drawn in a step, and the seed.
+    :param options: has k, the law and its temperature, the subsets drawn in a step, and the seed.
     :param splits: the digits; each run is an element of one plate.
     """
     images, labels = torch.tensor(splits.train), torch.tensor(splits.train_labels)
@@ -54,7 +55,11 @@ def programs(options: Any, splits: Splits) -> tuple[Any, Any]:
 
     def subset() -> Any:
         logits = pyro.param("logits", torch.zeros(runs, pixels))[:, None, None]
-        law = rx.GumbelSoftmaxTopK(options.k, options.temperature, logits=logits, hard=True)
+        law = (
+            rx.SubsetStraightThrough(options.k, logits=logits)
+            if options.law == "conditional"
+            else rx.GumbelSoftmaxTopK(options.k, options.temperature, logits=logits, hard=True)
+        )
         # Masked in model and guide: what counts is the classification alone.
         return pyro.sample("chosen", law.mask(False))
 
@@ -116,7 +121,7 @@ def run(options: Any, command: str) -> None:
         command,
         {"share_right": right, "pixels": pixels},
         {
-            "pixels.png": lambda path: pixels_over(path, splits.train[0], {"top-k": pixels[0]}),
+            "pixels.png": lambda path: pixels_over(path, splits.train[0], {options.law: pixels[0]}),
             "posterior.nc": data.to_netcdf,
         },
         [f"held-out digits told by {options.k} pixels of 784   {right:.3f}"],
@@ -128,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser("pyro.subset_selection", __doc__.splitlines()[0], backend="pyro")
     add = parser.add_argument
     add("--k", type=positive_int, default=20, help="pixels to choose")
-    add("--temperature", type=positive_float, default=0.5, help="of the relaxation")
+    add("--law", choices=("top-k", "conditional"), default="top-k", help="of the subsets")
+    add("--temperature", type=positive_float, default=0.5, help="of top-k's relaxation")
     add("--subsets", type=positive_int, default=8, help="drawn in a step")
     add("--steps", type=positive_int, default=1000, help="of Adam")
     add("--learning-rate", type=positive_float, default=0.02, help="of Adam")

@@ -1,7 +1,8 @@
-"""Pixels chosen by relaxed top-k, by mutual information and at random, each judged afresh."""
+"""Pixels chosen by trained subsets, by mutual information and at random, each judged afresh."""
 
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from models.data import Splits, split_digits
 from models.studies.kept import Kept, begin, program, study_parser
 
 PIXELS = 784
+TRAINED = ("top-k", "conditional")
+"""The laws of subsets that are trained."""
 
 
 def at_random(splits: Splits, k: int, seed: int) -> NDArray[np.int64]:
@@ -66,9 +69,10 @@ def accuracy(splits: Splits, pixels: NDArray[np.int64], seed: int) -> dict[str, 
 
 def choose(options: Any, splits: Splits, method: str) -> dict[str, Any]:
     """The pixels that a method chooses, (runs, k), and the accuracies that they allow."""
-    if method == "top-k":
+    if method in TRAINED:
         host = program(options, "subset_selection")
-        pixels = host.best(host.train(options, splits)[2], options.k)
+        trained = host.train(Namespace(**vars(options), law=method), splits)
+        pixels = host.best(trained[2], options.k)
     elif method == "random":
         pixels = at_random(splits, options.k, options.seed)
     else:
@@ -92,7 +96,8 @@ def draw(path: Path, images: Any, chosen: Mapping[str, Any], scores: Mapping[str
             axes[-1].hlines(np.mean(values), where - 0.1, where + 0.1, color=f"C{place}")
     axes[-1].plot([], [], "o", color="C0", label="a network")
     axes[-1].plot([], [], "o", color="C1", label="logistic regression")
-    axes[-1].set_xticks(np.arange(len(chosen)) + 0.15, list(chosen), fontsize=8)
+    labels = [name.replace(" ", "\n") for name in chosen]
+    axes[-1].set_xticks(np.arange(len(chosen)) + 0.15, labels, fontsize=8)
     axes[-1].set_ylabel("share of test digits right")
     axes[-1].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)
@@ -115,13 +120,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.k > PIXELS:
             raise BadArgumentError("--k", f"{options.k} is not allowed; 1 to {PIXELS}")
         splits = split_digits(options.seed, options.runs, options.images, options.held_out)
-        methods = ("top-k", "mutual information", "random")
+        methods = (*TRAINED, "mutual information", "random")
         found = {name: keep(name, partial(choose, options, splits, name)) for name in methods}
         scores = {name: each["accuracy"] for name, each in found.items()}
         chosen = {name: np.array(each["pixels"]) for name, each in found.items()}
         lead = {
-            judge: np.subtract(scores["top-k"][judge], scores["mutual information"][judge])
-            for judge in ("network", "logistic")
+            f"{one} over {other}": {
+                judge: np.subtract(scores[one][judge], scores[other][judge])
+                for judge in ("network", "logistic")
+            }
+            for one, other in (
+                ("top-k", "mutual information"),
+                ("conditional", "mutual information"),
+                ("conditional", "top-k"),
+            )
         }
         lines = [f"{'pixels':<20}{'network':>9}{'logistic':>10}   mean test accuracy"]
         lines += [
@@ -129,9 +141,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, found in scores.items()
         ]
         lines += [
-            f"top-k over mutual information, {judge}: {np.mean(values):+.4f}, "
+            f"{pair}, {judge}: {np.mean(values):+.4f}, "
             f"from {values.min():+.4f} to {values.max():+.4f}"
-            for judge, values in lead.items()
+            for pair, each in lead.items()
+            for judge, values in each.items()
         ]
         metrics = {
             "mean_accuracy": {
@@ -139,8 +152,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for name, each in scores.items()
             },
             "test_accuracy": scores,
-            "mean_lead": {judge: values.mean() for judge, values in lead.items()},
-            "lead_over_mutual_information": lead,
+            "mean_lead": {
+                pair: {judge: values.mean() for judge, values in each.items()}
+                for pair, each in lead.items()
+            },
+            "lead": lead,
             "pixels_of_first_run": {name: pixels[0] for name, pixels in chosen.items()},
         }
         figures = {"pixels.png": lambda p: draw(p, splits.train[0], chosen, scores)}
