@@ -123,34 +123,3 @@ def places_chart(
     right.legend(frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=130)
-
-
-def top_words(laws: np.ndarray, vocabulary: Sequence[str], count: int = 8) -> list[list[str]]:
-    """The likeliest words of each topic, the likeliest first.
-
-    :param laws: each topic's probability of each word, shape (topics, vocabulary).
-    :param vocabulary: the words.
-    :param count: how many words of a topic.
-    :returns: the words, by topic.
-    """
-    return [[vocabulary[i] for i in np.argsort(-law)[:count]] for law in laws]
-
-
-def topics_chart(path: Path, laws: np.ndarray, vocabulary: Sequence[str], title: str) -> None:
-    """Draw the likeliest words of each topic as bars.
-
-    :param path: the PNG to write.
-    :param laws: as for `top_words`.
-    :param vocabulary: likewise.
-    :param title: stands above.
-    """
-    columns = 4
-    figure = new_figure(10.0, 1.9 * -(-len(laws) // columns))
-    axes = figure.subplots(-(-len(laws) // columns), columns, squeeze=False).ravel()
-    for axis, law, words in zip(axes, laws, top_words(laws, vocabulary), strict=False):
-        axis.barh(range(len(words)), np.sort(law)[::-1][: len(words)], color=OKABE[0])
-        axis.set_yticks(range(len(words)), words, fontsize=8)
-        axis.invert_yaxis()
-        axis.set_xticks([])
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=130)

@@ -27,7 +27,7 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 import relaxppl.numpyro as rx
 from models.common.cli import positive_int
 from models.common.program import finish
-from models.studies.kept import Kept, begin, chosen, study_parser
+from models.studies.kept import Kept, begin, chosen, interval, study_parser
 
 GRID = ((8, 4), (4, 24), (8, 16), (16, 12), (64, 8), (10, 30))
 HIDDEN, BATCH, RATE = 128, 20, 2e-3
@@ -182,14 +182,6 @@ def bias(options: Any, codes: int = 4, values: int = 4, draws: int = 5_000) -> d
         function = jax.jit(partial(jax.lax.map, partial(measured, law)))
         found[method] = np.asarray(function(jnp.array(temperatures))).tolist()
     return found
-
-
-def interval(runs: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval by Student's t."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(runs) - 1) * np.std(runs, ddof=1) / math.sqrt(len(runs))
-    return float(np.mean(runs)), float(half)
 
 
 def chosen_runs(runs: Mapping[str, Any], sizes: Sequence[str]) -> dict[str, Any]:
