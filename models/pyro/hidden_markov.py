@@ -33,9 +33,8 @@ from models.rdata import load_returns
 
 def model(returns: torch.Tensor) -> None:
     """Daily returns in per cent, shape (T,)."""
-    with pyro.plate("state_name", 2):
-        stay = pyro.sample("stay", dist.Beta(20.0, 1.0))
-        scale = pyro.sample("scale", dist.LogNormal(torch.tensor([-0.5, 0.5]), 0.3))
+    stay = pyro.sample("stay", dist.Beta(20.0, 1.0).expand([2]).to_event(1))
+    scale = pyro.sample("scale", dist.LogNormal(torch.tensor([-0.5, 0.5]), 0.3).to_event(1))
     rows = [torch.stack([stay[..., 0], 1 - stay[..., 0]], -1)]
     rows.append(torch.stack([1 - stay[..., 1], stay[..., 1]], -1))
     moves = torch.stack(rows, -2).log()[..., None, :, :]

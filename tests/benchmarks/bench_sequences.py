@@ -5,8 +5,8 @@ python -m tests.benchmarks.bench_sequences 1000
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import sys
 import time
 from typing import Any
 
@@ -21,7 +21,7 @@ from models.rdata import load_returns, load_sunspots
 PROGRAMS = {"hidden_markov": "state", "switching_dynamics": "phase"}
 LOSSES = {
     "LocalExpectation_ELBO": lambda length: {"max_evaluations": 2 * length},
-    "RLOO_ELBO": lambda length: {"num_particles": 16, "vectorize_particles": True},
+    "RLOO_ELBO": lambda length: {"num_particles": 2},
 }
 
 
@@ -55,7 +55,9 @@ def on_pyro(model: Any, guide: Any, loss: Any, y: Any) -> tuple[float, float]:
 
 
 def main(hosts: tuple[str, ...] = ("numpyro", "pyro")) -> None:
-    length = int(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("length", type=int, help="of the series")
+    length = parser.parse_args().length
     print("| program | loss | host | compile or first step, s | step, s |\n|---|---|---|---|---|")
     for name, site in PROGRAMS.items():
         y = load_returns(length) if name == "hidden_markov" else load_sunspots(length).root
