@@ -232,7 +232,9 @@ class Optax(Trained):
         first, second, third = self.steps(svi, svi.update, self.x, self.x)
         for name in first:
             moved = np.abs(second[name] - first[name]).max()
-            assert 0 < moved <= 2e-3 * (1 + 1e-9)
+            assert moved <= 2e-3 * (1 + 1e-9)
+            # The last layer of RELAX's network is zero at first, and those before it have to wait.
+            assert moved > 0 or ".estimator." in name
             np.testing.assert_array_equal(second[name], third[name])
         np.testing.assert_allclose(np.abs(second["w"] - first["w"]).max(), 2e-3, rtol=1e-9)
 
