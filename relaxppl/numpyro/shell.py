@@ -37,6 +37,11 @@ class RelaxedDistribution(Shell, Distribution):
         reparameterized = cls.relaxation.reparameterized
         cls.reparametrized_params = list(cls.arg_constraints) if reparameterized else []
 
+    @property
+    def has_rsample(self) -> bool:
+        # The host asks for all constraints of the instance, which leave out what was not given.
+        return bool(self.reparametrized_params)
+
     def _init(self, *args: Any, validate_args: bool | None = None, **kwargs: Any) -> None:
         law = self.take(args, kwargs)
         self._settle(law)

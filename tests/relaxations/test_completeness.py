@@ -8,6 +8,7 @@ import pytest
 
 import relaxppl.numpyro.shell
 import relaxppl.pyro.shell
+from relaxppl.common.shell import Shell
 from tests.adapter import HOSTS, Host
 from tests.relaxations.cases import CASES, name_of
 
@@ -94,3 +95,10 @@ def test_docstrings_say_the_formula_and_the_hosts_share_them(name: str):
     docs = [inspect.getdoc(c) or "" for c in classes if c.__module__.startswith("relaxppl")]
     assert all(len(doc) > 60 for doc in docs)
     assert len(set(docs)) == 1
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=name_of)
+def test_laws_say_whether_samples_have_a_gradient(host: Host):
+    mine = [case for case in CASES if issubclass(getattr(host.rx, case.name), Shell)]
+    wrong = [c for c in mine if host.make(c.name, c.params).has_rsample != c.reparameterized]
+    assert not wrong
