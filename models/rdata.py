@@ -131,7 +131,7 @@ class Sunspots:
 _MINIMA = (1755.1, 1766.4, 1775.4, 1784.7, 1798.2, 1810.6, 1823.3, 1833.8, 1843.5)
 _MAXIMA = (1750.3, 1761.4, 1769.7, 1778.3, 1788.1, 1805.1, 1816.3, 1829.8, 1837.2)
 """Years of the smoothed numbers' extremes, as the observatory in Brussels (SILSO) lists them. The
-13-month running mean of these data has its own within 0.1 of them, but for 1810, when it was zero."""
+13-month running mean of these data has its own within 0.1, but for 1810, when it was zero."""
 
 
 def load_sunspots(months: int) -> Sunspots:
