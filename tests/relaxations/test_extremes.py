@@ -31,9 +31,9 @@ EXTREME += [
 DRAWS = 50
 
 OVERFLOWS = ("numpyro", "InvertibleGaussian", "delta", 0, "float32")
-"""Where y / T is 1e9. With the flags of the tests jaxlib 0.10.1 makes the largest coordinate of some
-samples NaN, as if what is subtracted from it were rounded otherwise; with its own flags it does
-not, and later releases do not either.
+"""Where y / T is 1e9. With the flags of the tests jaxlib 0.10.1 makes the largest coordinate of
+some samples NaN, as if what is subtracted from it were rounded otherwise; with its own flags it
+does not, and later releases do not either.
 """
 QUICK_AND_OLD = version("jaxlib") == "0.10.1" and "XLA_FLAGS" not in os.environ
 
