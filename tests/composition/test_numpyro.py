@@ -48,6 +48,11 @@ def test_parameters_without_their_state_are_told() -> None:
             jax.eval_shape(bound, given)
 
 
+class _Setting:
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
 def test_a_guide_draws_by_one_compiled_program() -> None:
     traced = []
 
@@ -65,3 +70,18 @@ def test_a_guide_draws_by_one_compiled_program() -> None:
     drawing(draw, keys, {"shift": jnp.array(2.0)}, (np.ones(2),), unknown)
     assert [x["kind"] for x in traced] == ["a", "b", {1, 2}]
     assert pickle.loads(pickle.dumps(drawing))._compiled == {}
+
+
+def test_a_guide_is_compiled_anew_for_what_looks_the_same() -> None:
+    drawing, keys = Drawing(), jax.random.split(jax.random.key(0), 3)
+
+    def value(key: Any, params: Any, args: Any, kwargs: Any) -> Any:
+        x = kwargs["x"]
+        return jnp.asarray(x.size if isinstance(x, _Setting) else x)
+
+    ones = [drawing(value, keys, {}, (), {"x": x}).dtype.kind for x in (1, True, 1.0)]
+    assert ones == ["i", "b", "f"]  # Equal, and one key of a dict.
+    setting = _Setting(3)
+    for size in (3, 4):
+        setting.size = size
+        assert (drawing(value, keys, {}, (), {"x": setting}) == size).all()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import jax
 import numpy as np
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+"""What cannot change between two calls unseen."""
 
 
 class Drawing:
@@ -29,7 +33,8 @@ class Drawing:
         :param draw: from (key, params, args, kwargs) to arrays; the same one in each call.
         :param keys: PRNG keys, (N,).
         :param params: arrays.
-        :param args: arguments; what is no array is part of the program.
+        :param args: arguments; what is no array is part of the program, which is compiled in each
+            call if that may change unseen.
         :param kwargs: keyword arguments, likewise.
         """
         leaves, spec = jax.tree.flatten((args, kwargs))
@@ -43,11 +48,12 @@ class Drawing:
             args, kwargs = jax.tree.unflatten(spec, whole)
             return jax.vmap(lambda key: draw(key, params, args, kwargs))(keys)
 
-        kind = spec, fixed, known
-        try:
-            run = self._compiled.setdefault(kind, jax.jit(many))
-        except TypeError:  # An argument that cannot be looked up.
-            run = jax.jit(many)
+        run = jax.jit(many)
+        if all(isinstance(x, _PLAIN) for x in fixed):
+            # 1, 1.0 and True are equal, and make different programs.
+            kind = spec, fixed, tuple(map(type, fixed)), known
+            with suppress(TypeError):  # The tree holds what cannot be looked up.
+                run = self._compiled.setdefault(kind, run)
         return run(keys, params, arrays)
 
 
