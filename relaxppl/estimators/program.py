@@ -98,7 +98,8 @@ class Site:
     scale: Array
     """What its costs are multiplied by, for its networks to be too."""
     side: Array | None
-    """What its networks see beside its value, (*plates, features)."""
+    """What its networks see beside its value, (*plates, features); of the steps of a scan too,
+    (steps, *plates, features)."""
     log_prob: Callable[[], Array]
     """Computes log q of the value, neither masked nor scaled, (*batch_shape)."""
     count: Count | None = None
@@ -163,6 +164,16 @@ class Site:
         return len(self.law.logits.shape) - outer
 
     @property
+    def beside(self) -> Array | None:
+        """What a network of the value sees beside it, for each group that it sees together."""
+        if self.side is None or self.law is None:
+            return self.side
+        outer, shape = len(self.law.logits.shape) - self.network_rank, tuple(self.side.shape)
+        if len(shape) <= outer + 1:
+            return self.side
+        return self.side.reshape((*shape[:outer], math.prod(shape[outer:])))
+
+    @property
     def network_scale(self) -> Array:
         """What a network's outputs are multiplied by, one for each group that it sees together."""
         assert self.law is not None
@@ -178,7 +189,7 @@ class Site:
     @property
     def features(self) -> int:
         """How many numbers a network of the value and of the input beside it sees."""
-        beside = 0 if self.side is None else self.side.shape[-1]
+        beside = 0 if self.beside is None else self.beside.shape[-1]
         if self.sequence is not None:
             # One step and those before it, and which one it is.
             shape = tuple(self.sequence.law(self.value).logits.shape)[-self.class_rank :]

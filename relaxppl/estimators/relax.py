@@ -108,7 +108,9 @@ class RELAX(REBAR):
                 before = site.sequence.before(draw.hard.shape[len(draw.hard.shape) - rank])
                 function = network.in_order(given, draw.hard, rank, before, site.side, scale)
             else:
-                function = network.on_site(given, site.network_rank, site.side, site.network_scale)
+                function = network.on_site(
+                    given, site.network_rank, site.beside, site.network_scale
+                )
             return network_control(draw, function, free)
 
         more, pullback = ops.vjp(control, weights)

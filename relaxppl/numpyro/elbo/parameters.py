@@ -19,7 +19,7 @@ from relaxppl.estimators.base import Parameter
 from relaxppl.estimators.program import Candidate, Site
 from relaxppl.estimators.score import no_input
 from relaxppl.numpyro.elbo.program import site_of
-from relaxppl.numpyro.elbo.structure import candidate_of
+from relaxppl.numpyro.elbo.structure import InputsOfAllSteps, candidate_of
 from relaxppl.numpyro.step import counted, current_step
 
 
@@ -97,7 +97,7 @@ class PreparedGuide:
         return getattr(self.guide, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with handlers.trace() as trace:
+        with handlers.trace() as trace, InputsOfAllSteps():
             result = self.guide(*args, **kwargs)
         for site in trace.values():
             if site["type"] == "sample" and not site["is_observed"] and not site["fn"].has_rsample:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.errors import JAXTypeError
 from numpyro import handlers
 from numpyro.infer.util import compute_log_probs
+from numpyro.primitives import Messenger
 
 from relaxppl.common.sequences import sequence_type
 from relaxppl.estimators.jumps import by_jumps, plain
@@ -106,7 +107,8 @@ def analyse(
     found: dict[str, Candidate] = {}
 
     def latents() -> dict[str, jax.Array]:
-        seeded = handlers.seed(handlers.substitute(guide, data=params), rng_seed=0)
+        checked = InputsOfAllSteps(handlers.substitute(guide, data=params))
+        seeded = handlers.seed(checked, rng_seed=0)
         trace = handlers.trace(seeded).get_trace(*args, **kwargs)
         sites = {n: s for n, s in trace.items() if _is_latent(s)}
         for n, site in sites.items():
@@ -233,6 +235,27 @@ def _explained() -> Iterator[None]:
 def is_scanned(site: dict[str, Any]) -> bool:
     """Returns whether a site of a trace lies inside scan, one name for many draws."""
     return "_scan_current_index" in site["infer"]
+
+
+class InputsOfAllSteps(Messenger):
+    """Refuses what a site inside scan gives its networks to see, if it is made in a step.
+
+    The host hands out of a step no more than its sites' laws and values.
+    """
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "control_flow":
+            msg["kwargs"]["substitute_stack"].append(("substitute", self._check))
+
+    @staticmethod
+    def _check(msg: dict[str, Any]) -> None:
+        x, index = msg["infer"].get("estimator_input"), msg["infer"].get("_scan_current_index")
+        if all(isinstance(y, jax.core.Tracer) for y in (x, index)) and x._trace is index._trace:
+            raise NotImplementedError(
+                f"site {msg['name']!r} lies inside scan and its 'estimator_input' is made in a "
+                "step, out of which it cannot be taken. Give that of all steps in place of one's, "
+                "an array (steps, *plates, features) that is made before scan"
+            )
 
 
 def _is_latent(site: dict[str, Any]) -> bool:

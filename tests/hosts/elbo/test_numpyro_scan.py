@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from scipy import stats
 
 import relaxppl.numpyro as rx
 from relaxppl.estimators.jumps import plain
+from relaxppl.estimators.score import ScoreFunction
 from relaxppl.numpyro.elbo.provenance import eval_provenance
 from relaxppl.numpyro.elbo.structure import analyse
 
@@ -63,7 +65,7 @@ def carried() -> None:
 
     def step(state: Any, logit: Any) -> Any:
         state = jnp.tanh(state + logit)
-        numpyro.sample("z", dist.Bernoulli(logits=state))
+        numpyro.sample("z", dist.Bernoulli(logits=state), infer=OF_ALL_STEPS)
         numpyro.sample("w", dist.Bernoulli(logits=0.2 * state))
         return state, None
 
@@ -75,11 +77,14 @@ def recurrent() -> None:
 
     def step(last: Any, logit: Any) -> Any:
         z = numpyro.sample("z", dist.Bernoulli(logits=logit + last))
-        numpyro.sample("w", dist.Bernoulli(0.5))
+        numpyro.sample("w", dist.Bernoulli(logits=0.2 * logit), infer=SEEN_BY_A_BASELINE)
         return 0.4 * z, None
 
     scan(step, jnp.zeros(()), q)
 
+
+OF_ALL_STEPS = {"estimator_input": jnp.asarray(Y)[:, None]}
+SEEN_BY_A_BASELINE = {"estimator": ScoreFunction(baseline="network", hidden=3), **OF_ALL_STEPS}
 
 FORMS: dict[Any, dict[str, frozenset[str]]] = {
     scanned: {"z": frozenset(), "w": frozenset("z")},
@@ -126,19 +131,37 @@ def of_carried(state: float, logit: float, r: float, z: int) -> tuple[float, flo
     return state, state, 0.2 * state
 
 
+def of_recurrent(last: float, logit: float, r: float, z: int) -> tuple[float, float, float]:
+    return 0.4 * z, logit + last, 0.2 * logit
+
+
 CASES = {
-    "disarm": (rx.DisARM_ELBO(), scanned, of_scanned, PARAMS),
-    "rebar": (rx.REBAR_ELBO(learn=False), carried, of_carried, {"q": PARAMS["q"]}),
+    "disarm": (rx.DisARM_ELBO(), scanned, of_scanned, ("q", "r")),
+    # Of all control variates, REBAR's is in it too.
+    "relax": (rx.RELAX_ELBO(hidden=3), carried, of_carried, ("q",)),
+    "score": (rx.ScoreFunction_ELBO(baseline="average"), recurrent, of_recurrent, ("q",)),
 }
 
 
-@pytest.mark.parametrize(("elbo", "guide", "laws", "params"), CASES.values(), ids=list(CASES))
+def prepared(elbo: Any, guide: Any) -> tuple[Any, dict[str, Any]]:
+    """Returns the guide with what the estimator learns, and that moved away from where it starts.
+
+    A network and an average are zero at first, and would hide what is wrong with them.
+    """
+    guide, rng = elbo.prepare(guide), np.random.default_rng(0)
+    trace = numpyro.handlers.trace(numpyro.handlers.seed(guide, 0)).get_trace()
+    own = {n: s["value"] for n, s in trace.items() if ".estimator" in n or ".baseline" in n}
+    return guide, {n: x + np.abs(rng.normal(size=jnp.shape(x))) for n, x in own.items()}
+
+
+@pytest.mark.parametrize(("elbo", "guide", "laws", "names"), CASES.values(), ids=list(CASES))
 def test_gradients_inside_scan_against_enumeration(
-    elbo: Any, guide: Any, laws: Any, params: Any
+    elbo: Any, guide: Any, laws: Any, names: Any
 ) -> None:
-    gradient = jax.grad(lambda key, p: elbo.loss(key, p, model, guide), 1)
-    draws = jax.jit(jax.vmap(gradient, (0, None)))(
-        jax.random.split(jax.random.key(0), 20_000), params
+    guide, own = prepared(elbo, guide)
+    gradient = jax.grad(lambda p, key: elbo.loss(key, p | own, model, guide))
+    draws = jax.jit(jax.vmap(gradient, (None, 0)))(
+        {n: PARAMS[n] for n in names}, jax.random.split(jax.random.key(0), 20_000)
     )
     at = np.array([*np.asarray(PARAMS["q"], float), float(PARAMS["r"])])
     around = [[loss(*split(at + s), laws) for s in h * np.eye(4)] for h in (1e-5, -1e-5)]
@@ -154,11 +177,28 @@ def split(at: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def test_what_scan_cannot_do_is_refused_with_a_way_out() -> None:
-    key = jax.random.key(0)
-    with pytest.raises(NotImplementedError, match=r"own values decide.*Python loop.*MarkovChain"):
-        rx.DisARM_ELBO().loss(key, PARAMS, model, recurrent)
+    key, way_out = jax.random.key(0), r"own values decide.*Python loop.*MarkovChain.*score, rloo"
+    for elbo in (rx.DisARM_ELBO(), rx.RELAX_ELBO(), rx.RELAX_ELBO(control_variate="network")):
+        with pytest.raises(NotImplementedError, match=way_out):
+            elbo.loss(key, PARAMS, model, recurrent)
+    run = partial(rx.REBAR_ELBO(learn=False).loss, model=model, guide=scanned)
     with pytest.raises(NotImplementedError, match=r"'w' lies inside scan.*on 'z'.*'disarm'"):
-        rx.REBAR_ELBO(learn=False).loss(key, PARAMS, model, scanned)
+        jax.eval_shape(run, key, PARAMS)
+
+
+def test_the_input_of_a_step_is_refused_with_a_way_out() -> None:
+    def guide() -> None:
+        def step(last: Any, y: Any) -> Any:
+            law = dist.Bernoulli(0.5)
+            return last, numpyro.sample("z", law, infer={"estimator_input": y[None]})
+
+        scan(step, None, jnp.asarray(Y))
+
+    score = rx.ScoreFunction_ELBO(baseline="network")
+    with pytest.raises(NotImplementedError, match=r"'z' lies inside scan.*Give that of all steps"):
+        numpyro.handlers.seed(score.prepare(guide), 0)()
+    with pytest.raises(NotImplementedError, match=r"'z' lies inside scan.*Give that of all steps"):
+        jax.jit(lambda key: rx.DisARM_ELBO().loss(key, {}, model, guide))(jax.random.key(0))
 
 
 def test_provenance_follows_what_a_loop_carries() -> None:
