@@ -40,25 +40,38 @@ def pytest_addoption(parser):
     )
 
 
+def _classes(params):
+    """The classes of a test's parameters; a pair of two kinds or of the host's own has none."""
+    if "case" in params:
+        return {params["case"].name}
+    pair = params["pair"]
+    return {pair.p} & {pair.q}
+
+
 def pytest_collection_modifyitems(config, items):
     """Leaves out what is marked long, and all but the first of a class's sets of parameters.
 
-    Tests that are named one by one run whatever they are.
+    Of what compiles a program for each class it leaves a class of each kind. Tests that are named
+    one by one run whatever they are.
     """
     if config.getoption("--all") or any("::" in arg for arg in config.args):
         return
     from tests.relaxations.case import Case  # With JAX as it is set below.
+    from tests.relaxations.cases import ONE_OF_EACH_KIND
 
     first = {}
     kept, left = [], []
     for item in items:
         params = dict(item.callspec.params) if hasattr(item, "callspec") else {}
+        repeats = bool(item.get_closest_marker("compiles_each")) and not (
+            getattr(params.get("host"), "name", None) == "pyro"
+            or _classes(params) & ONE_OF_EACH_KIND
+        )
         case = params.pop("case", None)
-        repeats = False
         if isinstance(case, Case):
             others = tuple(str(value) for value in params.values())
             key = (item.path, item.originalname, case.name, case.density, others)
-            repeats = first.setdefault(key, case.label) != case.label
+            repeats |= first.setdefault(key, case.label) != case.label
         (left if repeats or item.get_closest_marker("long") else kept).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept

@@ -87,7 +87,8 @@ def main() -> None:
     """Print both, and how far they are apart."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    truth, found = exact(), fitted(parser.parse_args().seed)
+    seed = parser.parse_args().seed
+    truth, found = exact(), fitted(seed)
     print("exact  ", truth.round(3))
     print("guide  ", found.round(3))
     print("largest difference", np.abs(found - truth).max().round(3))

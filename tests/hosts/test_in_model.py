@@ -74,6 +74,7 @@ MEAN_FIELD = numpyro.infer.TraceMeanField_ELBO(num_particles=3)
 SAMPLED = numpyro.infer.Trace_ELBO()
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("case", FIRST, ids=str)
 def test_numpyro_losses_and_gradients_are_finite(case: Case):
     model, guide = numpyro_pair(case)

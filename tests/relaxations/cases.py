@@ -71,6 +71,27 @@ CASES: list[Case] = [
 ]
 
 
+ONE_OF_EACH_KIND = frozenset(
+    {
+        "RelaxedBernoulli",
+        "StraightThroughBernoulli",
+        "HardConcrete",
+        "RelaxedOneHotCategorical",
+        "LogisticNormalSoftmax",
+        "GumbelSoftmaxTopK",
+        "GumbelSinkhorn",
+        "RelaxedMarkovChain",
+        "SubsetStraightThrough",
+        "FiniteCount",
+    }
+)
+"""A bit, hard bits, a gate, points of a simplex by two laws, flags, a matrix, steps in time, a
+recursion and a law of the host. Where a test compiles a program for each class, `make test` runs it
+on NumPyro for these alone: all classes have there what they have on Pyro, to ten digits, by
+``test_hosts_agree_with_the_same_noise``.
+"""
+
+
 def both(cases: list[Case]) -> list[tuple[Host, Case]]:
     """Every case on every host."""
     return [(host, case) for case in cases for host in HOSTS.values()]

@@ -90,6 +90,7 @@ def test_straight_through_gradients_are_those_of_the_surrogate(host: Host, case:
     assert any(np.abs(grad).max() > 0 for grad in grads.values())
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("host", "case"), both(first_of_each(STRAIGHT_THROUGH)), ids=name_of)
 def test_straight_through_values_are_exactly_hard(host: Host, case: Case, dtype: str):
@@ -126,6 +127,7 @@ def test_log_prob_gradients_in_the_parameters(host: Host, case: Case):
 CONTINUOUS = [case for case in DENSITY if not case.discrete]
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(CONTINUOUS), ids=name_of)
 def test_log_prob_gradients_in_the_value(host: Host, case: Case):
     values = reference_samples(case, 10, 6)

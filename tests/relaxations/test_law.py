@@ -66,6 +66,7 @@ def merged(chances: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.nd
     )
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(INTEGRABLE), ids=name_of)
 def test_samples_have_the_law(host: Host, case: Case):
     samples = host.samples(host.make(case.name, case.params), 11, (DRAWS,))
@@ -82,6 +83,7 @@ def test_samples_have_the_law(host: Host, case: Case):
         assert stats.chisquare(counts, chances * counts.sum()).pvalue > 1e-4
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(HIGH_DIMENSIONAL + WITHOUT_DENSITY), ids=name_of)
 def test_samples_have_the_law_of_the_reference_sampler(host: Host, case: Case):
     samples = host.samples(host.make(case.name, case.params), 12, (DRAWS,))

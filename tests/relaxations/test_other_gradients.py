@@ -109,7 +109,19 @@ OF_A_NUMBER = {
 }
 
 
-@pytest.mark.parametrize("name", OF_A_NUMBER)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Operation by operation; bits, and a class that is given a list.
+        pytest.param(
+            n,
+            marks=()
+            if n in ("ReinMaxBernoulli", "GumbelRaoOneHotCategorical")
+            else pytest.mark.long,
+        )
+        for n in OF_A_NUMBER
+    ],
+)
 def test_a_plain_python_number_has_the_gradient_of_an_array(name: str):
     """NumPyro's users write ``jax.grad`` at a number, which has no dtype of its own."""
 

@@ -54,6 +54,7 @@ def expect_shapes(host: Host, dist, batch: tuple[int, ...], case: Case, sample_s
         assert log_prob.shape == (*sample_shape, *batch)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(CASES), ids=name_of)
 def test_sample_shapes(host: Host, case: Case):
     dist = host.make(case.name, case.params)
@@ -80,6 +81,7 @@ def _takes_lists(host: Host, case: Case) -> bool:
     return getattr(host.rx, case.name).__module__.startswith("relaxppl")
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_scalar_and_batched_distributions_expand(host: Host, case: Case):
     # What it draws: test_elements_of_a_batch_are_independent.
@@ -117,6 +119,7 @@ def test_a_column_of_temperatures_broadcasts(host: Host, case: Case):
         np.testing.assert_allclose(host.log_prob(dist, values), expected, rtol=1e-8)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(FIRST), ids=name_of)
 def test_elements_of_a_batch_are_independent(host: Host, case: Case):
     dist = host.make(case.name, first_element(case)).expand((3, 2))
@@ -146,6 +149,7 @@ def test_dtype_is_kept(host: Host, case: Case, dtype: str):
 HARDENING = [c for c in FIRST if c.name != "OneHotCategorical" and not c.whole]
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(HARDENING), ids=name_of)
 def test_harden_gives_a_discrete_value_of_the_same_shape(host: Host, case: Case):
     dist = host.make(case.name, case.params)

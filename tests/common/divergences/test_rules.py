@@ -58,6 +58,7 @@ def test_zero_at_equal_parameters(host, pair):
     np.testing.assert_allclose(kl, 0.0, atol=2e-14 * K)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "pair"), CASES)
 def test_twenty_settings_against_the_definition_and_their_gradients(host, pair):
     params_p, params_q = make(host, pair)
@@ -113,6 +114,7 @@ def test_twenty_settings_against_the_definition_and_their_gradients(host, pair):
 EXTREME = [c for c in CASES if "logits" in c.values[1].params(np.random.default_rng(0))[0]]
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "pair"), EXTREME)
 def test_finite_at_extreme_logits_in_float32(host, pair):
     params_p, params_q = make(host, pair, dtype="float32")

@@ -50,6 +50,7 @@ def lowered(case: Case) -> Case:
     return replace(case, params={**case.params, **given})
 
 
+@pytest.mark.compiles_each
 @each(ROWS)
 def test_vmap_over_parameters_and_distributions(case: Case):
     # A mapped dimension goes in front of the batch also where a parameter has none.

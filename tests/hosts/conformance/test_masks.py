@@ -17,6 +17,7 @@ def keep(case: Case) -> np.ndarray:
     return np.arange(case.batch_shape[-1]) % 2 == 0
 
 
+@pytest.mark.compiles_each
 @over(DENSITY)
 def test_what_is_masked_counts_for_nothing(host: Host, case: Case):
     points, kept = reference_samples(case, 2, 2), keep(case)
@@ -44,6 +45,7 @@ def test_what_is_masked_counts_for_nothing(host: Host, case: Case):
         np.testing.assert_allclose(masked, found[1][name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.compiles_each
 @over(DENSITY)
 def test_masks_around_events_and_expansions(host: Host, case: Case):
     points, kept = reference_samples(case, 2, 2), keep(case)

@@ -34,6 +34,7 @@ def wide(x: Any) -> np.ndarray:
     return x.detach().double().numpy() if isinstance(x, torch.Tensor) else np.asarray(x, float)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("dtype", HALVES)
 @over(ROWS)
 def test_half_precision(host: Host, case: Case, dtype: str):

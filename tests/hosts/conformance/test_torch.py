@@ -88,6 +88,7 @@ def test_a_traced_sample(case: Case):
     assert any(not torch.equal(compiled(*first), one) for _ in range(20))
 
 
+@pytest.mark.compiles_each
 @each(DENSITY)
 def test_compiled_as_one_graph(case: Case):
     x = value(HOST, case, points(case))

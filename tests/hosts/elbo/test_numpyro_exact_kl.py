@@ -29,6 +29,9 @@ ESTIMATORS = {
 }
 
 
+AT_ONCE = ("score", "relax")
+
+
 def integrated(model, guide):
     """Returns the sites whose two terms became one."""
     structure = analyse(model, guide, (), {}, {})
@@ -45,7 +48,14 @@ def integrated(model, guide):
 
 @pytest.mark.parametrize(
     ("case", "estimator"),
-    [(TWO_LEVELS, name) for name in ESTIMATORS] + [(PLATE, "rebar")],
+    [
+        # Every estimator on Pyro.
+        *(
+            pytest.param(TWO_LEVELS, name, marks=() if name in AT_ONCE else pytest.mark.long)
+            for name in ESTIMATORS
+        ),
+        (PLATE, "rebar"),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_mean_gradient_and_loss_are_exact(case, estimator):

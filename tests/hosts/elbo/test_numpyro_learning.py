@@ -53,7 +53,10 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.long if n == "network" else ()) for n in PROGRAMS],
+)
 def test_gradient_of_own_parameters_is_that_of_the_variance(name):
     """V is the sum over the sites of |dL/dlogits|^2."""
     elbo, model, guide, values = PROGRAMS[name]
