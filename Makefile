@@ -3,7 +3,7 @@
 # make test-all  the tests with the long ones
 # make test-py313  what newer versions can change: Python 3.13, the newest JAX, ArviZ 1.x
 # make coverage  the tests again, with the share of lines and branches that they run
-# make docs   the documentation, in out/docs/index.html
+# make docs   the documentation, in out/docs/index.html, and the examples of its pages
 # make gallery  the full runs behind the pages in docs/gallery
 # make bench  the benchmarks, a table each
 # make wheel  build the wheel, install it somewhere clean, run a few tests there
@@ -105,7 +105,9 @@ $(DOCS_STAMP): $(STAMP)
 	$(PY) -m pip install --disable-pip-version-check -q -c constraints.txt -e ".[docs]"
 	@touch $@
 
+# With the pages whose examples `make test` leaves out.
 docs: $(DOCS_STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(PYTEST_WORKERS) --all -m long tests/test_docs.py
 	$(PY) -m sphinx -b html -W --keep-going -q docs out/docs
 	@echo "out/docs/index.html"
 

@@ -47,7 +47,24 @@ def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     pyro.enable_validation(True)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+OF_A_KIND = ("relaxations", "estimators")
+AT_ONCE = ("README", "relaxed_bernoulli", "markov_chain", "rebar", "vimco")
+
+
+# The pages of relaxations and of estimators are alike: `make test` runs some, `make docs` the rest.
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(
+            page,
+            id=page.relative_to(ROOT).as_posix(),
+            marks=pytest.mark.long
+            if page.parent.name in OF_A_KIND and page.stem not in AT_ONCE
+            else (),
+        )
+        for page in PAGES
+    ],
+)
 def test_the_blocks_of_a_page_run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scope = run(page)
     if page == ROOT / "README.md":

@@ -306,23 +306,30 @@ def test_scan_carries_and_jit_returns_a_distribution():
     assert isinstance(last.to_event(1).mask(True), dist.Distribution)
 
 
-def test_moments_of_a_batch_under_jit():
-    t, a = jnp.array([[0.3], [2.0]]), jnp.array([-1.0, 0.5, 2.0])
+@pytest.mark.parametrize(
+    ("make", "event"),
+    [
+        (lambda t, a: rn.HardConcrete(t, logits=a), ()),
+        pytest.param(
+            lambda t, a: rn.RelaxedOneHotCategorical(t[:, 0], logits=a),
+            (3,),
+            marks=pytest.mark.long,  # Operation by operation.
+        ),
+    ],
+    ids=["gate", "simplex"],
+)
+def test_moments_of_a_batch_under_jit(make, event):
+    parameters = jnp.array([[0.3], [2.0]]), jnp.array([-1.0, 0.5, 2.0])
 
-    def moments(make, *parameters):
+    def moments(*parameters):
         d = make(*parameters)
         return d.mean, d.variance, d.entropy()
 
-    for make, parameters, event in (
-        (lambda t, a: rn.HardConcrete(t, logits=a), (t, a), ()),
-        (lambda t, a: rn.RelaxedOneHotCategorical(t[:, 0], logits=a), (t, a), (3,)),
-    ):
-        eager = moments(make, *parameters)
-        jitted = jax.jit(moments, static_argnums=0)(make, *parameters)
-        assert eager[0].shape == make(*parameters).batch_shape + event
-        for one, other in zip(eager, jitted, strict=True):
-            assert np.isfinite(one).all()
-            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    eager = moments(*parameters)
+    assert eager[0].shape == make(*parameters).batch_shape + event
+    for one, other in zip(eager, jax.jit(moments)(*parameters), strict=True):
+        assert np.isfinite(one).all()
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_is_cached_across_a_transformation():

@@ -11,7 +11,6 @@ from scipy import special, stats
 from sklearn.datasets import load_diabetes
 
 from tests.common.arviz import arviz_cases as cases
-from tests.common.arviz.arviz_cases import both
 
 SCALES = np.array([0.8, 1.0])
 
@@ -56,7 +55,8 @@ def leave_one_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return special.logsumexp(weight + np.array(left), axis=0)
 
 
-@both
+# Most of the time goes into what ArviZ does with either host's draws, and into compiling.
+@pytest.mark.parametrize("name", ["pyro", pytest.param("numpyro", marks=pytest.mark.long)])
 def test_compare_ranks_two_fits_as_exact_leave_one_out_does(name):
     host = cases.host_of(name)
     age, mass, y = data()

@@ -39,7 +39,7 @@ def measure(
     case: Case,
     infer: dict[str, Any] | None = None,
     draws: int = 20_000,
-    calls: int = 5,
+    calls: int = 3,
     seed: int = 0,
 ) -> Outcome:
     """Returns how far the mean of draws * calls gradients lies from the exact gradient."""
