@@ -81,6 +81,11 @@ def one_hot(index: Any, size: int, reference: Any) -> Any:
 
 def solve_triangular(matrix: Any, vector: Any) -> Any:
     """Solves lower-triangular systems with one right-hand side each, batched by broadcasting."""
+    if matrix.ndim == 2:
+        # One matrix for all: broadcast, it and its gradient would be there once for each vector.
+        columns = vector.reshape(-1, vector.shape[-1]).T
+        solved = jax.scipy.linalg.solve_triangular(matrix, columns, lower=True)
+        return solved.T.reshape(vector.shape)
     batch = jnp.broadcast_shapes(matrix.shape[:-2], vector.shape[:-1])
     size = vector.shape[-1]
     return jax.scipy.linalg.solve_triangular(

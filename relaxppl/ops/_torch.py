@@ -116,6 +116,11 @@ def one_hot(index: Any, size: int, reference: Any) -> Any:
 
 def solve_triangular(matrix: Any, vector: Any) -> Any:
     """Solves lower-triangular systems with one right-hand side each, batched by broadcasting."""
+    if matrix.ndim == 2:
+        # One matrix for all: broadcast, it and its gradient would be there once for each vector.
+        columns = vector.reshape(-1, vector.shape[-1]).mT
+        solved = torch.linalg.solve_triangular(matrix, columns, upper=False)
+        return solved.mT.reshape(vector.shape)
     return torch.linalg.solve_triangular(matrix, vector.unsqueeze(-1), upper=False).squeeze(-1)
 
 

@@ -86,6 +86,33 @@ def test_arrays_are_broadcast_against_each_other(backend):
     np.testing.assert_array_equal(ops.as_numpy(b), np.ones((2, 3)))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_triangular_matrix_of_many_systems_is_there_once(backend):
+    # Broadcast, 100 of 200 x 200 made XLA's CPU runtime wait for ever in the loop of `fit`.
+    lower, vectors = np.array([[2.0, 0.0], [-1.0, 0.5]]), np.arange(24.0).reshape(3, 4, 2)
+    expected = np.linalg.solve(np.broadcast_to(lower, (3, 4, 2, 2)), vectors[..., None])[..., 0]
+    for matrix in (lower, np.broadcast_to(lower, (4, 2, 2))):
+        got = ops.solve_triangular(*given(backend, [matrix, vectors]))
+        np.testing.assert_allclose(ops.as_numpy(got), expected, rtol=1e-14)
+    matrix, vectors = given(backend, [lower, vectors])
+    np.testing.assert_allclose(
+        ops.as_numpy(ops.solve_triangular(matrix, vectors[0, 1])), expected[0, 1], rtol=1e-14
+    )
+
+    def squares(pair):
+        return ops.sum(ops.solve_triangular(*pair) ** 2, axis=(0, 1, 2)), None
+
+    if backend == "jax":
+        sizes = jax.make_jaxpr(jax.grad(lambda pair: squares(pair)[0]))((matrix, vectors))
+        assert "3,4,2,2" not in str(sizes)
+    inverse = np.linalg.inv(lower)
+    back = np.einsum("ji,abj->abi", inverse, 2.0 * expected)
+    of_matrix, of_vectors = ops.value_and_grad(squares, (matrix, vectors))[1]
+    np.testing.assert_allclose(ops.as_numpy(of_vectors), back, rtol=1e-14)
+    outer = -np.tril(np.einsum("abi,abj->ij", back, expected))
+    np.testing.assert_allclose(ops.as_numpy(of_matrix), outer, rtol=1e-14)
+
+
 def test_values_are_known_outside_of_transformations_alone():
     seen = []
     for transform, x in ((jax.jit, jnp.ones(2)), (torch.func.vmap, torch.ones(2))):
