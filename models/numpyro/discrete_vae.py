@@ -81,7 +81,7 @@ def train(options: Any, loss: Any, model: Any, guide: Any, images: Any) -> tuple
     began = time.perf_counter()
     key, images = keys(options.seed)[1], jnp.asarray(images)
     result = rx.fit(svi, key, options.steps, images, progress=not options.quiet)
-    return result.params, time.perf_counter() - began
+    return jax.block_until_ready(result.params), time.perf_counter() - began
 
 
 def judge(options: Any, model: Any, guide: Any, params: Any, images: Any) -> tuple[float, Any]:

@@ -10,8 +10,8 @@ import numpyro
 from numpyro.infer import SVI
 
 import relaxppl.numpyro as rx
-from models.common.progress import check_finite
 from models.numpyro import sigmoid_belief_network as program
+from models.studies.kept import check_finite
 
 
 class Lane:

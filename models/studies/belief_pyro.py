@@ -9,8 +9,8 @@ import torch
 from pyro.infer import SVI
 
 import relaxppl.pyro as rx
-from models.common.progress import check_finite
 from models.pyro import sigmoid_belief_network as program
+from models.studies.kept import check_finite
 
 
 class Lane:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from models.common.cli import BadArgumentError, OneLineParser
+from models.common.cli import BadArgumentError, OneLineParser, RunFailedError
 from models.common.program import build_parser, plain, start
 
 
@@ -72,6 +72,21 @@ def interval(runs: Sequence[float]) -> tuple[float, float | None]:
         return float(np.mean(runs)), None
     half = t.ppf(0.975, len(runs) - 1) * np.std(runs, ddof=1) / np.sqrt(len(runs))
     return float(np.mean(runs)), float(half)
+
+
+def check_finite(losses: np.ndarray, done: int) -> None:
+    """Refuse a loss that is not finite.
+
+    :param losses: of the newest steps, shape (n,).
+    :param done: how many steps were taken before them.
+    :raises RunFailedError: naming the first step whose loss is not finite.
+    """
+    finite = np.isfinite(losses)
+    if not finite.all():
+        raise RunFailedError(
+            f"the loss is not finite at step {done + int(np.argmin(finite)) + 1}; "
+            "lower --learning-rate or raise --temperature"
+        )
 
 
 class Kept:

@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise BadArgumentError("--seeds", "a seed is repeated; give each once")
         if options.variance_draws == 1:
             raise BadArgumentError("--variance-draws", "1 has no variance; give 2 or more, or 0")
-        digits = load_digits(None, options.held_out, threshold=0.5)
+        digits = load_digits(options.held_out, threshold=0.5)
         seconds = keep("times", partial(step_times, options, digits, names))
         slowest, table, losses = max(seconds[n] for n in names) * options.steps, {}, {}
         for name in names:

@@ -1,1 +1,0 @@
-"""A variational autoencoder with discrete latents, the same in NumPyro and in Pyro."""

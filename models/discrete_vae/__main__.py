@@ -1,5 +1,0 @@
-import sys
-
-from models.discrete_vae.cli import main
-
-sys.exit(main())
