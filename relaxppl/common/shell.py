@@ -305,7 +305,10 @@ class _Readable(dict[str, Any]):
         self.underived = underived
 
     def __get__(self, instance: Shell | None, owner: type[Shell]) -> dict[str, Any]:
-        missing = () if instance is None else self.underived - instance.__dict__.keys()
+        missing: list[str] = []
+        if instance is not None:
+            # Not by a difference of sets: torch.compile before 2.12 cannot trace the keys.
+            missing = [n for n in self.underived if n not in instance.__dict__]
         return {n: c for n, c in self.items() if n not in missing} if missing else self
 
 

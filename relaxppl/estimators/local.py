@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from relaxppl import ops
+from relaxppl.estimators import debias
 from relaxppl.estimators.base import FREE, Arrays, Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import ESTIMATORS
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
@@ -242,6 +243,8 @@ class _Given:
         self.temperature, self.eta = temperature, eta
 
     def read(self, name: str, initial: float, like: Array, positive: bool = False) -> Array:
+        if name == debias.key(SITE):
+            raise ValueError("a weight is learned in a program only; give debias as a number")
         return ops.like(like, 0.0) + (self.temperature if positive else self.eta)
 
     def constant(self, value: float, like: Array) -> Array:

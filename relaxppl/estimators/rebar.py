@@ -15,10 +15,10 @@ import functools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 from relaxppl import ops
+from relaxppl.estimators import debias as debiasing
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
 from relaxppl.estimators.control import control, gradients_in_etas, gradients_in_temperatures
 from relaxppl.estimators.laws import Bernoulli, Law, OneHotCategorical, total
@@ -43,7 +43,8 @@ class REBAR(Estimator):
     :param debias: the weight w in [0, 1] of the unbiased gradient, a number or a schedule of the
         optimiser's steps: the gradient is straight-through plus w times what REBAR has beyond it,
         biased wherever w < 1. A schedule needs ``count_steps`` around SVI's optimiser, and on
-        NumPyro ``prepare``.
+        NumPyro ``prepare``. "auto" learns w for each site, to minimise the gradient's squared
+        error; it needs ``prepare`` and sites in plates.
     :param coupled: whether the two latents of the control variate share their value. Then one
         relaxed evaluation of the model serves both, at about the same variance; else two.
     :param variance_every: the temperature's gradient is computed every so many steps, on average,
@@ -61,7 +62,7 @@ class REBAR(Estimator):
     temperature: float = 0.5
     eta: float = 1.0
     learn: bool | None = None
-    debias: float | Schedule = 1.0
+    debias: float | str | Schedule = 1.0
     coupled: bool = True
     variance_every: int = 1
     depth: int | None = None
@@ -69,20 +70,10 @@ class REBAR(Estimator):
     def checks(self) -> dict[str, tuple[bool, str]]:
         return {
             "temperature": (self.temperature > 0, "positive"),
-            "debias": (self._weighs, "a number or a schedule in [0, 1]"),
+            "debias": (debiasing.is_weight(self.debias), debiasing.ALLOWED),
             "variance_every": (self.variance_every >= 1, "a positive integer"),
             "depth": (self.depth is None or self.depth >= 0, "None or at least 0"),
         }
-
-    @property
-    def _weighs(self) -> bool:
-        if isinstance(self.debias, Schedule):
-            low, high = self.debias.range or (0.0, 1.0)
-        elif isinstance(self.debias, Real):
-            low = high = float(self.debias)
-        else:
-            return False
-        return low >= 0.0 and high <= 1.0
 
     @property
     def learning(self) -> bool | None:
@@ -103,12 +94,14 @@ class REBAR(Estimator):
     def parameters(self, site: Candidate) -> list[Parameter]:
         if not self.relaxes(site.law):
             return []
-        count = [Parameter("step", "count")] if isinstance(self.debias, Schedule) else []
+        found = [Parameter("step", "count")] if isinstance(self.debias, Schedule) else []
+        if self.debias == debiasing.AUTO:
+            found.append(Parameter(debiasing.key(site.name), "scalar", debiasing.INITIAL))
         if self.learn is False:
-            return count
+            return found
         prefix, needed = f"{site.name}.estimator", bool(self.learn)
         return [
-            *count,
+            *found,
             Parameter(f"{prefix}.temperature", "positive", self.temperature, needed=needed),
             Parameter(f"{prefix}.eta", "scalar", self.eta, needed=needed),
         ]
@@ -163,12 +156,6 @@ def _eta(step: Step, name: str) -> Array:
     if not _learns(step, name):
         return step.learned.constant(initial, like)
     return step.learned.read(f"{name}.estimator.eta", initial, like)
-
-
-def _weight(step: Step, name: str) -> Any:
-    """Returns the weight of a site's unbiased gradient, a float or an array."""
-    debias = step.chosen[name].debias
-    return debias(step.learned.steps()) if isinstance(debias, Schedule) else float(debias)
 
 
 def _together(step: Step, parts: list[Part]) -> Arrays:
@@ -227,8 +214,12 @@ def _together(step: Step, parts: list[Part]) -> Arrays:
         return controls_at({}), {n: ops.zeros_like(t) for n, t in learned.items()}
 
     every = step.chosen[level[0]].every
-    weights = {name: _weight(step, name) for name in level}
-    biased = functools.reduce(operator.or_, (w < 1.0 for w in weights.values()))
+    weights = {
+        name: debiasing.weight(step.chosen[name].debias, name, step.learned, draws[name].latent)
+        for name in level
+    }
+    automatic = [name for name in level if step.chosen[name].debias == debiasing.AUTO]
+    biased = bool(automatic) or functools.reduce(operator.or_, (w < 1.0 for w in weights.values()))
     with program.explained(level):
         if learned and step.flags[every] is not False:
             controls, in_temperature = step.learned.cond(step.flags[every], full, cheap)
@@ -250,6 +241,10 @@ def _together(step: Step, parts: list[Part]) -> Arrays:
         for part in parts:
             with program.explained(part.names):
                 start.update(straight_through(step, part.names, part.below, part.keeps))
+        for name in automatic:
+            free = debiasing.learned_weight(name, step.learned, found[name])
+            learn = debiasing.gradient_in_weight(step.site(name), free, start[name], found[name])
+            step.add_variance_gradients(name, {"debias": learn})
         # In this form w = 1 gives REBAR's gradient itself.
         return {n: weights[n] * found[n] + (1.0 - weights[n]) * start[n] for n in level}
 

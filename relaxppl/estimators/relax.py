@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from relaxppl import ops
+from relaxppl.estimators import debias as debiasing
 from relaxppl.estimators import network
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step, has_integer_values
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical, total
@@ -56,11 +57,11 @@ class RELAX(REBAR):
             **super().checks(),
             "control_variate": (right, "'both', 'rebar' or 'network'"),
             "debias": (
-                self._weighs and not blind,
+                debiasing.is_weight(self.debias) and not blind,
                 "1 where the network is the only control variate, since straight-through needs the "
                 "model at relaxed values"
                 if blind
-                else "a number or a schedule in [0, 1]",
+                else debiasing.ALLOWED,
             ),
         }
 

@@ -269,7 +269,11 @@ def main(host: Host, name: str, description: str) -> None:
     parser.add_argument("--seconds", type=float, default=0.02, help="of an estimator's turn")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
-    parser.add_argument("--write", action="store_true", help=f"to docs/benchmarks/{name}.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"to docs/benchmarks/{name}.md, of a GPU alone {name}_gpu.md",
+    )
     options = parser.parse_args()
     if options.device == "gpu" and host.gpu is None:
         parser.error(f"--device gpu: {host.name} sees none")
@@ -277,7 +281,7 @@ def main(host: Host, name: str, description: str) -> None:
     how = chosen, options.turns, options.seconds
     print(text := pages(host, options.device, *how))
     if options.write:
-        table.write(name, text)
+        table.write(f"{name}_gpu" if options.device == "gpu" else name, text)
 
 
 def pages(host: Host, device: str, sweeps: Mapping[str, Sweep], turns: int, seconds: float) -> str:

@@ -168,7 +168,7 @@ def test_refused_weights():
     for kind in (REBAR, RELAX):
         for wrong in (1.5, -0.1, "ramp", rn.LinearSchedule(0.0, 2.0, 9)):
             with pytest.raises(
-                ValueError, match=r"debias must be a number or a schedule in \[0, 1\]"
+                ValueError, match=r"debias must be a number or a schedule in \[0, 1\], or 'auto'"
             ):
                 kind(debias=wrong)
     with pytest.raises(ValueError, match="debias must be 1 where the network is the only"):
@@ -176,6 +176,8 @@ def test_refused_weights():
     noise = {"draw": jnp.ones(2), "conditional": jnp.ones(2)}
     with pytest.raises(ValueError, match="a schedule follows an optimiser's steps"):
         local_gradient(jnp.sum, jnp.zeros(2), noise, estimator=REBAR(debias=RAMP))
+    with pytest.raises(ValueError, match="a weight is learned in a program only"):
+        local_gradient(jnp.sum, jnp.zeros(2), noise, estimator=REBAR(debias="auto"))
 
 
 def test_numpyro_the_ramp_counts_the_steps_of_svi():
@@ -207,3 +209,110 @@ def test_pyro_the_ramp_counts_the_steps_of_svi():
         assert float(rp.current_step()) == 3.0
         with pytest.warns(UserWarning, match=r"stays at 0: .*count_steps\(optim\)"):
             train(pyro.optim.Adam({"lr": 0.01}), elbo)
+
+
+ROWS = np.array([[0.4, -0.8], [-0.3, 0.6], [1.1, 0.2]])
+WEIGHT, KEY = 0.3, "z.estimator.debias"
+
+
+def cost(z, exp):
+    """What three rows of two bits are worth each: far from quadratic."""
+    return exp(1.5 * z[..., 0] - z[..., 1]) - exp(z[..., 0] * z[..., 1])
+
+
+def numpyro_rows():
+    q = numpyro.param("q", jnp.asarray(ROWS))
+    with numpyro.plate("rows", 3):
+        numpyro.sample("z", numpyro.distributions.Bernoulli(logits=q).to_event(1))
+
+
+def numpyro_worth():
+    with numpyro.plate("rows", 3):
+        half = numpyro.distributions.Bernoulli(logits=jnp.zeros(2)).to_event(1)
+        numpyro.factor("worth", cost(numpyro.sample("z", half), jnp.exp))
+
+
+def pyro_rows():
+    q = pyro.param("q", lambda: torch.tensor(ROWS))
+    with pyro.plate("rows", 3):
+        pyro.sample("z", pyro.distributions.Bernoulli(logits=q).to_event(1))
+
+
+def pyro_worth():
+    with pyro.plate("rows", 3):
+        half = pyro.distributions.Bernoulli(logits=torch.zeros(2).double()).to_event(1)
+        pyro.factor("worth", cost(pyro.sample("z", half), torch.exp))
+
+
+def exact_rows(of):
+    """The sum over a row's four values of q times what a function makes of them."""
+    z = np.array(list(itertools.product((0.0, 1.0), repeat=2)))[:, None]
+    q = np.exp(np.asarray(mass(ROWS, z)).sum(-1))[..., None]
+    return (q * of(z)).sum(0)
+
+
+def test_the_learned_weight_goes_down_the_squared_error_of_the_sum_over_rows():
+    def loss(options, params, key):
+        elbo = rn.REBAR_ELBO(learn=False, **options)
+        return elbo.loss(key, {"q": jnp.asarray(ROWS), **params}, numpyro_worth, numpyro_rows)
+
+    @jax.jit
+    def run(keys):
+        params = {"q": jnp.asarray(ROWS), KEY: jnp.asarray(WEIGHT)}
+
+        def one(key):
+            make = lambda **options: jax.grad(partial(loss, options))(params, key)  # noqa: E731
+            learned = make(debias="auto")
+            return make(debias=0.0)["q"], make()["q"], learned["q"], learned[KEY]
+
+        return jax.vmap(one)(keys)
+
+    biased, whole, mixed, learned = map(
+        np.asarray, run(jax.random.split(jax.random.key(3), 20_000))
+    )
+    np.testing.assert_allclose(mixed, biased + WEIGHT * (whole - biased))
+    value = lambda z: cost(z, np.exp)[..., None] - np.asarray(mass(ROWS, z)).sum(-1)[..., None]  # noqa: E731
+    p = 1 / (1 + np.exp(-ROWS))
+    exact = -exact_rows(lambda z: value(z) * (z - p))
+    assert np.all(np.abs(whole.mean(0) - exact) < 4.5 * whole.std(0) / np.sqrt(len(whole)))
+    apart = (whole - biased).sum(1)
+    error = (mixed.sum(1) - exact.sum(0)) * apart
+    bias = exact - biased.mean(0)
+    wanted = 2 * (error.sum(-1) + (exact * bias).sum())
+    gap = learned - wanted
+    assert abs(gap.mean()) < 4.5 * gap.std() / np.sqrt(len(gap))
+    assert abs((exact * bias).sum()) > 0.1
+
+
+def test_both_hosts_learn_the_weight_alike():
+    def gradients(seed, **options):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(seed)
+        pyro.param(KEY, torch.tensor(WEIGHT).double())
+        elbo = rp.REBAR_ELBO(learn=False, **options)
+        elbo.loss_and_grads(pyro_worth, pyro_rows)
+        return {n: p.grad for n, p in pyro.get_param_store().named_parameters()}
+
+    for seed in range(3):
+        biased, whole = gradients(seed, debias=0.0)["q"], gradients(seed)["q"]
+        found, apart = gradients(seed, debias="auto"), whole - biased
+        torch.testing.assert_close(found["q"], biased + WEIGHT * apart)
+        own = (apart**2).sum()
+        bias = (apart.sum(0) ** 2).sum() - own
+        wanted = 2 * ((WEIGHT - 1) * bias + (biased * apart).sum() + WEIGHT * own)
+        torch.testing.assert_close(found[KEY], wanted)
+
+
+def test_a_weight_that_cannot_be_learned_is_refused():
+    model, guide = numpyro_cases.VECTOR.model, numpyro_cases.VECTOR.guide
+    elbo = rn.REBAR_ELBO(debias="auto")
+    params = numpyro_cases.VECTOR.values()
+    with pytest.raises(ValueError, match=r"learns 'b.estimator.debias' .* elbo.prepare\(guide\)"):
+        elbo.loss(jax.random.key(0), params, model, guide)
+    svi = numpyro.infer.SVI(model, elbo.prepare(guide), numpyro.optim.Adam(0.1), elbo)
+    with pytest.raises(ValueError, match="debias='auto' tells bias from noise by comparing the"):
+        svi.update(svi.init(jax.random.key(0)))
+    pyro.clear_param_store()
+    programs = pyro_cases.VECTOR.build(1)
+    with pytest.raises(ValueError, match="debias='auto' tells bias from noise by comparing the"):
+        rp.REBAR_ELBO(debias="auto").loss_and_grads(*programs)

@@ -139,6 +139,6 @@ def other_aims(entries: Iterable[str]) -> list[Option]:
         )
     ]
     if "REBAR_ELBO()" in entries:
-        text = "biased until its schedule ends, with less variance on the way: not ranked here"
-        found.append(Option("REBAR_ELBO(debias=schedule)", True, text))
+        text = "biased while its weight is below 1, with less variance on the way: not ranked here"
+        found.append(Option("REBAR_ELBO(debias='auto')", True, text))
     return found
