@@ -49,9 +49,11 @@ def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 OF_A_KIND = ("relaxations", "estimators")
 AT_ONCE = ("README", "relaxed_bernoulli", "markov_chain", "rebar", "vimco")
+SLOW = ("arviz", "auto_discrete", "choosing", "kl_rules", "relax")
 
 
-# The pages of relaxations and of estimators are alike: `make test` runs some, `make docs` the rest.
+# The pages of relaxations and of estimators are alike: `make test` runs some, `make docs` the rest
+# and those that take long.
 @pytest.mark.parametrize(
     "page",
     [
@@ -59,7 +61,7 @@ AT_ONCE = ("README", "relaxed_bernoulli", "markov_chain", "rebar", "vimco")
             page,
             id=page.relative_to(ROOT).as_posix(),
             marks=pytest.mark.long
-            if page.parent.name in OF_A_KIND and page.stem not in AT_ONCE
+            if page.stem in SLOW or (page.parent.name in OF_A_KIND and page.stem not in AT_ONCE)
             else (),
         )
         for page in PAGES

@@ -33,18 +33,19 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _register(rule: Rule, p: type, q: type) -> None:
-    # What the host has, or has got since, is the host's.
-    if kl_divergence.dispatch(p, q) is None:
-        # Its own classes keep what they were given, which may be a number or NumPy's.
-        kl_divergence.register(p, q)(lambda p, q: rule.between(p, q, same, jnp.asarray))
+    # The host's own classes keep what they were given, which may be a number or NumPy's.
+    kl_divergence.register(p, q)(lambda p, q: rule.between(p, q, same, jnp.asarray))
 
 
 _THEIRS = {
     BERNOULLI: (host.BernoulliProbs, host.BernoulliLogits),
     RELAXED_BERNOULLI: (host.RelaxedBernoulliLogits,),
 }
-for _rule in RULES:
-    for _pair in _rule.pairs(ours, _THEIRS.get(_rule, ())):
-        _register(_rule, *_pair)
-for _pair in product((host.CategoricalProbs, host.CategoricalLogits), repeat=2):
-    _register(ONE_HOT, *_pair)
+_PAIRS = [(rule, *pair) for rule in RULES for pair in rule.pairs(ours, _THEIRS.get(rule, ()))]
+_PAIRS += [
+    (ONE_HOT, *pair) for pair in product((host.CategoricalProbs, host.CategoricalLogits), repeat=2)
+]
+# What the host has, or has got since, is the host's. It sorts all pairs at the first question after
+# an addition: all questions come first.
+for _new in [pair for pair in _PAIRS if kl_divergence.dispatch(*pair[1:]) is None]:
+    _register(*_new)

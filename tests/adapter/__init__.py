@@ -13,7 +13,13 @@ from tests.adapter.base import Host, called, is_static
 from tests.adapter.on_numpyro import NumPyro
 from tests.adapter.on_pyro import Pyro
 
-__all__ = ["HOSTS", "Host", "both", "called", "is_static"]
+__all__ = ["HOSTS", "Host", "both", "called", "compiled_slowly", "is_static"]
 
 HOSTS = {"numpyro": NumPyro(), "pyro": Pyro()}
 both = pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+compiled_slowly = pytest.mark.parametrize(
+    "host",
+    [pytest.param(HOSTS["numpyro"], marks=pytest.mark.long, id="numpyro"), HOSTS["pyro"]],
+    ids=lambda host: host.name,
+)
+"""The same where what the hosts share is tested, and NumPyro takes seconds to compile it."""

@@ -15,7 +15,7 @@ import torch
 from relaxppl.common.diagnostics import GradientStats
 from relaxppl.common.enumerated import Variable
 from relaxppl.common.recommend import enumeration, recommendation
-from tests.adapter import HOSTS, both
+from tests.adapter import HOSTS, both, compiled_slowly
 
 Y = np.concatenate([np.full(4, -3.0), np.full(4, 0.0), np.full(4, 3.0)])
 
@@ -51,7 +51,7 @@ def sigmoid_belief_network(host: Any) -> tuple[Any, Any, Any]:
     return model, guide, x
 
 
-@both
+@compiled_slowly
 def test_enumeration_for_a_mixture_of_three(host: Any) -> None:
     pyro.clear_param_store()
     y = host.array(Y)
@@ -87,7 +87,7 @@ def test_enumeration_for_a_mixture_of_three(host: Any) -> None:
         jax.eval_shape(lambda key: svi.update(svi.init(key, y), y), jax.random.key(0))
 
 
-@both
+@compiled_slowly
 def test_a_sigmoid_belief_network_is_not_for_the_score_function(host: Any) -> None:
     pyro.clear_param_store()
     model, guide, x = sigmoid_belief_network(host)

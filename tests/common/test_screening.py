@@ -11,7 +11,7 @@ import pytest
 
 from relaxppl.common.diagnostics import Draws, Moments
 from relaxppl.common.recommend import screening
-from tests.adapter import both
+from tests.adapter import compiled_slowly
 
 
 class Fake:
@@ -149,7 +149,7 @@ def test_without_variance_the_others_are_told_apart_all_the_same() -> None:
     assert drawn["bad"].count == 2
 
 
-@both
+@compiled_slowly
 def test_a_real_program_keeps_its_time(host: Any, monkeypatch: Any) -> None:
     """Given half as much again as the two losses take that are always measured."""
     pyro.clear_param_store()

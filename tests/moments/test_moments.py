@@ -51,6 +51,7 @@ def refusal(host: Host, dist, what: str, *args) -> str | None:
     return None
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("what", MOMENTS)
 @pytest.mark.parametrize(("host", "case"), both(CASES), ids=name_of)
 def test_moment_is_right_or_refused_with_a_reason(host: Host, case: Case, what: str):
@@ -82,6 +83,7 @@ def quantiles(law: Law) -> np.ndarray:
 SCALARS = [c for c in CASES if c.event_shape == ()]
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(SCALARS), ids=name_of)
 def test_cdf_is_the_integral_of_the_density_or_refused(host: Host, case: Case):
     for index, law in elements(case):
@@ -96,6 +98,7 @@ def test_cdf_is_the_integral_of_the_density_or_refused(host: Host, case: Case):
             assert found == pytest.approx(law.cdf(x), abs=1e-7)
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize(("host", "case"), both(SCALARS), ids=name_of)
 def test_icdf_inverts_the_cdf_or_is_refused(host: Host, case: Case):
     dist = host.make(case.name, case.params)

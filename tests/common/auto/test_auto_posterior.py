@@ -11,7 +11,7 @@ import pyro
 import pytest
 import torch
 
-from tests.adapter import both
+from tests.adapter import both, compiled_slowly
 from tests.common.auto.auto_cases import mixture, mixture_posterior, network, network_mean_field
 
 GROUPS = {"num_draws": 20_000, "posterior_predictive": False, "log_likelihood": False}
@@ -40,7 +40,7 @@ def fitted(host: Any, model: Any, steps: int) -> tuple[Any, Any]:
     return data.posterior, guide.probs()
 
 
-@both
+@compiled_slowly
 def test_mixture_assignment(host: Any) -> None:
     steps = 500 if host.name == "numpyro" else 220
     posterior, probs = fitted(host, mixture(host), steps)

@@ -29,7 +29,7 @@ ESTIMATORS = {
 }
 
 
-AT_ONCE = ("score", "relax")
+AT_ONCE = ("score",)
 
 
 def integrated(model, guide):
