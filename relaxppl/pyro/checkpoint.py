@@ -12,8 +12,8 @@ import torch
 from pyro.infer import SVI
 
 from relaxppl.common import checkpoint as common
-from relaxppl.pyro.elbo.dependence import key_of
 from relaxppl.pyro.elbo.kept import Before
+from relaxppl.pyro.elbo.storages import key_of
 
 
 def _tensors(svi: SVI, kept: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -9,23 +9,21 @@ reach anything that the program does afterwards; it is kept in :attr:`Tracker.es
 
 from __future__ import annotations
 
-import inspect
-import os
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import pyro
 import torch
-import torch.distributions
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relaxppl.estimators.jumps import NONE, Names, by_jumps, plain
+from relaxppl.pyro.elbo import operations
+from relaxppl.pyro.elbo.places import IN_LAW, reading_place
+from relaxppl.pyro.elbo.storages import base_of, key_of, reference_to, tensors_in
 
 _GUIDE = "\1"
 """Before a name: the dependence on it came about in the guide, and reached the model unseen."""
@@ -38,86 +36,6 @@ def handed_over(names: Names) -> Names:
     :param names: as :meth:`Tracker.of` returns them, after :meth:`Tracker.hand_over`.
     """
     return frozenset(name[1:] for name in names if name.startswith(_GUIDE))
-
-
-_FACTORIES = {
-    torch.tensor,
-    torch.as_tensor,
-    torch.asarray,
-    torch.full,
-    torch.full_like,
-    torch.Tensor.new_tensor,
-    torch.Tensor.new_full,
-}
-"""Make a tensor of what they are given; some read its numbers without an operation."""
-
-_HANDING_ON = {torch.as_tensor, torch.asarray}
-"""Those of them that take a tensor as it is, with its derivative."""
-
-_LIKE = {torch.full_like, torch.Tensor.new_tensor, torch.Tensor.new_full}
-"""Those of them whose first argument gives a shape, a dtype and a device, and no numbers."""
-
-_EXITS = {
-    torch.Tensor.numpy: "numpy()",
-    torch.Tensor.__array__: "a conversion to NumPy",
-    torch.Tensor.tolist: "tolist()",
-    torch.Tensor.__dlpack__: "an exchange by DLPack",
-    torch.Tensor.data_ptr: "data_ptr()",
-    torch.Tensor.untyped_storage: "untyped_storage()",
-    torch.Tensor.storage: "storage()",
-    torch.Tensor.__repr__: "its printed form",
-    torch.Tensor.__reduce_ex__: "pickle",
-    torch.Tensor.apply_: "apply_()",
-    torch.Tensor.map_: "map_()",
-}
-"""Hand numbers to what is not torch without an operation."""
-
-_INDEXED = {torch.Tensor.__getitem__, torch.Tensor.__setitem__}
-_STOPS = {torch.Tensor.detach, torch.Tensor.data.__get__}  # type: ignore[attr-defined]
-_SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
-_SET_GRAD = torch._C._set_grad_enabled
-_ONE_HOT = torch.nn.functional.one_hot
-_WATCHED = _FACTORIES | set(_EXITS) | _INDEXED | _STOPS | {_SET_DATA, _ONE_HOT}
-
-_STEPS = tuple(
-    f"aten::{name}"
-    for name in (
-        "round",
-        "floor",
-        "ceil",
-        "trunc",
-        "frac",
-        "sign",
-        "sgn",
-        "heaviside",
-        "fmod",
-        "remainder",
-        "bernoulli",
-        "poisson",
-        "binomial",
-    )
-)
-"""Operations on real numbers whose results jump."""
-
-_SHAPES = tuple(
-    f"aten::{name}"
-    for name in (
-        *("empty_like", "zeros_like", "ones_like", "full_like"),
-        *("rand_like", "randn_like", "randint_like"),
-        *("new_empty", "new_empty_strided", "new_zeros", "new_ones", "new_full"),
-    )
-)
-"""Operations that read no number of their first argument."""
-
-_UNDECLARED = {"running_mean", "running_var"}
-"""Arguments that operations write to without saying so in their schema."""
-
-_TORCH = os.path.dirname(torch.__file__) + os.sep
-_PYRO = os.path.dirname(pyro.__file__) + os.sep
-_OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
-_LAWS = (os.path.join(_TORCH, "distributions"), os.path.join(_PYRO, "distributions"))
-_MACHINERY = tuple(os.path.join(_PYRO, part) for part in ("poutine", "infer", "util.py"))
-_CHECKS = ("__init__", "_validate_sample")
 
 
 class Tracker:
@@ -170,7 +88,7 @@ class Tracker:
             old = self._marks.get(key)
             if old is None:
                 # The reference keeps the address from being used again.
-                self._marks[key] = _reference(value), names
+                self._marks[key] = reference_to(value), names
             elif not names <= old[1]:
                 self._marks[key] = old[0], old[1] | names
 
@@ -195,7 +113,7 @@ class Tracker:
             return NONE
         found = NONE
         with torch._C.DisableTorchFunction():
-            for tensor in _tensors(values):
+            for tensor in tensors_in(values):
                 found |= self._of(tensor)
         return found
 
@@ -222,10 +140,10 @@ class Tracker:
 
     def escape(self, names: Names, operation: str) -> None:
         """Notes that values which depend on some sites have left torch."""
-        where = _where()
+        where = reading_place()
         if where is None:
             return
-        if where is _IN_LAW and self._law is not None:
+        if where is IN_LAW and self._law is not None:
             self._law |= names
             return
         new = (names - self.escaped) & self.warned
@@ -245,7 +163,7 @@ class Tracker:
 
     def note_written(self, func: Any, args: Any, kwargs: Any) -> None:
         """Notes what an operation writes to, or what that is a view of."""
-        for given, position in written_by(func, args, kwargs):
+        for given, position in operations.written_by(func, args, kwargs):
             tensor = base_of(given[position])
             self.written[id(tensor)] = weakref.ref(tensor)
 
@@ -256,9 +174,9 @@ class Tracker:
 
     def _operation(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         names, shared, real = NONE, set(), False
-        tags, written = _facts(func)
+        tags, written = operations.facts_of(func)
         read = args[1:] if "like" in tags else args
-        for tensor in _tensors(read) + _tensors(kwargs.values()):
+        for tensor in tensors_in(read) + tensors_in(kwargs.values()):
             key = key_of(tensor)
             shared.add(key)
             if key in self._marks:
@@ -272,28 +190,28 @@ class Tracker:
             names = by_jumps(names)
         if "item" in tags:
             if not self._muted:
-                self.escape(names, _READABLE.get(func.name(), func.name()))
+                self.escape(names, operations.READABLE.get(func.name(), func.name()))
             return
-        if "shape" in tags and not _of_fixed_shape(func, args):
+        if "shape" in tags and not operations.of_fixed_shape(func, args):
             self.escape(names, f"the shape of what {func.name()} selects")
         for position in written:
             value = kwargs.get(position) if isinstance(position, str) else args[position]
-            for tensor in _tensors((value,)):
+            for tensor in tensors_in((value,)):
                 self.mark(tensor, names)
-        for tensor in _tensors((out,)):
+        for tensor in tensors_in((out,)):
             if key_of(tensor) not in shared:
                 smooth = tensor.is_floating_point() or not real
                 self.mark(tensor, names if smooth else by_jumps(names))
 
     def _function(self, func: Any, args: Any, kwargs: Any) -> Any:
-        if func in _EXITS:
+        if func in operations.EXITS:
             names = self.of(args, kwargs)
             if names:
-                self.escape(names, _EXITS[func])
+                self.escape(names, operations.EXITS[func])
             return func(*args, **kwargs)
-        if func is _ONE_HOT and _classes(*args[1:], **kwargs) < 0:
+        if func is operations.ONE_HOT and operations.classes_told(*args[1:], **kwargs) < 0:
             return func(*args, **kwargs)
-        names = self.of(args[1:] if func in _LIKE else args, kwargs)
+        names = self.of(args[1:] if func in operations.LIKE else args, kwargs)
         self._muted += 1
         try:
             out = func(*args, **kwargs)
@@ -301,7 +219,7 @@ class Tracker:
             self._muted -= 1
         if func is torch.Tensor.__setitem__:
             self.mark(args[0], names)
-        elif func == _SET_DATA:
+        elif func == operations.SET_DATA:
             self.mark(args[0], by_jumps(names))
         elif func is torch.Tensor.__getitem__:
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -309,10 +227,10 @@ class Tracker:
             if bounds:
                 self.escape(bounds, "the bound of a slice")
             self._view(out, args[0], names)
-        elif func in _STOPS:
+        elif func in operations.STOPS:
             self._view(out, args[0], by_jumps(names))
         elif isinstance(out, torch.Tensor):
-            handed_on = func in _HANDING_ON and isinstance(args[0], torch.Tensor)
+            handed_on = func in operations.HANDING_ON and isinstance(args[0], torch.Tensor)
             self.mark(out, names if handed_on else by_jumps(names))
         return out
 
@@ -328,11 +246,11 @@ class Tracker:
 
     def _through_views(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Hands on what a chosen row depends on, as its storage does not say it."""
-        chosen = [t for t in _tensors((args, kwargs)) if id(t) in self._views]
+        chosen = [t for t in tensors_in((args, kwargs)) if id(t) in self._views]
         out = func(*args, **kwargs)
         for tensor in chosen:
             names = self._views[id(tensor)][1]
-            for result in _tensors((out,)):
+            for result in tensors_in((out,)):
                 if result is tensor:
                     self.mark(tensor, names)
                 else:
@@ -349,10 +267,10 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         tracker = self.tracker
-        if func is _SET_GRAD:
+        if func is operations.SET_GRAD:
             tracker.stopped = not args[0]
         elif tracker._marks:
-            if func in _WATCHED:
+            if func in operations.WATCHED:
                 return tracker._function(func, args, kwargs or {})
             if tracker._views:
                 return tracker._through_views(func, args, kwargs or {})
@@ -367,7 +285,7 @@ class _Operations(TorchDispatchMode):
         self.tracker = tracker
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if _facts(func)[1]:
+        if operations.facts_of(func)[1]:
             self.tracker.note_written(func, args, kwargs or {})
         if not self.tracker._marks:
             return func(*args, **kwargs) if kwargs else func(*args)
@@ -375,114 +293,3 @@ class _Operations(TorchDispatchMode):
             out = func(*args, **kwargs) if kwargs else func(*args)
             self.tracker._operation(func, args, kwargs or {}, out)
         return out
-
-
-_READABLE = {
-    "aten::_local_scalar_dense": "a Python number (an if, item(), int(), float(), an index)",
-    "aten::equal": "torch.equal",
-}
-_IN_LAW = "inside a distribution"
-
-
-@cache
-def _facts(func: Any) -> tuple[Names, tuple[Any, ...]]:
-    """Returns how an operation lets values out, and which arguments it writes to."""
-    tags = set()
-    if torch.Tag.data_dependent_output in func.tags:
-        tags.add("item")
-    if torch.Tag.dynamic_output_shape in func.tags:
-        tags.add("shape")
-    if func.name().split(".")[0].rstrip("_") in _STEPS:
-        tags.add("step")
-    if func.name().split(".")[0] in _SHAPES:
-        tags.add("like")
-    written: list[Any] = []
-    for i, argument in enumerate(func._schema.arguments):
-        declared = argument.alias_info is not None and argument.alias_info.is_write
-        if declared or argument.name in _UNDECLARED:
-            written.append(argument.name if argument.kwarg_only else i)
-    return frozenset(tags), tuple(written)
-
-
-def written_by(func: Any, args: Any, kwargs: Any) -> list[tuple[Any, Any]]:
-    """Returns where among its arguments an operation is given the tensors that it writes to.
-
-    :returns: pairs of ``args`` or ``kwargs`` and a position in it.
-    """
-    found: list[tuple[Any, Any]] = []
-    for position in _facts(func)[1]:
-        given = kwargs if isinstance(position, str) else args
-        there = position in kwargs if isinstance(position, str) else position < len(args)
-        if there and isinstance(given[position], torch.Tensor):
-            found.append((given, position))
-    return found
-
-
-def _classes(num_classes: int = -1, **kwargs: Any) -> int:
-    """Returns how many classes a one-hot encoding is told of; it reads values to check them."""
-    return num_classes
-
-
-def _of_fixed_shape(func: Any, args: Any) -> bool:
-    """Returns whether an indexing takes integers only: masks alone decide shapes."""
-    if not func.name().startswith("aten::index"):
-        return False
-    masks = (torch.bool, torch.uint8)
-    return all(index is None or index.dtype not in masks for index in args[1])
-
-
-def key_of(tensor: torch.Tensor) -> int:
-    """Returns a number that tensors share which share memory."""
-    try:
-        return tensor.untyped_storage()._cdata
-    except NotImplementedError:  # A sparse tensor has no storage.
-        return -id(tensor)
-
-
-def base_of(tensor: torch.Tensor) -> torch.Tensor:
-    """Returns the tensor that one is a view of, or itself."""
-    return tensor if tensor._base is None else tensor._base
-
-
-def _reference(tensor: torch.Tensor) -> Any:
-    try:
-        return StorageWeakRef(tensor.untyped_storage())
-    except NotImplementedError:
-        return tensor
-
-
-def _tensors(values: Iterable[Any]) -> list[torch.Tensor]:
-    found = []
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            found.append(value)
-        elif isinstance(value, (tuple, list, set)):
-            found += _tensors(value)
-        elif isinstance(value, dict):
-            found += _tensors(value.values())
-    return found
-
-
-def _where() -> str | None:
-    """Returns the line of the program that reads a value; None for a check of the host's."""
-    frame: Any = inspect.currentframe()
-    while frame is not None:
-        code = frame.f_code
-        file = code.co_filename
-        if file.startswith(_LAWS):
-            if code.co_name in _CHECKS:
-                return None
-            caller = frame.f_back
-            while caller is not None and caller.f_code.co_filename.startswith((_TORCH, *_LAWS)):
-                if caller.f_code.co_name in _CHECKS and caller.f_code.co_filename.startswith(_LAWS):
-                    return None
-                caller = caller.f_back
-            return _IN_LAW
-        if file.startswith(_MACHINERY):
-            return None
-        if file.startswith(_OURS) and file != __file__:
-            return None
-        if not file.startswith(_TORCH) and file != __file__:
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "an unknown place"

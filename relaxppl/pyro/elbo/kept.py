@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from relaxppl.pyro.elbo.dependence import base_of, key_of, written_by
+from relaxppl.pyro.elbo.operations import written_by
+from relaxppl.pyro.elbo.storages import base_of, key_of
 from relaxppl.pyro.elbo.structure import rewound, rng_state
 
 
