@@ -33,9 +33,8 @@ from models.rdata import load_sunspots
 
 def model(root: torch.Tensor) -> None:
     """Square roots of monthly sunspot numbers, shape (T,)."""
-    with pyro.plate("phase_name", 2):
-        stay = pyro.sample("stay", dist.Beta(60.0, 1.0))
-        speed = pyro.sample("speed", dist.LogNormal(-2.0, 0.5))
+    stay = pyro.sample("stay", dist.Beta(60.0, 1.0).expand([2]).to_event(1))
+    speed = pyro.sample("speed", dist.LogNormal(-2.0, 0.5).expand([2]).to_event(1))
     bumps = pyro.sample("bumps", dist.LogNormal(-2.0, 0.3))
     noise = pyro.sample("noise", dist.LogNormal(0.0, 0.5))
     rows = [torch.stack([stay[..., 0], 1 - stay[..., 0]], -1)]
@@ -49,8 +48,9 @@ def model(root: torch.Tensor) -> None:
         level = pyro.sample("level", dist.Normal(5.0, 5.0).mask(False))
         pyro.sample("root", dist.Normal(level, noise), obs=root)
     before = torch.cat([root[:12].mean().expand(level[..., :1].shape), level[..., :-1]], -1)
-    walk = dist.Normal(before + steps[..., 0], bumps).log_prob(level)
-    pyro.factor("walk", walk.sum(-1))
+    # Where many draws lie side by side, a plate's dimension is one of theirs, a path's is not.
+    walk = dist.Normal(before + steps.reshape(level.shape), bumps).log_prob(level)
+    pyro.factor("walk", walk.sum(-1, keepdim=True))
 
 
 def run(options: Any, command: str) -> None:

@@ -18,7 +18,8 @@ import torch
 
 from models.rdata import load_returns, load_sunspots
 
-PROGRAMS = {"hidden_markov": "state", "switching_dynamics": "phase"}
+PROGRAMS = {"hidden_markov": {"state": "chain"}, "switching_dynamics": {"phase": "chain"}}
+LOOP = "markov loop"
 LOSSES = {
     "LocalExpectation_ELBO": lambda length: {"max_evaluations": 2 * length},
     "RLOO_ELBO": lambda length: {"num_particles": 2},
@@ -54,20 +55,40 @@ def on_pyro(model: Any, guide: Any, loss: Any, y: Any) -> tuple[float, float]:
     return first, (time.process_time() - began) / 2
 
 
-def main(hosts: tuple[str, ...] = ("numpyro", "pyro")) -> None:
+def loop(returns: torch.Tensor) -> None:
+    """The hidden Markov model of ``models.pyro`` with a site for each day."""
+    stay = pyro.sample("stay", pyro.distributions.Beta(20.0, 1.0).expand([2]).to_event(1))
+    moves = torch.stack([stay[..., 0], 1 - stay[..., 0], 1 - stay[..., 1], stay[..., 1]], -1)
+    moves = moves.reshape((*stay.shape[:-1], 2, 2))
+    law = torch.full((2,), 0.5)
+    for t in pyro.markov(range(len(returns))):
+        state = pyro.sample(f"state_{t}", pyro.distributions.OneHotCategorical(law))
+        law = (state[..., None] * moves).sum(-2)
+        scale = 0.5 + state[..., 1]
+        pyro.sample(f"return_{t}", pyro.distributions.Normal(0.0, scale), obs=returns[t])
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("length", type=int, help="of the series")
-    length = parser.parse_args().length
+    parser.add_argument("--hosts", nargs="+", default=["numpyro", "pyro"])
+    parser.add_argument("--programs", nargs="+", default=[*PROGRAMS, LOOP])
+    options = parser.parse_args()
+    length = options.length
     print("| program | loss | host | compile or first step, s | step, s |\n|---|---|---|---|---|")
-    for name, site in PROGRAMS.items():
-        y = load_returns(length) if name == "hidden_markov" else load_sunspots(length).root
-        for loss, options in LOSSES.items():
-            for host in hosts:
+    for name in options.programs:
+        y = load_sunspots(length).root if name == "switching_dynamics" else load_returns(length)
+        for loss, arguments in LOSSES.items():
+            for host in ["pyro"] if name == LOOP else options.hosts:
                 rx = importlib.import_module(f"relaxppl.{host}")
-                model = importlib.import_module(f"models.{host}.{name}").model
-                guide = rx.AutoDiscrete(model, structure={site: "chain"})
+                if name == LOOP:
+                    model, structure = loop, "chain"
+                else:
+                    model = importlib.import_module(f"models.{host}.{name}").model
+                    structure = PROGRAMS[name]
+                guide = rx.AutoDiscrete(model, structure=structure)
                 measure = on_numpyro if host == "numpyro" else on_pyro
-                first, step = measure(model, guide, getattr(rx, loss)(**options(length)), y)
+                first, step = measure(model, guide, getattr(rx, loss)(**arguments(length)), y)
                 print(f"| {name} | {loss} | {host} | {first:.1f} | {step:.2f} |", flush=True)
 
 

@@ -72,7 +72,7 @@ NUMPYRO = (
         "nnx_module",
         "`nnx_module` with BatchNorm",
         _NETWORK,
-        ("REBAR", "discrete_elbo", "to_arviz"),
+        ("REBAR", "discrete_elbo"),
     ),
     Row("eqx_module", "`eqx_module` with BatchNorm", _NETWORK, ("REBAR", "gradient_stats")),
     Row("flax_module", "`flax_module` with BatchNorm", _NETWORK, ("REBAR",)),
@@ -84,7 +84,7 @@ NUMPYRO = (
         _AUTO_COUPLED,
     ),
     _auto("AutoNormal", "DisARM"),
-    _auto("AutoMultivariateNormal", "relax"),
+    _auto("AutoMultivariateNormal", "Coupled"),
     _auto("AutoLowRankMultivariateNormal", "Coupled"),
     _auto("AutoDelta", "VIMCO"),
     Row(
@@ -105,7 +105,7 @@ NUMPYRO = (
         "what reverse mode gives",
         ("REBAR",),
     ),
-    Row("sharding", "data on a `jax.sharding.Mesh`", "the same on plain data", ("REBAR",)),
+    Row("sharding", "data on a `jax.sharding.Mesh`", "the same on plain data", ("ScoreFunction",)),
 )
 
 _KINDS = ("ScoreFunction", "REBAR", "VIMCO", "relax")

@@ -9,7 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
+import pyro
 import pytest
+import torch
 from matplotlib.image import imread
 
 from models import demo
@@ -93,6 +95,25 @@ def test_a_program_leaves_pictures_numbers_and_draws(name: str, tmp_path: Path) 
     for picture in out.glob("*.png"):
         assert imread(picture)[..., 0].std() > 0.05
     assert len(list(out.glob("*.png"))) > 0
+
+
+@pytest.mark.parametrize("name", ["hidden_markov", "switching_dynamics"])
+def test_a_series_takes_draws_side_by_side(name: str) -> None:
+    """As vectorised particles have them: each draw has the log density that it has alone."""
+    model, seen = importlib.import_module(f"models.pyro.{name}").model, torch.linspace(-1.0, 1.0, 9)
+    alone = [pyro.poutine.trace(model).get_trace(seen) for _ in range(3)]
+    names = [n for n in alone[0].stochastic_nodes if n not in ("month", "walk")]
+    values = {n: torch.stack([trace.nodes[n]["value"] for trace in alone]) for n in names}
+    # What lies in no plate has the dimension of the month's, which is the rightmost, all the same.
+    outside = (n for n in names if not alone[0].nodes[n]["cond_indep_stack"])
+    values.update({n: values[n].unsqueeze(1) for n in outside})
+    with pyro.plate("draws", 3, dim=-2):
+        together = pyro.poutine.trace(pyro.condition(model, values)).get_trace(seen)
+    together.compute_log_prob()
+    each = (s["log_prob"] for s in together.nodes.values() if s["type"] == "sample")
+    found = sum((x + torch.zeros(3, 1)).sum(-1) for x in each)
+    expected = torch.stack([trace.log_prob_sum() for trace in alone])
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.fixture(scope="module")
