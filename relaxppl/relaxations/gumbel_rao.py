@@ -60,18 +60,18 @@ class GumbelRaoOneHotCategorical(_Averaged, OneHotLaw):
     def sample(self, noise: Array) -> Array:
         # Minus exponential variables E, the logarithm of one of which is minus a Gumbel one. Given
         # the class i, exp(-z_i) = E_i and exp(-z_j) = E_i + E_j / p_j.
-        minus_time = ops.log(noise)
+        # The draws in front, where the sums over them and over the classes are both quick.
+        minus_time = ops.moveaxis(ops.log(noise), -2, 0)
         log_probs = ops.stop_gradient(self.log_probs)
-        hard = self.harden(log_probs - ops.log(-minus_time[..., 0, :]))[..., None, :]
-        log_probs = log_probs[..., None, :]
+        hard = self.harden(log_probs - ops.log(-minus_time[0]))
         log_others = ops.where(hard > 0.5, 0.0, log_probs)
         others = ops.where(hard > 0.5, 0.0, ops.exp(log_probs))
-        minus_time = minus_time[..., 1:, :]
+        minus_time = minus_time[1:]
         first = ops.sum(minus_time * hard, axis=-1, keepdims=True)
-        moved = zero_with_gradient(self.logits)[..., None, :]
+        moved = zero_with_gradient(self.logits)
         latent = (log_others + moved) - ops.log(-(minus_time + others * first))
-        soft = ops.softmax(latent / self.temperature[..., None, None], axis=-1)
-        return straight_through(hard[..., 0, :], ops.sum(soft, axis=-2) / float(self.num_samples))
+        soft = ops.softmax(latent / self.temperature[..., None], axis=-1)
+        return straight_through(hard, ops.sum(soft, axis=0) / float(self.num_samples))
 
 
 class GumbelRaoBernoulli(_Averaged, BernoulliLaw):
