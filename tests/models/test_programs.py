@@ -59,6 +59,7 @@ def test_a_program_says_what_it_takes(
 
 
 SHORT = {
+    "attend_infer_repeat": ["--steps", "3", "--method", "vimco"],
     "mixture": ["--steps", "5"],
     "sparse_regression": ["--steps", "5", "--regressions", "2"],
     "sigmoid_belief_network": ["--steps", "5", "--latents", "20"],
@@ -77,8 +78,11 @@ SHORT = {
 @pytest.mark.parametrize(
     "name",
     [
-        # NumPyro compiles each.
-        pytest.param(f"{host}.{program}", marks=[pytest.mark.long] if host == "numpyro" else [])
+        # NumPyro compiles each, and networks on hundreds of canvases take Pyro long too.
+        pytest.param(
+            f"{host}.{program}",
+            marks=[pytest.mark.long] if "numpyro" in host or "attend" in program else [],
+        )
         for host in HOSTS
         for program in SHORT
     ],
