@@ -14,8 +14,9 @@ from relaxppl.common import enumerated
 from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
-from relaxppl.pyro.elbo.program import Program, log_prob_of
+from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.summed_out import SummedOut, frames_of, groups_of, term_of
+from relaxppl.pyro.elbo.terms import log_prob_of
 from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 

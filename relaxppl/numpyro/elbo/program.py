@@ -4,34 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
-from numpyro.primitives import Messenger
 from numpyro.util import _validate_model, check_model_guide_match
 
 from relaxppl.common.sequences import sequence_of
-from relaxppl.estimators.jumps import NONE
 from relaxppl.estimators.program import AT_HARD_VALUES, Candidate, Frame, Site, SoftValue, Term
-from relaxppl.numpyro.elbo import exact_kl
+from relaxppl.numpyro.elbo import exact_kl, replay
 from relaxppl.numpyro.elbo.batched import TOGETHER, each
 from relaxppl.numpyro.elbo.counts import count_of
-from relaxppl.numpyro.elbo.laws import (
-    base_of,
-    extended,
-    law_of,
-    law_type,
-    soft_log_prob,
-    stopped,
-    unmasked,
-)
+from relaxppl.numpyro.elbo.laws import base_of, extended, law_of, law_type, stopped, unmasked
 from relaxppl.numpyro.elbo.structure import Structure, is_scanned
-from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of, term_of
+from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of
+from relaxppl.numpyro.elbo.terms import Terms
 
 
 class Program:
@@ -74,7 +64,6 @@ class Program:
         self.batch = batch
         self.args, self.kwargs = args, kwargs
         self.structure, self.noise_key = structure, noise_key
-        self.stop_masses = stop_masses
         self.stopped_params = jax.tree.map(jax.lax.stop_gradient, params)
 
         def seeded(fn: Callable[..., Any], key: jax.Array) -> Callable[..., Any]:
@@ -86,7 +75,7 @@ class Program:
         self.model = seeded(structure.summing(model), keys[0])
         self.guide = seeded(guide, keys[1])
         if hold_draws:
-            self.guide = _Held(self.guide)
+            self.guide = replay.Held(self.guide)
         self.model_trace, self.guide_trace = get_importance_trace(
             self.model, self.guide, args, kwargs, params
         )
@@ -109,6 +98,9 @@ class Program:
                 if n in self.integrated and self._law_type(n) is not None
             }
             self.integrated -= self.discrete - self.factors.keys()
+        self._made = Terms(
+            structure, self.discrete, self.integrated, self.factors, self.groups, stop_masses
+        )
 
     @property
     def _plates(self) -> dict[str, Any]:
@@ -138,7 +130,7 @@ class Program:
         log q of a discrete site is stopped where the bound is a mean over draws: there the mean of
         its gradient is zero.
         """
-        return self._terms(self.model_trace, self.guide_trace, frozenset(), None)
+        return self._made.of(self.model_trace, self.guide_trace, frozenset(), None)
 
     @cached_property
     def sites(self) -> dict[str, Site]:
@@ -218,14 +210,14 @@ class Program:
         guide_trace = (
             self._guide_again(at, moved, soft_value, held)
             if moved or self.structure.runs_guide(names)
-            else {n: _held(s, at.get(n)) for n, s in self.guide_trace.items()}
+            else {n: replay.held(s, at.get(n)) for n, s in self.guide_trace.items()}
         )
         model = handlers.substitute(
             handlers.replay(self.model, guide_trace), data=self.stopped_params
         )
         model_trace = handlers.trace(model).get_trace(*self.args, **self.kwargs)
         soft = frozenset() if soft_value is None else (names | (moved & self.discrete)) - held
-        return self._terms(model_trace, guide_trace, soft, names, keep)
+        return self._made.of(model_trace, guide_trace, soft, names, keep)
 
     def _guide_again(
         self,
@@ -255,77 +247,9 @@ class Program:
             return value
 
         guide = handlers.substitute(
-            Again(self.guide, self.guide_trace, choose), data=self.stopped_params
+            replay.Again(self.guide, self.guide_trace, choose), data=self.stopped_params
         )
         return handlers.trace(guide).get_trace(*self.args, **self.kwargs)
-
-    def _terms(
-        self,
-        model_trace: dict[str, Any],
-        guide_trace: dict[str, Any],
-        soft: frozenset[str],
-        only: frozenset[str] | None,
-        keep: Callable[[Term], bool] = lambda term: True,
-    ) -> list[Term]:
-        structure, terms = self.structure, []
-        jumps = structure.jumps
-
-        def add(
-            site: dict[str, Any],
-            deps: frozenset[str],
-            jumping: frozenset[str],
-            value: Callable[[], jax.Array],
-            guide: bool,
-            integrated: bool = False,
-            latent: bool | None = None,
-        ) -> None:
-            if only is not None and not deps & only:
-                return
-            name, frames = site["name"], frames_of(site)
-            found = Term(
-                name,
-                None,
-                frames,
-                deps & self.discrete,
-                guide,
-                jumps=jumping & self.discrete,
-                integrated=integrated,
-                latent=bool(deps) or (not site["is_observed"] if latent is None else latent),
-            )
-            if keep(found):
-                made, factor = value(), self.factors.get(name)
-                if factor is not None:
-                    made = (factor if integrated else 1.0 - factor) * made
-                terms.append(replace(found, value=made))
-
-        def is_sampled(name: str) -> bool:
-            return name not in self.integrated or name in self.factors
-
-        grouped = {name: group for group in self.groups for name in group.sites}
-        for name, site in model_trace.items():
-            group = grouped.get(name)
-            if group is not None and name == group.outermost.name:
-                deps = frozenset().union(*(structure.model_terms[n] for n in group.sites))
-                latent = any(not model_trace[n]["is_observed"] for n in group.others)
-                value = partial(term_of, group, model_trace, partial(_unscaled, soft=soft))
-                jumping = frozenset().union(*(jumps.get(n, ()) for n in group.sites))
-                add(site, deps, jumping, value, False, latent=latent)
-            elif group is None and site["type"] == "sample" and is_sampled(name):
-                known = name in self.discrete
-                value = partial(_log_prob, site, soft, known)
-                add(site, structure.model_terms[name], jumps.get(name, NONE), value, False)
-        for name, site in guide_trace.items():
-            if site["type"] != "sample":
-                continue
-            if name in self.integrated:
-                deps = structure.guide_laws[name] | structure.model_laws[name]
-                value = partial(_minus_kl, site, model_trace[name])
-                add(site, deps, jumps.get(name, NONE), value, True, True)
-            if is_sampled(name):
-                stopped = self.stop_masses and only is None and name in self.discrete
-                value = partial(_minus_log_q, site, soft, stopped)
-                add(site, structure.guide_terms[name], jumps.get(name, NONE), value, True)
-        return terms
 
 
 def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]) -> Site:
@@ -348,6 +272,12 @@ def site_of(site: dict[str, Any], candidate: Candidate, upstream: frozenset[str]
     )
 
 
+def _extended(fn: Any, encoded: jax.Array) -> jax.Array:
+    log_prob = extended(fn, encoded)
+    assert log_prob is not None  # or the site would have no factor
+    return log_prob
+
+
 def _relaxed_above_scan(name: str, above: Mapping[str, Any]) -> NotImplementedError:
     sites = ", ".join(map(repr, above))
     return NotImplementedError(
@@ -355,93 +285,3 @@ def _relaxed_above_scan(name: str, above: Mapping[str, Any]) -> NotImplementedEr
         f"relaxed one by one where {sites} is relaxed. Choose {AT_HARD_VALUES} "
         f"for {sites} in the guide; or write the steps as a Python loop, a site each"
     )
-
-
-def _minus_kl(guide: dict[str, Any], model: dict[str, Any]) -> jax.Array:
-    kl = exact_kl.kl(guide, model)
-    assert kl is not None  # or the site would not be integrated
-    return -kl
-
-
-def _minus_log_q(site: dict[str, Any], soft: frozenset[str], stopped: bool) -> jax.Array:
-    log_prob = _log_prob(site, soft, not stopped)
-    return -(jax.lax.stop_gradient(log_prob) if stopped else log_prob)
-
-
-def _extended(fn: Any, encoded: jax.Array) -> jax.Array:
-    log_prob = extended(fn, encoded)
-    assert log_prob is not None  # or the site would have no factor
-    return log_prob
-
-
-def _held(site: dict[str, Any], value: jax.Array | None) -> dict[str, Any]:
-    if site["type"] != "sample":
-        return site
-    site = {**site, "fn": stopped(site["fn"]), "intermediates": []}
-    site.pop("log_prob", None)
-    site["value"] = jax.lax.stop_gradient(site["value"]) if value is None else value
-    return site
-
-
-def _log_prob(site: dict[str, Any], soft: frozenset[str], known: bool = False) -> jax.Array:
-    # The host's Bernoulli has a wrong derivative where its logits are 0.
-    if "log_prob" in site and not known:
-        return site["log_prob"]
-    log_prob = _unscaled(site, soft)
-    return log_prob if site["scale"] is None else site["scale"] * log_prob
-
-
-def _unscaled(site: dict[str, Any], soft: frozenset[str]) -> jax.Array:
-    if site["name"] in soft:
-        log_prob = soft_log_prob(site["fn"], site["value"])
-        if log_prob is None:
-            raise NotImplementedError(
-                f"site {site['name']!r}: {type(site['fn']).__name__} has no log density at relaxed "
-                "values; the model and the guide must both have a Bernoulli, or both a "
-                f"OneHotCategorical, there. Or choose {AT_HARD_VALUES} for this site in the guide"
-            )
-    elif site["intermediates"]:
-        log_prob = site["fn"].log_prob(site["value"], site["intermediates"])
-    else:
-        # A known law's own form has the shorter derivatives: this run differentiates it.
-        log_prob = soft_log_prob(site["fn"], site["value"])
-        if log_prob is None:
-            log_prob = site["fn"].log_prob(site["value"])
-    return log_prob
-
-
-class _Held(Messenger):
-    """Draws what a seeded guide samples, without the gradient of the draw."""
-
-    def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not msg["is_observed"] and msg["value"] is None:
-            msg["value"] = jax.lax.stop_gradient(msg["fn"](*msg["args"], **msg["kwargs"]))
-
-
-class Again(Messenger):
-    """Runs the guide again, its values chosen, its plates' subsamples as before."""
-
-    def __init__(self, fn: Any, trace: dict[str, Any], choose: Callable[..., Any]) -> None:
-        super().__init__(fn)
-        self.trace, self.choose = trace, choose
-
-    def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "control_flow":
-            # No handler sees the sites of a scan; the host hands their values in.
-            msg["kwargs"]["substitute_stack"].append(("substitute", self._of_scan))
-        before = self.trace.get(msg.get("name", ""))
-        if before is None:
-            return
-        if msg["type"] == "plate":
-            msg["value"] = before["value"]
-        elif msg["type"] == "sample" and not msg["is_observed"]:
-            value = self.choose(msg, before)
-            if value is not None:
-                msg["value"] = value
-
-    def _of_scan(self, msg: dict[str, Any]) -> jax.Array | None:
-        """Returns the values of a site inside scan, of all steps; None to draw them again."""
-        before = self.trace.get(msg["name"])
-        if before is None or msg["is_observed"]:
-            return None
-        return self.choose({**msg, "kwargs": {**msg["kwargs"]}}, before)

@@ -13,7 +13,7 @@ from numpyro.primitives import Messenger
 
 from relaxppl.common import sleep as common
 from relaxppl.numpyro.elbo.laws import soft_log_prob
-from relaxppl.numpyro.elbo.program import Again
+from relaxppl.numpyro.elbo.replay import Again
 
 
 class _Asleep(Messenger):

@@ -8,57 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyro.poutine as poutine
 import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
-from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
-from pyro.util import check_model_guide_match, check_site_shape, warn_if_inf, warn_if_nan
+from pyro.util import check_model_guide_match
 
-from relaxppl.estimators.jumps import Names, jumps
+from relaxppl.estimators.jumps import Names
 from relaxppl.estimators.program import AT_HARD_VALUES, Frame, Site, SoftValue, Term
-from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
 from relaxppl.pyro.elbo.batched import TOGETHER, each
-from relaxppl.pyro.elbo.dependence import Tracker, handed_over
-from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
+from relaxppl.pyro.elbo.dependence import Tracker
 from relaxppl.pyro.elbo.kept import unwritten
-from relaxppl.pyro.elbo.laws import base_of, extended, law_of, law_type, soft_log_prob
+from relaxppl.pyro.elbo.laws import extended, law_of
+from relaxppl.pyro.elbo.replay import Replay
 from relaxppl.pyro.elbo.structure import Record, Watch, rewound
-from relaxppl.pyro.elbo.summed_out import (
-    Summed,
-    SummedOut,
-    factor_of,
-    frames_of,
-    groups_of,
-    term_of,
-)
+from relaxppl.pyro.elbo.summed_out import Summed, SummedOut, groups_of
+from relaxppl.pyro.elbo.terms import Terms
 from relaxppl.pyro.shell import _NOISE
-
-
-class Replay(Messenger):
-    """Puts given values at given sites, and recomputes others by a function of the new law."""
-
-    def __init__(
-        self, values: dict[str, Any], recompute: dict[str, Callable[[Any], torch.Tensor]]
-    ) -> None:
-        super().__init__()
-        self.values = values
-        self.recompute = recompute
-
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"]:
-            return
-        if msg["name"] in self.values:
-            msg["value"] = self.values[msg["name"]]
-            msg["done"] = True
-        elif msg["name"] in self.recompute:
-            msg["value"] = self.recompute[msg["name"]](msg["fn"])
-            msg["done"] = True
 
 
 @dataclass
@@ -96,15 +66,14 @@ class Program:
     hold_draws: bool = False
     summed: Summed = field(default_factory=Summed)
     batch: int | None = None
-    groups: list[Group] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     _values: dict[str, Any] = field(default_factory=dict)
     _value_deps: dict[str, Names] = field(default_factory=dict)
-    _integrated: dict[str, Any] = field(default_factory=dict)
     _noise: dict[Any, torch.Tensor] = field(default_factory=dict)
     _left_guide: Names = frozenset()
     _rewind: dict[str, Any] = field(default_factory=dict)
+    _made: Any = None
     guide_trace: Any = None
     model_trace: Any = None
     kept: list[torch.Tensor] = field(default_factory=list)
@@ -135,14 +104,25 @@ class Program:
                     model_trace = self._run_model(watch, summing, seen)
                 self.summed.check(model_trace)
         self.kept = tracker.kept()
-        self.groups = groups_of(model_trace, self.summed.found)
         self.sites, self._rewind = record.sites, record.rewind
         discrete = frozenset(self.sites)
         self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
         escaped = {True: record.escaped, False: watch.escaped}
         self._take(guide_trace, model_trace)
-        factors = self._fill(tracker, escaped)
-        self._merge(factors)
+        made = Terms(
+            self.guide_trace,
+            self.model_trace,
+            self.sites,
+            groups_of(model_trace, self.summed.found),
+            self.multi_sample,
+            self._nesting,
+            escaped,
+        )
+        if self.exact_kl:
+            made.integrate(tracker, self.factor)
+        made.make(tracker)
+        self._left_guide |= made.left_guide
+        self.terms, self.factors, self._made = made.all, made.factors, made
 
     def _run_model(self, watch: Watch, summing: SummedOut, guide_trace: Any) -> Any:
         """Returns a trace of the model at the guide's values."""
@@ -168,112 +148,6 @@ class Program:
         """How many dimensions from the right are batch dimensions, for the host's checks."""
         return -1 - self.summed.first if self.summed.found else self.max_plate_nesting
 
-    def _fill(self, tracker: Tracker, escaped: dict[bool, dict[str, Names]]) -> dict[str, Factor]:
-        """Makes a term of each site; returns the factors of those that are to make one together."""
-        grouped = {n for group in self.groups for n in group.sites}
-        variables = {v.name for group in self.groups for v in group.variables}
-        factors: dict[str, Factor] = {}
-        if self.exact_kl:
-
-            def deps(name: str, value: Any) -> Names:
-                # Where values have left torch, the site itself may be reached at some only.
-                left = escaped[False][name] | escaped[True][name]
-                return tracker.of(value) | (left and {name})
-
-            with tracker:
-                self._integrated = dict(integrable(self.guide_trace, self.model_trace, deps))
-            self._factorise()
-        discrete = frozenset(self.sites)
-        for trace, guide in ((self.model_trace, False), (self.guide_trace, True)):
-            for name, node in trace.nodes.items():
-                for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
-                    site = self.sites.get(name) if guide else None
-                    weights = masks_of(node["fn"]), node["scale"], node["mask"]
-                    left = escaped[guide][name]
-                    if site is not None and not integrated:
-                        # Its law was watched when it was drawn, and to watch takes time.
-                        value = self._hard_value(node, guide, integrated)
-                        found = tracker.of(weights) | left
-                    else:
-                        with tracker, tracker.inside_law() as decided:
-                            if not guide and name in grouped:
-                                log_prob = partial(log_prob_of, node)
-                                factors[name] = factor_of(node, name in variables, log_prob)
-                                value = factors[name].value
-                            else:
-                                value = self._hard_value(node, guide, integrated)
-                        found = tracker.of(value) | decided[0] | left
-                    self._check(node, value, guide, integrated)
-                    if not guide:
-                        self._left_guide |= handed_over(found)
-                    if site is not None:
-                        found = found | site.upstream | {name}
-                    smooth = found
-                    if name in self.sites:
-                        # At a relaxed value its extension stands for the host's log mass.
-                        fn = node["fn"]
-                        with tracker:
-                            logits = None if law_type(fn) is None else base_of(fn).logits
-                        smooth = tracker.of(logits, weights) | left
-                    self.terms.append(
-                        Term(
-                            name=name,
-                            value=value,
-                            frames=frames_of(node),
-                            deps=found & discrete,
-                            guide=guide,
-                            held=site is not None and not self.multi_sample,
-                            jumps=jumps(smooth) & discrete,
-                            integrated=integrated,
-                            latent=bool(found)
-                            or (not node["is_observed"] and (guide or name not in variables)),
-                        )
-                    )
-
-        return factors
-
-    def _merge(self, factors: dict[str, Factor]) -> None:
-        """Puts one term in the place of those of sites that see what is summed out together."""
-        terms = {term.name: term for term in self.terms if term.name in factors and not term.guide}
-        if terms:
-            self.terms = [t for t in self.terms if t.guide or t.name not in terms]
-        for group in self.groups:
-            mine = [terms[name] for name in group.sites]
-            self.terms.append(
-                replace(
-                    terms[group.outermost.name],
-                    value=contract(group, [factors[name] for name in group.sites]),
-                    deps=frozenset().union(*(term.deps for term in mine)),
-                    jumps=frozenset().union(*(term.jumps for term in mine)),
-                    latent=any(term.latent for term in mine),
-                )
-            )
-
-    def _factorise(self) -> None:
-        """Gives the integrated discrete sites their factors; those that have none are sampled."""
-        if self.factor is None:
-            return
-        for name in self.sites.keys() & self._integrated.keys():
-            laws = {law_type(t.nodes[name]["fn"]) for t in (self.model_trace, self.guide_trace)}
-            factor = self.factor(name) if len(laws) == 1 and None not in laws else None
-            if factor is None:
-                del self._integrated[name]
-            else:
-                self.factors[name] = factor
-
-    def _forms(self, name: str, guide: bool) -> tuple[bool, ...]:
-        """Returns for each term that a site has on one side whether it is its KL."""
-        if name not in self._integrated:
-            return (False,)
-        sampled = (False,) if name in self.factors else ()
-        return sampled if guide else (True, *sampled)
-
-    def _weighted(self, name: str, value: torch.Tensor, integrated: bool) -> torch.Tensor:
-        if name not in self.factors:
-            return value
-        factor = self.factors[name]
-        return (factor if integrated else 1.0 - factor) * value
-
     def own(self, name: str, encoded: torch.Tensor) -> torch.Tensor:
         """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
         found = []
@@ -283,30 +157,6 @@ class Program:
             assert log_prob is not None  # or the site would have no factor
             found.append(scale_and_mask(log_prob, node["scale"], node["mask"]))
         return found[0] - found[1]
-
-    def _hard_value(self, node: Any, guide: bool, integrated: bool) -> torch.Tensor:
-        name = node["name"]
-        site = self.sites.get(name) if guide else None
-        if integrated:
-            value = scale_and_mask(-self._integrated[name], node["scale"], node["mask"])
-        elif site is not None:
-            log_prob = site.fn.log_prob(site.value)
-            if not self.multi_sample:
-                with torch._C.DisableTorchFunction():  # No step of the program's.
-                    log_prob = log_prob.detach()
-            value = scale_and_mask(log_prob, node["scale"], node["mask"])
-        else:
-            value = scale_and_mask(log_prob_of(node), node["scale"], node["mask"])
-        return self._weighted(name, -value if guide else value, integrated)
-
-    def _check(self, node: Any, value: torch.Tensor, guide: bool, integrated: bool) -> None:
-        """Makes the host's checks of the log density of a site."""
-        if is_validation_enabled():
-            if not guide and not integrated:
-                check_site_shape({**node, "log_prob": value}, self._nesting)
-            total = -value.sum() if guide else value.sum()
-            warn_if_nan(total, f"log_prob_sum at site '{node['name']}'")
-            warn_if_inf(total, f"log_prob_sum at site '{node['name']}'", allow_neginf=True)
 
     def plate_scale(self, frame: Frame) -> float:
         """Returns what terms are multiplied by for the subsample of a plate that they lie in."""
@@ -384,8 +234,8 @@ class Program:
         held: set[str] = set()
         traces = self._traces(at, moved, soft_value, anew, held)
         return [
-            self._term(term, traces, moved - held, soft_value is not None)
-            for term in self._reached(traces, names)
+            self._made.again(term, traces, moved - held, soft_value is not None)
+            for term in self._made.reached(traces, names)
             if term.deps & names and keep(term)
         ]
 
@@ -394,27 +244,10 @@ class Program:
         names = frozenset(at)
         moved = names | self.downstream(names)
         traces = self._traces(at, moved, None, True, set())
-        return [self._term(term, traces, moved, False) for term in self._reached(traces, names)]
-
-    def _reached(self, traces: tuple[Any, Any], names: Names) -> Iterator[Term]:
-        """Yields the terms of a later run, as they were in the first if they were there."""
-        first: dict[tuple[bool, str], list[Term]] = {}
-        merged = {n for g in self.groups for n in g.sites if n != g.outermost.name}
-        for term in self.terms:
-            first.setdefault((term.guide, term.name), []).append(term)
-        for guide, trace in enumerate(traces):
-            for name, node in trace.nodes.items():
-                if node["type"] != "sample" or site_is_subsample(node):
-                    continue
-                if not guide and name in merged:
-                    continue
-                known = first.get((bool(guide), name))
-                if known is not None:
-                    yield from known
-                elif not guide and is_marked(node, self.guide_trace.nodes):
-                    raise refusal(name, "the model reaches it at some values of the guide only")
-                elif not (guide and name in self._integrated):
-                    yield Term(name, _ZERO, frozenset(), names, bool(guide), jumps=names)
+        return [
+            self._made.again(term, traces, moved, False)
+            for term in self._made.reached(traces, names)
+        ]
 
     def _traces(
         self,
@@ -460,45 +293,6 @@ class Program:
                 return fn() if site is None else fn.sample()
 
         return value
-
-    def _term(self, term: Term, traces: Any, moved: Names, relaxed: bool) -> Term:
-        guide, name = term.guide, term.name
-        node = traces[guide].nodes[name]
-        group = None if guide else next((g for g in self.groups if g.outermost.name == name), None)
-        if group is not None:
-            again = partial(self._log_prob_again, guide=False, moved=moved, relaxed=relaxed)
-            return replace(term, value=term_of(group, traces[False], again))
-        if term.integrated:
-            value = -kl_divergence(traces[1].nodes[name]["fn"], node["fn"])
-        else:
-            value = self._log_prob_again(node, guide, moved, relaxed)
-        value = scale_and_mask(value, node["scale"], node["mask"])
-        value = self._weighted(name, -value if guide else value, term.integrated)
-        return replace(term, value=value, frames=frames_of(node))
-
-    def _log_prob_again(self, node: Any, guide: bool, moved: Names, relaxed: bool) -> torch.Tensor:
-        """Returns the log density of a site in a later run."""
-        name = node["name"]
-        if not (relaxed and name in moved and name in self.sites):
-            return log_prob_of(node)
-        log_prob = soft_log_prob(node["fn"], node["value"])
-        if log_prob is None:
-            law = type(base_of(node["fn"])).__name__
-            raise NotImplementedError(
-                f"site '{name}' is relaxed, but the {'guide' if guide else 'model'} has a "
-                f"{law} there, which is not defined between the hard values; make it a "
-                "Bernoulli or a OneHotCategorical, or give the guide's site "
-                "infer={'estimator': 'score'}"
-            )
-        return log_prob
-
-
-def log_prob_of(node: Any) -> torch.Tensor:
-    """Returns the log density of a site, neither masked nor scaled."""
-    return node["fn"].log_prob(node["value"], *node["args"], **node["kwargs"])
-
-
-_ZERO = torch.zeros(())
 
 
 def _detached(value: Any) -> Any:

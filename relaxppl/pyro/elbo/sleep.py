@@ -12,7 +12,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
 from relaxppl.common import sleep as common
-from relaxppl.pyro.elbo.program import Replay
+from relaxppl.pyro.elbo.replay import Replay
 
 
 class _Asleep(Messenger):
