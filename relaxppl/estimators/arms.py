@@ -7,8 +7,8 @@ With b_i = [u_i < p],
     h = 1 / (n - 1) sum_i (f(b_i) - mean f) (b_i - p) / (1 - rho),
 
 rho the correlation of two of the b. It is that of leave-one-out at rho = 0, and DisARM's at n = 2.
-A category is the first success among K - 1 Bernoullis that break a stick, as of DisARM, and not
-drawn from one copula, as of CARMS (Dimitriev & Zhou, 2021, arXiv:2110.14002).
+A category is the first success among K - 1 Bernoullis that break a stick, and not drawn from one
+copula, as of CARMS (Dimitriev & Zhou, 2021, arXiv:2110.14002).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 from relaxppl import ops
 from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
-from relaxppl.estimators.disarm import first_success, stick_logits
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
 from relaxppl.estimators.program import levels
+from relaxppl.estimators.sticks import first_success, stick_logits
 from relaxppl.ops import Array
 
 

@@ -12,6 +12,7 @@ from relaxppl import ops
 from relaxppl.estimators.base import OTHER, Arrays, Estimator, Step
 from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical, total
 from relaxppl.estimators.program import levels
+from relaxppl.estimators.sticks import first_success, stick_logits
 from relaxppl.ops import Array
 from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
 
@@ -46,21 +47,6 @@ def noise_shape(law: Law) -> tuple[int, ...]:
     """Returns the shape of the standard logistic noise that :class:`Antithetic` takes."""
     shape = tuple(law.logits.shape)
     return (*shape[:-1], shape[-1] - 1) if isinstance(law, OneHotCategorical) else shape
-
-
-def stick_logits(logits: Array) -> Array:
-    """Returns the log odds of stopping at class k among the classes k, ..., K, (..., K - 1)."""
-    log_p = ops.log_softmax(logits, axis=-1)
-    rest = ops.flip(ops.logcumsumexp(ops.flip(log_p, axis=-1), axis=-1), axis=-1)
-    return log_p[..., :-1] - rest[..., 1:]
-
-
-def first_success(bits: Array) -> Array:
-    """Returns the encoded class at which the sticks break, (..., K), from 0/1, (..., K - 1)."""
-    failed = ops.cumsum(bits, axis=-1)
-    first = bits * ops.cast(failed < 1.5, bits)
-    none = ops.cast(failed[..., -1:] < 0.5, bits)
-    return ops.concatenate([first, none], axis=-1)
 
 
 class Antithetic:

@@ -27,7 +27,7 @@ from relaxppl.estimators.program import (
     Site,
     SoftValue,
     Term,
-    own_terms,
+    log_ratio_of,
 )
 from relaxppl.ops import Array
 
@@ -68,7 +68,7 @@ def unprepared(exact_kl: Any, names: list[str]) -> list[str]:
     ]
 
 
-class OwnDraw(NamedTuple):
+class SiteDraw(NamedTuple):
     """A draw of a site whose factor is learned, for estimators that see all draws."""
 
     cost: Array
@@ -79,12 +79,12 @@ class OwnDraw(NamedTuple):
     """k, of the logits' shape."""
 
 
-def own_draw(step: Step, name: str) -> OwnDraw:
+def site_draw(step: Step, name: str) -> SiteDraw:
     """Returns a draw of a site as its factor sees it."""
-    law, own = step.law(name).stopped(), own_terms(step.program, name)
+    law, own = step.law(name).stopped(), log_ratio_of(step.program, name)
     hard = law.encode(step.site(name).value)
     value, exact = _value_and_exact(own, law, hard)
-    return OwnDraw(value, law.score(hard), exact)
+    return SiteDraw(value, law.score(hard), exact)
 
 
 def learn(step: Step, found: Mapping[str, Array]) -> None:
@@ -95,7 +95,7 @@ def learn(step: Step, found: Mapping[str, Array]) -> None:
     names = [n for n in found if n in step.program.factors]
     if not names:
         return
-    draws = {n: own_draw(step, n) for n in names}
+    draws = {n: site_draw(step, n) for n in names}
     alone = {n: step.chosen[n].linear for n in names}
     kept = [n for n in names if not alone[n].sees_all_draws]
     own = Step(
@@ -119,7 +119,7 @@ def learn(step: Step, found: Mapping[str, Array]) -> None:
 
 
 def compare(
-    estimator: Estimator, name: str, draws: Draws, own: OwnDraw, learned: Learned, axis: int
+    estimator: Estimator, name: str, draws: Draws, own: SiteDraw, learned: Learned, axis: int
 ) -> Array:
     """Returns :meth:`Estimator.compare` of a site whose factor is learned, and learns it.
 
@@ -172,7 +172,7 @@ class _Own:
 
     def __init__(self, program: Program, names: list[str]) -> None:
         self.program, self.sites = program, program.sites
-        self.functions = {n: own_terms(program, n) for n in names}
+        self.functions = {n: log_ratio_of(program, n) for n in names}
         values = {n: program.sites[n] for n in names}
         self.terms = [self._term(n, self._encoded(n, s.value)) for n, s in values.items()]
         self.factors: Mapping[str, Array] = {}
@@ -203,7 +203,7 @@ class _Own:
     def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
         return self.program.noise(kind, shape, site, use)
 
-    def own(self, name: str, encoded: Array) -> Array:
+    def log_ratio(self, name: str, encoded: Array) -> Array:
         return self.functions[name](encoded)
 
     def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:

@@ -209,7 +209,7 @@ class _Program:
 
     factors: Mapping[str, Array] = {}
 
-    def own(self, name: str, encoded: Array) -> Array:
+    def log_ratio(self, name: str, encoded: Array) -> Array:
         raise NotImplementedError
 
     def downstream(self, names: Names) -> Names:

@@ -215,7 +215,7 @@ class Program(Protocol):
     def factors(self) -> Mapping[str, Array]:
         """By site the factor of its exact KL, where that is learned."""
 
-    def own(self, name: str, encoded: Array) -> Array:
+    def log_ratio(self, name: str, encoded: Array) -> Array:
         """Returns log p - log q of a site alone at an encoded value, hard or relaxed.
 
         It is scaled and masked as its terms are, (*batch_shape), the laws as they were drawn.
@@ -286,9 +286,9 @@ class Learned(Protocol):
         """Returns what one of two functions returns, by a flag that may be traced."""
 
 
-def own_terms(program: Program, name: str) -> Callable[[Array], Array]:
-    """Returns :meth:`Program.own` of a site."""
-    return functools.partial(program.own, name)
+def log_ratio_of(program: Program, name: str) -> Callable[[Array], Array]:
+    """Returns :meth:`Program.log_ratio` of a site."""
+    return functools.partial(program.log_ratio, name)
 
 
 def depending(terms: Iterable[Term], name: str) -> list[Term]:

@@ -110,7 +110,7 @@ class _Program:
         return GradientSampler(elbo, model, guide, self.params, self.args, self.kwargs, self.key)
 
     def exact(self, sampler: GradientSampler, num_draws: int) -> GradientStats | None:
-        params = {**sampler.declared.params, **sampler.declared.own_state}
+        params = {**sampler.declared.params, **sampler.declared.program_state}
         return exact_gradient(self.model, self.guide, params, self.args, self.kwargs, num_draws)
 
 

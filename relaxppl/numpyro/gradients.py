@@ -84,11 +84,11 @@ class Declared:
             for n, x in values.items()
         }
         self.params = {n: x for n, x in values.items() if not is_learned(n)}
-        self.own_state = {n: x for n, x in self.state.items() if not is_learned(n)}
+        self.program_state = {n: x for n, x in self.state.items() if not is_learned(n)}
         """The program's own state, not that of an ELBO."""
         self.program = {n: x for n, x in free.items() if not is_learned(n)}
-        self.own = {n: x for n, x in free.items() if is_learned(n)}
-        self.fresh = [n for n in self.own if n not in given]
+        self.learned = {n: x for n, x in free.items() if is_learned(n)}
+        self.fresh = [n for n in self.learned if n not in given]
         """The ELBO's own parameters and state that the caller did not give."""
         self.fresh += [n for n in self.state if n not in given]
 
@@ -162,9 +162,9 @@ class GradientSampler:
         init_key, self._key = jax.random.split(rng_key)
         self.declared = Declared(model, self.guide, params, args, kwargs, init_key)
         # A weak type would not come back from the loop, which would be compiled again for that.
-        self._own = jax.tree.map(_strong, self.declared.own)
+        self._learned = jax.tree.map(_strong, self.declared.learned)
         self._state = jax.tree.map(_strong, self.declared.state)
-        zeros = jax.tree.map(jnp.zeros_like, self._own)
+        zeros = jax.tree.map(jnp.zeros_like, self._learned)
         self._adam = (zeros, zeros, jnp.zeros(()))
         self._run = jax.jit(self._loop, compiler_options=compiler_options)
         self._evaluations: list[int] = []
@@ -207,40 +207,42 @@ class GradientSampler:
 
     def _advance(self, count: int, rate: float, counting: bool) -> Any:
         key, self._key = jax.random.split(self._key)
-        given = (self.declared.program, self._own, self._state, self._adam)
-        moments, self._own, self._state, self._adam = jax.block_until_ready(
+        given = (self.declared.program, self._learned, self._state, self._adam)
+        moments, self._learned, self._state, self._adam = jax.block_until_ready(
             self._run(key, *given, count, rate, counting, self._held)
         )
         return moments
 
-    def _loop(self, key: Any, program: Tree, own: Tree, state: Tree, adam: Any, *call: Any) -> Any:
+    def _loop(
+        self, key: Any, program: Tree, learned: Tree, state: Tree, adam: Any, *call: Any
+    ) -> Any:
         count, rate, counting, held = call
         one = partial(self._gradient, program, counting)
         zeros = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, program))
 
         def body(i: Any, carry: Any) -> Any:
-            (n, mean, deviation), own, state, adam = carry
-            loss, (grads, own_grads), new = one(jax.random.fold_in(key, i), own, state)
+            (n, mean, deviation), learned, state, adam = carry
+            loss, (grads, learned_grads), new = one(jax.random.fold_in(key, i), learned, state)
             state = {
                 n: jnp.where(held, state[n], x) if is_learned(n) else x for n, x in new.items()
             }
-            own, adam = _adam_step(own, own_grads, adam, rate)
+            learned, adam = _adam_step(learned, learned_grads, adam, rate)
             n, sample = n + 1, (jnp.asarray(loss, zeros[0].dtype), grads)
             gap = jax.tree.map(jnp.subtract, sample, mean)
             mean = jax.tree.map(lambda m, g: m + g / n, mean, gap)
             deviation = jax.tree.map(
                 lambda d, g, x, m: d + g * (x - m), deviation, gap, sample, mean
             )
-            return (n, mean, deviation), own, state, adam
+            return (n, mean, deviation), learned, state, adam
 
-        return jax.lax.fori_loop(0, count, body, ((0, zeros, zeros), own, state, adam))
+        return jax.lax.fori_loop(0, count, body, ((0, zeros, zeros), learned, state, adam))
 
-    def _gradient(self, program: Tree, counting: Any, key: Any, own: Tree, state: Tree) -> Any:
+    def _gradient(self, program: Tree, counting: Any, key: Any, learned: Tree, state: Tree) -> Any:
         declared = self.declared
         model = _Counted(self.model, counting, self._evaluations.append)
 
-        def loss(program: Tree, own: Tree) -> Any:
-            params = {**declared.constrained(program), **declared.constrained(own), **state}
+        def loss(program: Tree, learned: Tree) -> Any:
+            params = {**declared.constrained(program), **declared.constrained(learned), **state}
             call = (key, params, model, self.guide, *self.args)
             if not state:
                 return self.elbo.loss(*call, **self.kwargs), state
@@ -248,7 +250,7 @@ class GradientSampler:
             new = out["mutable_state"] or {}
             return out["loss"], {n: new.get(n, x) for n, x in state.items()}
 
-        (value, new), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(program, own)
+        (value, new), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(program, learned)
         return value, grads, new
 
 

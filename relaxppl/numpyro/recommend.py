@@ -52,7 +52,7 @@ def recommend(
     if not declared.discrete:
         raise diagnostics.no_discrete_site(guide)
     # Parameters that an ELBO learned for itself are good for the others too.
-    program = {**declared.params, **declared.own_state}
+    program = {**declared.params, **declared.program_state}
     values = {**(params or {}), **program}
     seen = Inspected(model, guide, args, kwargs, program)
 
@@ -88,10 +88,10 @@ def _makers(
 
 
 def _obstacle(declared: Declared) -> str | None:
-    if declared.own_state:
+    if declared.program_state:
         return (
             "NumPyro's TraceEnum_ELBO takes no program with mutable state, here "
-            f"{', '.join(map(repr, declared.own_state))}"
+            f"{', '.join(map(repr, declared.program_state))}"
         )
     try:
         import funsor  # noqa: F401

@@ -108,11 +108,11 @@ class Dependent(MeanField):
         given = structure.values() if isinstance(structure, Mapping) else (structure,)
         return any(choice != MEAN_FIELD for choice in given)
 
-    def _link(self, factors: Iterable[Factor], own_part: bool) -> None:
+    def _link(self, factors: Iterable[Factor], draws_reals: bool) -> None:
         """Finds what each site is drawn given.
 
         :param factors: of the model, by its latent sites.
-        :param own_part: whether the continuous sites are drawn here too.
+        :param draws_reals: whether the continuous sites are drawn here too.
         """
         sites: dict[str, Site | Real] = {**self._reals, **self._sites}
         structure, factors = self._structure, list(factors)
@@ -134,7 +134,7 @@ class Dependent(MeanField):
             discrete = name not in self._reals
             plates = frozenset(frame.name for frame in sites[name].frames)
             apart = choice == MEAN_FIELD
-            nodes[name] = Node(plates, discrete, apart, not discrete and not own_part)
+            nodes[name] = Node(plates, discrete, apart, not discrete and not draws_reals)
         known = frozenset(sites)
         merged = [
             Factor(frozenset(whole.get(name, name) for name in f.sites & known), f.plates)
@@ -144,7 +144,7 @@ class Dependent(MeanField):
         self._links = [
             self._conditional(seed, link, nodes[link.name])
             for seed, link in enumerate(links)
-            if own_part or link.name not in self._reals
+            if draws_reals or link.name not in self._reals
         ]
 
     def _conditional(self, seed: int, link: Link, node: Node) -> Conditional:
@@ -225,7 +225,7 @@ class Dependent(MeanField):
             name, site = link.name, self._site_of(link.name)
 
             def read(kind: str, first: np.ndarray, rank: int, name: str = name) -> Array:
-                return self._own(name, kind, first, rank)
+                return self._learned(name, kind, first, rank)
 
             with ExitStack() as stack:
                 for frame in site.frames:
@@ -298,7 +298,7 @@ class Dependent(MeanField):
         """Returns a draw of a site, and the same encoded, (..., *batch, *event, K)."""
         name, site = link.name, self._site_of(link.name)
         if logits is None:
-            logits = self._own_logits(name, site)
+            logits = self._learned_logits(name, site)
         if link.apart:
             value = self._runtime.sample(name, site.law(logits))
             return value, self._encoded(name, value)

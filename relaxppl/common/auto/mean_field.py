@@ -182,8 +182,8 @@ class MeanField:
                 features[plate] = network.features(rows)
             inner = (*site.batch[1:], *site.event)
             weights = first_weights(int(features[plate].shape[-1]), math.prod(inner), seed)
-            bias = self._own(name, "bias", site.init.mean(axis=0), len(inner), features[plate])
-            head = self._own(name, "head", weights, 2, features[plate])
+            bias = self._learned(name, "bias", site.init.mean(axis=0), len(inner), features[plate])
+            head = self._learned(name, "head", weights, 2, features[plate])
             found[name] = logits_of(features[plate], head, bias, name)
         if not found:
             raise no_row_plate(self._sites, inputs.shape[0])
@@ -200,7 +200,7 @@ class MeanField:
                 if name in given:
                     logits = self._rows(name, site, self._array(given[name]), plates)
                 else:
-                    logits = self._own_logits(name, site)
+                    logits = self._learned_logits(name, site)
                 result[name] = self._runtime.sample(name, site.law(logits))
         return result
 
@@ -264,7 +264,7 @@ class MeanField:
 
     # The hooks of a host.
 
-    def _own(
+    def _learned(
         self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Array | None = None
     ) -> Array:
         """Returns a parameter of a site, of the rows of the plates' subsamples.
@@ -277,7 +277,7 @@ class MeanField:
         """Returns amortised logits as an array."""
         return logits
 
-    def _own_logits(self, name: str, site: Site) -> Array:
+    def _learned_logits(self, name: str, site: Site) -> Array:
         """Returns the logits that the guide learns."""
         raise NotImplementedError
 

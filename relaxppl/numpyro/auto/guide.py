@@ -138,12 +138,12 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         self._part_sites = frozenset(latents.keys() - discrete.keys())
         self._model_trace = trace
         if self._dependent:
-            own_part = self._continuous is None
+            draws_reals = self._continuous is None
             parts = {n: s for n, s in latents.items() if n in self._part_sites}
-            self._reals = {n: self._real(n, s, own_part) for n, s in parts.items()}
+            self._reals = {n: self._real(n, s, draws_reals) for n, s in parts.items()}
             values = {n: s["value"] for n, s in latents.items()}
-            self._link(factors_of(self.model, values, args, kwargs), own_part)
-            if own_part:
+            self._link(factors_of(self.model, values, args, kwargs), draws_reals)
+            if draws_reals:
                 self._part_sites = frozenset()
         if self._part_sites:
             hidden = [n for n, s in trace.items() if s["type"] == "sample" and is_discrete(s["fn"])]
@@ -224,7 +224,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _full_size(self, plate: str) -> int:
         return self._prototype_frame_full_sizes[plate]
 
-    def _own(
+    def _learned(
         self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Any = None
     ) -> jax.Array:
         init = jnp.asarray(first, dtype=jnp.result_type(float) if like is None else like.dtype)
@@ -236,7 +236,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _as_drawn(self, name: str, value: jax.Array) -> jax.Array:
         return value.astype(self._model_trace[name]["value"].dtype)
 
-    def _own_logits(self, name: str, site: Site) -> jax.Array:
+    def _learned_logits(self, name: str, site: Site) -> jax.Array:
         init = jnp.asarray(site.init, dtype=jnp.result_type(float))
         return numpyro.param(self._param(name), init, event_dim=len(site.event))
 

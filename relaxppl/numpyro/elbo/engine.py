@@ -139,7 +139,7 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 "surrogate": step.surrogate(found),
                 "draws": {name: draws_of(program, program.sites[name]) for name in together},
                 "own": {
-                    name: kl_factor.own_draw(step, name)
+                    name: kl_factor.site_draw(step, name)
                     for name in together
                     if name in program.factors
                 },

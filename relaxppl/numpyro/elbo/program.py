@@ -150,7 +150,7 @@ class Program:
         """Returns the guide's sites whose law depends on some discrete sites."""
         return self.structure.downstream(names)
 
-    def own(self, name: str, encoded: jax.Array) -> jax.Array:
+    def log_ratio(self, name: str, encoded: jax.Array) -> jax.Array:
         """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
         log_p, log_q = (
             _extended(stopped(trace[name]["fn"]), encoded)

@@ -127,11 +127,11 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
             raise
         self._part_sites = frozenset(sites.keys() - discrete.keys())
         if self._dependent:
-            own_part = self._continuous[0] is None
-            firsts = self._firsts(args, kwargs) if own_part and self._part_sites else {}
+            draws_reals = self._continuous[0] is None
+            firsts = self._firsts(args, kwargs) if draws_reals and self._part_sites else {}
             self._reals = {n: self._real(n, sites[n], firsts) for n in self._part_sites}
-            self._link(factors_of(self.model, sites, args, kwargs), own_part)
-            if own_part:
+            self._link(factors_of(self.model, sites, args, kwargs), draws_reals)
+            if draws_reals:
                 self._part_sites = frozenset()
         for name, site in self._with_logits().items():
             first = self._series[name].members[0] if name in self._series else name
@@ -163,7 +163,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         first = torch.as_tensor(site.init, dtype=dtype, device=value.device)
         deep_setattr(self.logits, name, PyroParam(first, event_dim=len(site.event)))
 
-    def _own_logits(self, name: str, site: Site) -> torch.Tensor:
+    def _learned_logits(self, name: str, site: Site) -> torch.Tensor:
         return attrgetter(name)(self.logits)
 
     def _values(self, counts: np.ndarray, like: torch.Tensor) -> torch.Tensor:
@@ -226,7 +226,7 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         frame = self._prototype_frames[plate]
         return frame.full_size or frame.size
 
-    def _own(
+    def _learned(
         self, name: str, kind: str, first: np.ndarray, event_dim: int, like: Any = None
     ) -> torch.Tensor:
         path = f"{kind}.{name}"

@@ -85,7 +85,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self.exact_kl = self.checked_kl(exact_kl)
         self._prepared = False
         self._gradients = 0
-        self._own: dict[str, torch.Tensor] = {}
+        self._at_first: dict[str, torch.Tensor] = {}
         """What the estimators learn, by name, as it was at the first gradient."""
         self._told: set[str] = set()
         self._counter = Counter()
@@ -127,7 +127,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yields what the estimators learn by name, as :meth:`parameters`."""
         store = pyro.get_param_store()
-        for name in self._own:
+        for name in self._at_first:
             if name in store:
                 yield name, store[name].unconstrained()
 
@@ -284,16 +284,16 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         """Warns once if nothing trains what the estimators learn."""
         store = pyro.get_param_store()
         if self._gradients == 1:
-            self._own = {name: store[name].detach().clone() for name in names}
-        if self._gradients != _MOVED or not self._own or not self.expects_training:
+            self._at_first = {name: store[name].detach().clone() for name in names}
+        if self._gradients != _MOVED or not self._at_first or not self.expects_training:
             return
-        if all(name in store and torch.equal(store[name], x) for name, x in self._own.items()):
+        if all(name in store and torch.equal(store[name], x) for name, x in self._at_first.items()):
             warnings.warn(
-                f"{type(self).__name__}: after {_MOVED} gradients {', '.join(self._own)} are what "
-                "they were at the first: no optimiser holds these parameters of the estimators, "
-                "which lie in Pyro's parameter store and in no module. SVI finds them by itself; "
-                "in a loop of your own hand elbo.parameters() to the optimiser too, after the "
-                "first gradient, or keep them fixed by learn=False",
+                f"{type(self).__name__}: after {_MOVED} gradients {', '.join(self._at_first)} are "
+                "what they were at the first: no optimiser holds these parameters of the "
+                "estimators, which lie in Pyro's parameter store and in no module. SVI finds them "
+                "by itself; in a loop of your own hand elbo.parameters() to the optimiser too, "
+                "after the first gradient, or keep them fixed by learn=False",
                 stacklevel=2,
             )
 

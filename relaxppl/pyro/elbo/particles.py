@@ -11,7 +11,7 @@ import torch
 
 from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
-from relaxppl.estimators.kl_factor import OwnDraw
+from relaxppl.estimators.kl_factor import SiteDraw
 from relaxppl.pyro.elbo.parameters import Learned
 
 Fn = Callable[..., Any]
@@ -71,7 +71,7 @@ class Batches:
 def compared(steps: list[Step], learned: Learned, batches: Batches) -> Any:
     """Returns a sum with the gradients of the sites whose estimators see all draws."""
     drawn: dict[str, list[Draws]] = {}
-    own: dict[str, list[OwnDraw]] = {}
+    own: dict[str, list[SiteDraw]] = {}
     estimators: dict[str, Estimator] = {}
     for step in steps:
         for name, estimator in step.chosen.items():
@@ -79,14 +79,14 @@ def compared(steps: list[Step], learned: Learned, batches: Batches) -> Any:
                 drawn.setdefault(name, []).append(draws_of(step.program, step.site(name)))
                 estimators[name] = estimator
                 if name in step.program.factors:
-                    own.setdefault(name, []).append(kl_factor.own_draw(step, name))
+                    own.setdefault(name, []).append(kl_factor.site_draw(step, name))
     total: Any = 0.0
     for name, draws in drawn.items():
         rank, axis, estimator = draws[0].log_q.ndim, batches.axis, estimators[name]
         together = Draws(*(batches.join(p, rank) for p in zip(*draws, strict=True)))
         if name in own:
             parts = zip(*own[name], strict=True)
-            mine = OwnDraw(*(batches.join(p, rank) for p in parts))
+            mine = SiteDraw(*(batches.join(p, rank) for p in parts))
             found = kl_factor.compare(estimator, name, together, mine, learned, axis)
         else:
             found = estimator.compare(name, together, learned, axis)

@@ -148,7 +148,7 @@ class Program:
         """How many dimensions from the right are batch dimensions, for the host's checks."""
         return -1 - self.summed.first if self.summed.found else self.max_plate_nesting
 
-    def own(self, name: str, encoded: torch.Tensor) -> torch.Tensor:
+    def log_ratio(self, name: str, encoded: torch.Tensor) -> torch.Tensor:
         """Returns log p - log q of a site alone at an encoded value, hard or relaxed."""
         found = []
         for trace in (self.model_trace, self.guide_trace):

@@ -22,7 +22,7 @@ LEARNING = {
 }
 
 
-def is_own(name):
+def is_learned(name):
     return ".estimator." in name or ".baseline." in name
 
 
@@ -139,7 +139,7 @@ def test_learned_rebar_lowers_the_variance():
     guide = elbo.prepare(case.guide)
     svi = SVI(case.model, guide, numpyro.optim.Adam(3e-2), elbo)
     own = svi.run(jax.random.key(0), 800, progress_bar=False).params
-    own = {n: v for n, v in own.items() if is_own(n)}
+    own = {n: v for n, v in own.items() if is_learned(n)}
 
     def spread(own):
         def one(key):
