@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tests.benchmarks import table
 from tests.benchmarks.scaling import Case, exponents
@@ -54,22 +55,29 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--of", nargs=2, help="a host and an estimator, measured in this process")
     parser.add_argument("--write", action="store_true", help="keep the table in docs/benchmarks")
+    parser.add_argument("--going-on", help="a file of what is measured so far, not done again")
     options = parser.parse_args()
     if options.of:
         measure(*options.of, options.steps)
         return
+    kept = Path(options.going_on) if options.going_on else None
+    known = json.loads(kept.read_text()) if kept and kept.exists() else {}
     rows = []
     for host in HOSTS:
         for estimator in ESTIMATORS:
-            called = [sys.executable, "-m", "tests.benchmarks.bench_million"]
-            called += ["--steps", str(options.steps), "--of", host, estimator]
-            done = subprocess.run(
-                called, env={**os.environ, **THREADS}, capture_output=True, text=True, check=True
-            )
-            times, peak = json.loads(done.stdout.splitlines()[-1])
+            name = f"{host} {estimator}"
+            if name not in known:
+                called = [sys.executable, "-m", "tests.benchmarks.bench_million"]
+                called += ["--steps", str(options.steps), "--of", host, estimator]
+                env = {**os.environ, **THREADS}
+                done = subprocess.run(called, env=env, capture_output=True, text=True, check=True)
+                known[name] = json.loads(done.stdout.splitlines()[-1])
+                if kept:
+                    kept.write_text(json.dumps(known))
+            times, peak = known[name]
             overall, last = exponents(SIZES, times.values())
             shown = [f"{1e3 * seconds:.3g}" for seconds in times.values()]
-            rows.append([f"{host} {estimator}", *shown, f"{overall:.2f}", f"{last:.2f}"])
+            rows.append([name, *shown, f"{overall:.2f}", f"{last:.2f}"])
             rows[-1].append(f"{peak / 2**30:.2f}")
             print(rows[-1], flush=True)
     header = ["", *(f"{size:,}" for size in SIZES), "exponent", "of the last two", "GiB"]

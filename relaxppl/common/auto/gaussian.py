@@ -109,9 +109,10 @@ class Continuous(Conditional):
             inner = ops.matvec(ops.transpose(factor), given["gated_loc"] + loc)
             centre = _solve(lower, diagonal * loc + ops.matvec(gated, inner))
             return Normal(centre if moved is None else centre + moved, lower, True)
-        cell = self.cell(known)
         if moved is not None:
-            if "table" in given and cell is not None:
+            # Without a table the parents may have more joint values than fit into memory.
+            cell = self.cell(known) if "table" in given else None
+            if cell is not None:
                 moved = moved + ops.sum(cell[..., :, None] * given["table"], axis=-2)
             loc, log_scale = loc + moved[..., :size], log_scale + moved[..., size:]
         return Normal(loc, ops.exp(log_scale)[..., None] * mix, False)

@@ -196,6 +196,23 @@ def test_coefficients_given_their_flags_are_the_posterior_of_a_regression(host: 
     np.testing.assert_allclose(loss, -special.logsumexp(log_p), rtol=1e-6)
 
 
+@both
+def test_a_continuous_site_may_depend_on_many_discrete_ones(host: Any) -> None:
+    """2^70 joint values: no array holds one number for each."""
+    flags = host.array(np.full(70, 0.5))
+
+    def model() -> None:
+        z = host.sample("z", host.dist.Bernoulli(flags).to_event(1))
+        host.sample("level", host.dist.Normal(z.sum(-1), 1.0))
+
+    guide = host.rx.AutoDiscrete(model, structure="autoregressive")
+
+    def draw() -> Any:
+        return host.trace(guide)["level"]["value"]
+
+    assert (jax.eval_shape(draw) if host.name == "numpyro" else draw()).shape == ()
+
+
 def test_a_scalar_continuous_site_beside_a_subsampled_plate_on_pyro() -> None:
     pyro.clear_param_store()
 
