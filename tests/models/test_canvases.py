@@ -1,12 +1,19 @@
 """Canvases of digits: no two overlap, and images are read and drawn where they should be."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import jax
 import numpy as np
+import pytest
 import torch
 
-from models.canvases import GLIMPSE, SIDE, in_box, load_canvases, on_canvas, places
+from models.canvases import GLIMPSE, SIDE, Canvases, in_box, load_canvases, on_canvas, places
 from models.numpyro.attend_infer_repeat import interpolate as on_numpyro
 from models.pyro.attend_infer_repeat import interpolate as on_pyro
+from models.studies import attend_infer_repeat as study
+from models.studies import attend_pyro
 
 
 def test_canvases_are_the_same_every_time_and_digits_do_not_overlap() -> None:
@@ -49,3 +56,19 @@ def test_what_is_drawn_in_a_box_is_read_from_it() -> None:
     # Ten pixels wide in the middle: the box's edges are the outer edges of its first and last.
     middle = in_box(np.zeros((3, 1)), pixels)
     np.testing.assert_allclose(middle[0, [7, 16]], [0.0, GLIMPSE - 1], atol=1e-9)
+
+
+def test_the_study_averages_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(method: str, steps: int, data: Canvases) -> Any:
+        # Seed k miscounts k of ten canvases in both of its draws.
+        wrong = np.arange(10) < np.arange(3)[:, None]
+        return lambda seed: (np.stack(2 * [data.test_counts + wrong[seed]]), -10.0 * seed)
+
+    monkeypatch.setattr(attend_pyro, "judged", judged)
+    monkeypatch.setattr(study, "load_canvases", lambda: load_canvases(1, 10))
+    options = ["--backend", "pyro", "--method", "host", "--out", str(tmp_path / "out")]
+    assert study.main(options) == 0
+    (row,) = json.loads((tmp_path / "out" / "metrics.json").read_text())["methods"].values()
+    assert [run["counted_right"] for run in row["runs"]] == [1.0, 0.9, 0.8]
+    # Half the width of Student's interval for -10, 0 and 10.
+    assert row["bound"] == {"mean": -10.0, "half_width": pytest.approx(24.84, abs=0.01)}
