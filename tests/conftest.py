@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 
-from tests.xla import QUICK, share_contexts
+from tests.xla import QUICK
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -25,7 +25,6 @@ jax.config.update("jax_enable_x64", True)
 jax.devices()  # Reads the flags; the processes that tests start are to have the defaults again.
 if os.environ["XLA_FLAGS"] == QUICK:
     del os.environ["XLA_FLAGS"]
-    share_contexts()
 torch.set_num_threads(1)
 
 

@@ -30,8 +30,9 @@ def move_own_parameters(elbo: Any, case: Case, infer: dict[str, Any]) -> None:
             del store[name]
         elif "weight" in name or "bias" in name:
             with torch.no_grad():
-                noise = torch.randn(store[name].shape, generator=generator, dtype=torch.float64)
-                store[name] = store[name] + 0.5 * noise
+                shape, dtype = store[name].shape, torch.float64
+                noise = torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
+                store[name] = store[name] + 0.5 * noise.to(store[name])
 
 
 def measure(
