@@ -46,8 +46,8 @@ from tests.benchmarks import table
 from tests.benchmarks.bench_debias import T95, cell
 
 LATENTS, BATCH, CHUNK, HELD_OUT, DRAWS, RATE = 50, 100, 500, 360, 1_000, 3e-3
-CHECKPOINTS = (1_000, 3_000)
-COUNTS, PEER_COUNT = (5, 10, 50), 10
+CHECKPOINTS = (500, 1_000, 2_000, 3_000)
+COUNTS, PEER_COUNT, PEER_STEPS = (5, 10, 50), 10, 1_000
 ELBOS = {"VIMCO": rx.VIMCO_ELBO, "RLOO": rx.RLOO_ELBO}
 TFP = "tfp.vi.csiszar_vimco"
 
@@ -174,11 +174,11 @@ def main() -> None:
         for count in (PEER_COUNT,) if options.tfp_python else COUNTS:
             for row in rows:
                 run = f"{row} | {count} | {seed}"
-                wanted = CHECKPOINTS[0] if row == TFP else options.steps
+                wanted = PEER_STEPS if row == TFP else options.steps
                 if str(wanted) in kept.get(run, {}):
                     continue
                 if row == TFP:
-                    kept[run] = peer(options.tfp_python, count, seed, CHECKPOINTS[0])
+                    kept[run] = peer(options.tfp_python, count, seed, PEER_STEPS)
                 else:
                     kept[run] = train(row, count, seed, options.steps)
                 print(run, kept[run], flush=True)
