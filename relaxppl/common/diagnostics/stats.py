@@ -27,7 +27,8 @@ class GradientStats:
     :param variance: the variance of one gradient.
     :param loss: the mean loss.
     :param loss_variance: the variance of one loss.
-    :param evaluations: evaluations of the model for one gradient.
+    :param evaluations: runs of the model for one gradient; the values that a local expectation
+        tries in one batch are one run.
     :param seconds: the time for one gradient, compilation left out.
     :param exact: the exact gradient; None where the discrete sites cannot be enumerated.
     :param exact_error: its standard error, which is zero unless the program draws something else.
