@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import table
@@ -84,7 +85,9 @@ def main() -> None:
     text = table.markdown(header, rows)
     print(text)
     if options.write:
-        table.write("million", text)
+        # The hosts are imported in the other processes alone.
+        of = {"NumPyro": "numpyro", "JAX": "jax", "Pyro": "pyro-ppl", "torch": "torch"}
+        table.write("million", text, {n: version(known) for n, known in of.items()})
 
 
 if __name__ == "__main__":
