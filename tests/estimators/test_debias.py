@@ -284,22 +284,23 @@ def test_the_learned_weight_goes_down_the_squared_error_of_the_sum_over_rows():
     assert abs((exact * bias).sum()) > 0.1
 
 
-def test_both_hosts_learn_the_weight_alike():
-    def gradients(seed, **options):
+def test_pyro_learns_the_weight_draw_by_draw_and_uses_it_clipped():
+    def gradients(seed, weight=WEIGHT, **options):
         pyro.clear_param_store()
         pyro.set_rng_seed(seed)
-        pyro.param(KEY, torch.tensor(WEIGHT).double())
+        pyro.param(KEY, torch.tensor(weight).double())
         elbo = rp.REBAR_ELBO(learn=False, **options)
         elbo.loss_and_grads(pyro_worth, pyro_rows)
         return {n: p.grad for n, p in pyro.get_param_store().named_parameters()}
 
-    for seed in range(3):
+    # It is used clipped, and learned as it is, so that it comes back from beyond its ends.
+    for seed, weight in enumerate((WEIGHT, -0.5, 1.5)):
         biased, whole = gradients(seed, debias=0.0)["q"], gradients(seed)["q"]
-        found, apart = gradients(seed, debias="auto"), whole - biased
-        torch.testing.assert_close(found["q"], biased + WEIGHT * apart)
+        found, apart = gradients(seed, weight, debias="auto"), whole - biased
+        torch.testing.assert_close(found["q"], biased + min(max(weight, 0.0), 1.0) * apart)
         own = (apart**2).sum()
         bias = (apart.sum(0) ** 2).sum() - own
-        wanted = 2 * ((WEIGHT - 1) * bias + (biased * apart).sum() + WEIGHT * own)
+        wanted = 2 * ((weight - 1) * bias + (biased * apart).sum() + weight * own)
         torch.testing.assert_close(found[KEY], wanted)
 
 
