@@ -1,8 +1,8 @@
-"""Which values belong to the supports that relaxations name, and these supports by their keys."""
+"""The supports that relaxations name, as far as they need no host, and which values they hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relaxppl import ops
@@ -44,12 +44,126 @@ def is_among(x: Array, values: Array) -> Array:
     return (x[..., None] == values).any(-1)
 
 
-def table(constraints: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+class Simplex:
+    """The simplex up to the rounding of a sum of K floats."""
+
+    key = "simplex"
+    event_dim = 1
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return on_simplex(x)
+
+
+class LogSimplex:
+    """Logarithms of a point on the simplex."""
+
+    key = "log_simplex"
+    event_dim = 1
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return on_simplex(ops.exp(x))
+
+
+class OneHot:
+    """One-hot vectors that carry a gradient."""
+
+    key = "one_hot"
+    event_dim = 1
+    is_discrete = False
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return is_k_hot(x, 1)
+
+
+class ScaledSimplex:
+    """Vectors of nonnegative numbers whose sum is k, up to rounding."""
+
+    key = "scaled_simplex"
+    event_dim = 1
+
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return on_simplex(x, self.k)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__[1:]}(k={self.k})"
+
+
+class KHot(ScaledSimplex):
+    """Vectors of k ones and otherwise zeros, that may carry a gradient."""
+
+    key = "k_hot"
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return is_k_hot(x, self.k)
+
+
+class DiscreteKHot(KHot):
+    """Vectors of k ones and otherwise zeros, without a gradient."""
+
+    key = "discrete_k_hot"
+    is_discrete = True
+
+
+class Ordering:
+    """The integers 0, ..., n - 1 in any order."""
+
+    key = "ordering"
+    event_dim = 1
+    is_discrete = True
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __repr__(self) -> str:
+        return f"Ordering(n={self.n})"
+
+
+class AmongValues:
+    """One of the values (..., n), each of which may carry a gradient."""
+
+    key = "among_values"
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        return is_among(x, self.values)
+
+    def __repr__(self) -> str:
+        return f"AmongValues({self.values})"
+
+
+class CorrelationMatrix:
+    """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
+
+    key = "correlation_matrix"
+    event_dim = 2
+
+
+class CorrelationCholesky:
+    """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
+
+    key = "correlation_cholesky"
+    event_dim = 2
+
+
+def table(constraints: Any, named: Mapping[str, Any], own: Iterable[Any]) -> dict[str, Any]:
     """Returns the constraints of a host from the keys that relaxations use.
 
     :param constraints: the host's module of constraints.
-    :param own: those that the host has not, or not as they are needed here.
+    :param named: by key, those that the host has not, or not as they are needed here.
+    :param own: the same of those that have their key; classes where they take arguments.
     """
+    own = {**named, **{each.key: each for each in own}}
     vector = {name: constraints.independent(own[name], 1) for name in ("one_hot", "simplex")}
     return {
         "positive": constraints.positive,

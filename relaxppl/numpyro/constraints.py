@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -44,21 +45,20 @@ class _Atomic(constraints.Constraint):
         return f"{super().__repr__()}, with atoms as boolean"
 
 
-class _Simplex(type(constraints.simplex)):  # type: ignore[misc]
-    """The simplex up to the rounding of a sum of K floats."""
+class _Own(constraints.Constraint):
+    """A constraint whose values the neutral half knows, called as the host's are."""
+
+    holds: Callable[..., Any]
 
     def __call__(self, x: Any) -> Any:
-        return common.on_simplex(jnp.asarray(x))
+        return self.holds(jnp.asarray(x))
 
 
-class _LogSimplex(_Singleton):
-    """Logarithms of a point on the simplex."""
+class _Simplex(common.Simplex, _Own, type(constraints.simplex)):  # type: ignore[misc]
+    """The host's, up to rounding: what it does for its own it does for this one."""
 
-    event_dim = 1
 
-    def __call__(self, x: Any) -> Any:
-        return _simplex(jnp.exp(x))
-
+class _LogSimplex(common.LogSimplex, _Own, _Singleton):
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.full_like(prototype, -jnp.log(prototype.shape[-1]))
 
@@ -76,41 +76,20 @@ class _ReparameterizedBoolean(type(constraints.boolean)):  # type: ignore[misc]
     is_discrete = False
 
 
-class _OneHot(_Atomic, _Singleton):
-    """One-hot vectors."""
-
-    event_dim = 1
-    is_discrete = True
-
-    def __call__(self, x: Any) -> Any:
-        return common.is_k_hot(jnp.asarray(x), 1)
-
+class _ReparameterizedOneHot(_Atomic, common.OneHot, _Own, _Singleton):
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.zeros_like(prototype).at[..., 0].set(1)
 
 
-class _ReparameterizedOneHot(_OneHot):
-    """Exactly one-hot vectors that carry a gradient."""
+class _OneHot(_ReparameterizedOneHot):
+    """One-hot vectors."""
 
-    is_discrete = False
+    is_discrete = True
 
 
-class _ScaledSimplex(constraints.Constraint):
-    """Vectors of nonnegative numbers whose sum is k, up to rounding."""
-
-    event_dim = 1
-
-    def __init__(self, k: int) -> None:
-        self.k = k
-
-    def __call__(self, x: Any) -> Any:
-        return common.on_simplex(jnp.asarray(x), self.k)
-
+class _ScaledSimplex(common.ScaledSimplex, _Own):
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.full_like(prototype, self.k / prototype.shape[-1])
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__[1:]}(k={self.k})"
 
     def eq(self, other: object, static: bool = False) -> Any:
         return type(self) is type(other) and self.k == other.k  # type: ignore[attr-defined]
@@ -119,39 +98,20 @@ class _ScaledSimplex(constraints.Constraint):
         return (), ((), {"k": self.k})
 
 
-class _KHot(_Atomic, _ScaledSimplex):
-    """Vectors of k ones and otherwise zeros, that may carry a gradient."""
-
-    def __call__(self, x: Any) -> Any:
-        return common.is_k_hot(jnp.asarray(x), self.k)
-
+class _KHot(_Atomic, common.KHot, _ScaledSimplex):
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.zeros_like(prototype).at[..., : self.k].set(1)
 
 
-class _DiscreteKHot(_KHot):
-    """Vectors of k ones and otherwise zeros, without a gradient."""
-
-    is_discrete = True
+class _DiscreteKHot(common.DiscreteKHot, _KHot): ...
 
 
-class _Ordering(constraints.Constraint):
-    """The integers 0, ..., n - 1 in any order."""
-
-    event_dim = 1
-    is_discrete = True
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
+class _Ordering(common.Ordering, constraints.Constraint):
     def __call__(self, x: Any) -> Any:
         return jnp.all(jnp.sort(jnp.asarray(x), axis=-1) == jnp.arange(self.n), axis=-1)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.broadcast_to(jnp.arange(self.n), jnp.shape(prototype))
-
-    def __repr__(self) -> str:
-        return f"Ordering(n={self.n})"
 
     def eq(self, other: object, static: bool = False) -> Any:
         return isinstance(other, _Ordering) and self.n == other.n
@@ -160,20 +120,9 @@ class _Ordering(constraints.Constraint):
         return (), ((), {"n": self.n})
 
 
-class _AmongValues(_Atomic):
-    """One of the values (..., n), each of which may carry a gradient."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-
-    def __call__(self, x: Any) -> Any:
-        return common.is_among(jnp.asarray(x), self.values)
-
+class _AmongValues(_Atomic, common.AmongValues, _Own):
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.broadcast_to(self.values[..., 0], jnp.shape(prototype))
-
-    def __repr__(self) -> str:
-        return f"AmongValues({self.values}), with atoms as boolean"
 
     def eq(self, other: object, static: bool = False) -> Any:
         if not isinstance(other, _AmongValues):
@@ -184,11 +133,7 @@ class _AmongValues(_Atomic):
         return (self.values,), (("values",), {})
 
 
-class _CorrelationMatrix(_Singleton):
-    """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
-
-    event_dim = 2
-
+class _CorrelationMatrix(common.CorrelationMatrix, _Singleton):
     def __call__(self, x: Any) -> Any:
         x = jnp.asarray(x)
         symmetric = jnp.all(jnp.abs(x - jnp.swapaxes(x, -1, -2)) < 1e-6, axis=(-2, -1))
@@ -199,9 +144,7 @@ class _CorrelationMatrix(_Singleton):
         return jnp.broadcast_to(jnp.eye(prototype.shape[-1]), prototype.shape)
 
 
-class _CorrelationCholesky(_CorrelationMatrix):
-    """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
-
+class _CorrelationCholesky(common.CorrelationCholesky, _CorrelationMatrix):
     def __call__(self, x: Any) -> Any:
         x = jnp.asarray(x)
         lower = jnp.all(jnp.tril(x) == x, axis=(-2, -1))
@@ -210,7 +153,6 @@ class _CorrelationCholesky(_CorrelationMatrix):
         return lower & positive & jnp.all(jnp.abs(jnp.sum(x * x, -1) - 1.0) < tolerance, axis=-1)
 
 
-_simplex = _Simplex()
 one_hot = _OneHot()
 
 CONSTRAINTS: dict[str, Any] = common.table(
@@ -220,20 +162,14 @@ CONSTRAINTS: dict[str, Any] = common.table(
         "real": constraints.real,
         "real_vector": constraints.real_vector,
         "real_matrix": constraints.real_matrix,
-        "simplex": _simplex,
-        "log_simplex": _LogSimplex(),
         "boolean": _ReparameterizedBoolean(),
-        "one_hot": _ReparameterizedOneHot(),
         "discrete_one_hot": one_hot,
-        "correlation_matrix": _CorrelationMatrix(),
-        "correlation_cholesky": _CorrelationCholesky(),
-        # These take arguments.
-        "scaled_simplex": _ScaledSimplex,
-        "k_hot": _KHot,
-        "discrete_k_hot": _DiscreteKHot,
-        "ordering": _Ordering,
-        "among_values": _AmongValues,
     },
+    [
+        *(_Simplex(), _LogSimplex(), _ReparameterizedOneHot()),
+        *(_CorrelationMatrix(), _CorrelationCholesky()),
+        *(_ScaledSimplex, _KHot, _DiscreteKHot, _Ordering, _AmongValues),
+    ],
 )
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,22 +19,19 @@ def wide(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) and value.dtype in _HALF else value
 
 
-class _Simplex(constraints.Constraint):
-    """The simplex up to the rounding of a sum of K floats."""
+class _Own(constraints.Constraint):
+    """A constraint whose values the neutral half knows."""
 
-    event_dim = 1
-
-    def check(self, value: Any) -> Any:
-        return common.on_simplex(value)
-
-
-class _LogSimplex(constraints.Constraint):
-    """Logarithms of a point on the simplex."""
-
-    event_dim = 1
+    holds: Callable[..., Any]
 
     def check(self, value: Any) -> Any:
-        return _simplex.check(value.exp())
+        return self.holds(value)
+
+
+class _Simplex(common.Simplex, _Own): ...
+
+
+class _LogSimplex(common.LogSimplex, _Own): ...
 
 
 class _UnitIntervalWithAtoms(type(constraints.unit_interval)):  # type: ignore[misc]
@@ -49,73 +47,24 @@ class _ReparameterizedBoolean(constraints.Constraint):
         return common.is_flag(value)
 
 
-class _ReparameterizedOneHot(constraints.Constraint):
-    """Exactly one-hot vectors that carry a gradient."""
-
-    event_dim = 1
-    is_discrete = False
-
-    def check(self, value: Any) -> Any:
-        return common.is_k_hot(value, 1)
+class _ReparameterizedOneHot(common.OneHot, _Own): ...
 
 
-class _ScaledSimplex(constraints.Constraint):
-    """Vectors of nonnegative numbers whose sum is k, up to rounding."""
-
-    event_dim = 1
-
-    def __init__(self, k: int) -> None:
-        self.k = k
-
-    def check(self, value: Any) -> Any:
-        return common.on_simplex(value, self.k)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__[1:]}(k={self.k})"
+class _ScaledSimplex(common.ScaledSimplex, _Own): ...
 
 
-class _KHot(_ScaledSimplex):
-    """Vectors of k ones and otherwise zeros, that may carry a gradient."""
-
-    def check(self, value: Any) -> Any:
-        return common.is_k_hot(value, self.k)
+class _KHot(common.KHot, _Own): ...
 
 
-class _DiscreteKHot(_KHot):
-    """Vectors of k ones and otherwise zeros, without a gradient."""
-
-    is_discrete = True
+class _DiscreteKHot(common.DiscreteKHot, _Own): ...
 
 
-class _Ordering(constraints.Constraint):
-    """The integers 0, ..., n - 1 in any order."""
-
-    event_dim = 1
-    is_discrete = True
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-        super().__init__()
-
+class _Ordering(common.Ordering, constraints.Constraint):
     def check(self, value: Any) -> Any:
         return (value.sort(-1).values == torch.arange(self.n, device=value.device)).all(-1)
 
-    def __repr__(self) -> str:
-        return f"Ordering(n={self.n})"
 
-
-class _AmongValues(constraints.Constraint):
-    """One of the values (..., n), each of which may carry a gradient."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = values
-        super().__init__()
-
-    def check(self, value: Any) -> Any:
-        return common.is_among(value, self.values)
-
-    def __repr__(self) -> str:
-        return f"AmongValues({self.values})"
+class _AmongValues(common.AmongValues, _Own): ...
 
 
 class _FiniteReal(constraints.Constraint):
@@ -126,22 +75,14 @@ class _FiniteReal(constraints.Constraint):
         return value.detach().abs() < float("inf")
 
 
-class _CorrelationMatrix(constraints.Constraint):
-    """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
-
-    event_dim = 2
-
+class _CorrelationMatrix(common.CorrelationMatrix, constraints.Constraint):
     def check(self, value: Any) -> Any:
         symmetric = ((value - value.mT).abs() < 1e-6).all(-1).all(-1)
         unit = ((value.diagonal(dim1=-2, dim2=-1) - 1.0).abs() < 1e-6).all(-1)
         return symmetric & unit & (torch.linalg.cholesky_ex(wide(value)).info == 0)
 
 
-class _CorrelationCholesky(constraints.Constraint):
-    """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
-
-    event_dim = 2
-
+class _CorrelationCholesky(common.CorrelationCholesky, constraints.Constraint):
     def check(self, value: Any) -> Any:
         lower = (value.tril() == value).all(-1).all(-1)
         positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
@@ -149,7 +90,6 @@ class _CorrelationCholesky(constraints.Constraint):
         return lower & positive & ((value.square().sum(-1) - 1.0).abs() < tolerance).all(-1)
 
 
-_simplex = _Simplex()
 _real = _FiniteReal()
 
 CONSTRAINTS: dict[str, Any] = common.table(
@@ -159,20 +99,14 @@ CONSTRAINTS: dict[str, Any] = common.table(
         "real": _real,
         "real_vector": constraints.independent(_real, 1),
         "real_matrix": constraints.independent(_real, 2),
-        "simplex": _simplex,
-        "log_simplex": _LogSimplex(),
         "boolean": _ReparameterizedBoolean(),
-        "one_hot": _ReparameterizedOneHot(),
         "discrete_one_hot": constraints.one_hot,
-        "correlation_matrix": _CorrelationMatrix(),
-        "correlation_cholesky": _CorrelationCholesky(),
-        # These take arguments.
-        "scaled_simplex": _ScaledSimplex,
-        "k_hot": _KHot,
-        "discrete_k_hot": _DiscreteKHot,
-        "ordering": _Ordering,
-        "among_values": _AmongValues,
     },
+    [
+        *(_Simplex(), _LogSimplex(), _ReparameterizedOneHot()),
+        *(_CorrelationMatrix(), _CorrelationCholesky()),
+        *(_ScaledSimplex, _KHot, _DiscreteKHot, _Ordering, _AmongValues),
+    ],
 )
 """From a key of ``relaxppl.relaxations`` to the host's constraint."""
 
