@@ -6,9 +6,42 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
+from relaxppl.common.relax import Host, check_discrete
+from relaxppl.estimators.summed_out import is_marked
+
 
 class MarkedError(Exception):
     """The model has sites to be summed out, which the host's plain ELBO would draw."""
+
+
+class Refuse:
+    """Refuses what has no discrete bound, or none that a draw of the guide estimates.
+
+    A mixin beside the host's ``Messenger``.
+
+    :param args: of the host's.
+    :param guide: of the model: the names that the guide's run, which comes first, has seen.
+    """
+
+    def __init__(self, *args: Any, guide: Mapping[str, None] | None = None) -> None:
+        super().__init__(*args)
+        self.guide = guide
+        self.host = True
+        """Whether the host evaluates it, which would draw what is marked to be summed out."""
+        self.seen: dict[str, None] = {}
+
+    def meet(self, host: Host, msg: Any) -> None:
+        """Checks a latent site, and leaves its estimator out.
+
+        :raises ValueError: naming the site, if it has no discrete form.
+        :raises MarkedError: if the host would draw what is marked to be summed out.
+        """
+        check_discrete(host, msg["name"], msg["fn"])
+        self.seen[msg["name"]] = None
+        infer = msg["infer"] or {}
+        msg["infer"] = {key: value for key, value in infer.items() if key != "estimator"}
+        if self.host and self.guide is not None and is_marked(msg, self.guide):
+            raise MarkedError
 
 
 def check(importance_samples: int) -> None:
@@ -35,8 +68,3 @@ def check(importance_samples: int) -> None:
             "discrete_elbo: importance_samples must be a whole number of at least 1, got "
             f"{importance_samples!r}"
         )
-
-
-def without_estimator(infer: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns a site's infer dict without the estimator that it was trained with."""
-    return {key: value for key, value in (infer or {}).items() if key != "estimator"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -91,3 +92,49 @@ def assignments(variables: Mapping[str, Variable], by_plate: bool) -> dict[str, 
         found[name] = variable.support[index]
         start = stop
     return found
+
+
+class Inspected:
+    """A guide's discrete sites, and what depends on what.
+
+    :param model: the model, on NumPyro not seeded.
+    :param guide: the guide, on NumPyro not seeded.
+    :param args: positional arguments of both.
+    :param kwargs: keyword arguments of both.
+    """
+
+    # A host's class finds these.
+
+    candidates: list[Any]
+    """What the estimators are asked about: the discrete sites, with or without finite supports."""
+    variables: dict[str, Variable]
+    random: bool
+    """Whether the program draws more than these sites: continuous values or subsamples."""
+    model_latents: set[str]
+    coupled: list[tuple[str, str]]
+    """Pairs of a discrete site and a site that sees several elements of its plates."""
+    upstream: Mapping[str, frozenset[str]]
+    """By site, the discrete sites that its parameters depend on in the guide."""
+    dependent: list[str]
+    """The guide's other sites that are drawn given discrete values."""
+    by_plate: bool
+    """Whether all elements of the sites' plates take the same value at a time."""
+
+    @property
+    def states(self) -> float:
+        """How many evaluations of the program enumerate the sites."""
+        return states(self.variables, self.by_plate)
+
+
+class Enumerated:
+    """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
+
+    It evaluates log densities and nothing else: what depends on what plays no part, but for the
+    plates, whose elements do not see each other. A mixin beside the host's ``ELBO``.
+
+    :param inspected: the program's sites, with finitely many joint values.
+    """
+
+    def __init__(self, inspected: Any) -> None:
+        super().__init__()
+        self.inspected = inspected

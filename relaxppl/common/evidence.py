@@ -79,6 +79,10 @@ def log_evidence(
     plates, each of their elements has a bound of its own, and these are added up; else the bound is
     one for all.
 
+    :param program: as of :func:`to_arviz`.
+    :param num_draws: how many draws of the guide, in all.
+    :param parallel: as of :func:`to_arviz`.
+    :param kwargs: the keyword arguments of model and guide.
     :param draw: returns the log densities of draws by model and by guide, of each row.
     :param importance_samples: K, of each bound; the largest at most half of num_draws.
     :param rows: the plates whose elements have bounds of their own.

@@ -68,6 +68,19 @@ def bar_class(progress: bool | None, what: str = "fit") -> Any:
         ) from error
 
 
+class Gradients:
+    """An optimiser that adds up how much the gradient differs from one step to the next.
+
+    The mean gradient changes slowly, so that half the squared difference of two steps is the
+    variance of one: the estimate of von Neumann, 1941, for a mean that drifts.
+
+    :param optim: the optimiser that does the work.
+    """
+
+    def __init__(self, optim: Any) -> None:
+        self.optim = optim
+
+
 class Bar:
     """A bar over the steps of a fit, and the clock that says when to look at it.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -161,28 +162,35 @@ def table(
     return values, ops.concatenate([log_p[..., : n - 1], last], axis=-1)
 
 
-def truncated(
-    distribution: Any,
-    classes: Mapping[type, str],
-    expanded: Any,
-    floats: Callable[..., list[Array]],
-    tail: float,
-    size: int | None,
-) -> tuple[Array, Array]:
-    """Returns the values 0, ..., n - 1 of a host's count law and their log probabilities.
+@dataclass(frozen=True)
+class Host:
+    """What of a count law is a host's.
+
+    :param classes: from its classes to names of laws, or "gamma_poisson".
+    :param expanded: its class of expanded distributions.
+    :param floats: makes arrays of one floating dtype of what a distribution was given.
+    """
+
+    classes: Mapping[type, str]
+    expanded: Any
+    floats: Callable[..., list[Array]]
+
+
+def truncated(host: Host, distribution: Any, tail: float, size: int | None) -> tuple[Array, Array]:
+    """Returns a count law as a relaxed distribution on 0, ..., n - 1.
 
     The mass above n - 1 is on n - 1, and n is the least that leaves at most the tail above, for
     every law of the batch. The parameters of the count law stay differentiable.
 
     :param distribution: a Poisson, binomial, geometric or negative binomial (gamma-Poisson) law,
         (*batch,), expanded or not.
-    :param classes: from the host's classes to names of laws, or "gamma_poisson".
-    :param expanded: the host's class of expanded distributions.
-    :param floats: makes arrays of one floating dtype of what a distribution was given.
+    :param temperature: positive, broadcasting with the batch.
     :param tail: the mass that may lie above n - 1, between 0 and 1.
     :param size: n itself, instead of the tail: required under ``jit`` or ``vmap``, where the
         parameters are not known when n must be.
-    :returns: (n,) and (*batch, n).
+    :param hard: whether the number is one of the values, as in :class:`GeneralizedGumbelSoftmax`.
+    :param validate_args: as the host's.
+    :returns: a distribution of batch shape (*batch,).
     :raises TypeError: for another distribution.
     :raises ValueError: for a tail outside (0, 1), for a law that needs more than a million values,
         or for traced parameters without a size.
@@ -190,9 +198,10 @@ def truncated(
     Joo et al., 2020 (arXiv:2003.01847).
     """
     shape = tuple(distribution.batch_shape)
-    while isinstance(distribution, expanded):
+    while isinstance(distribution, host.expanded):
         distribution = distribution.base_dist
-    law = next((law for cls, law in classes.items() if isinstance(distribution, cls)), "")
+    floats = host.floats
+    law = next((law for cls, law in host.classes.items() if isinstance(distribution, cls)), "")
     match law:
         case "poisson":
             given = floats(distribution.rate)

@@ -8,34 +8,19 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import biject_to, constraints, transforms
 
-from relaxppl.common.bijections import ATOMS, NO_DENSITY, caller
+from relaxppl.common import bijections as common
+from relaxppl.common.bijections import ATOMS, NO_DENSITY, WITH_ATOMS, caller
 from relaxppl.numpyro.constraints import CONSTRAINTS
 
 
-class LogRatio(transforms.ParameterFreeTransform):
-    """From K - 1 ratios u_i = y_i - y_K to the logarithms y = log x of a point on the simplex.
-
-    Densities on the log-simplex are with respect to dx_1 ... dx_{K-1} / (x_1 ... x_K), which is
-    du_1 ... du_{K-1}: the Jacobian's logarithm is zero.
-    """
-
-    domain = constraints.real_vector
-    codomain = CONSTRAINTS["log_simplex"]
+class LogRatio(common.LogRatio, transforms.ParameterFreeTransform):
+    domain, codomain = constraints.real_vector, CONSTRAINTS["log_simplex"]
 
     def __call__(self, x: Any) -> Any:
         return jax.nn.log_softmax(jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]), axis=-1)
 
-    def _inverse(self, y: Any) -> Any:
-        return y[..., :-1] - y[..., -1:]
-
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         return jnp.zeros_like(x, shape=x.shape[:-1])
-
-    def forward_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (*shape[:-1], shape[-1] + 1)
-
-    def inverse_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (*shape[:-1], shape[-1] - 1)
 
 
 def _for_values(reason: str) -> Any:
@@ -62,14 +47,6 @@ def _with_atoms(constraint: Any) -> Any:
 biject_to.register(CONSTRAINTS["simplex"], lambda _: transforms.StickBreakingTransform())
 biject_to.register(CONSTRAINTS["log_simplex"], lambda _: LogRatio())
 biject_to.register(CONSTRAINTS["unit_interval_with_atoms"], _with_atoms)
-for name in (
-    "boolean",
-    "one_hot",
-    "discrete_one_hot",
-    "k_hot",
-    "discrete_k_hot",
-    "among_values",
-    "ordering",
-):
+for name in ("discrete_one_hot", *WITH_ATOMS):
     biject_to.register(CONSTRAINTS[name], _for_values(ATOMS))
 biject_to.register(CONSTRAINTS["scaled_simplex"], _for_values(NO_DENSITY))

@@ -11,16 +11,15 @@ import jax.numpy as jnp
 from numpyro.infer import Trace_ELBO
 from numpyro.primitives import Messenger
 
-from relaxppl.common import bound as common_bound
-from relaxppl.common import relax as common
+from relaxppl.common import bound as common
 from relaxppl.common.docstring import documented_by
-from relaxppl.estimators.summed_out import is_marked
+from relaxppl.common.relax import left_discrete
 from relaxppl.numpyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
 from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.state import StateOf, warn
 
 
-@documented_by(common_bound.check)
+@documented_by(common.check)
 def discrete_elbo(
     model: Callable,
     guide: Callable,
@@ -39,19 +38,19 @@ def discrete_elbo(
     :param rng_key: a PRNG key.
     :param vectorize_particles: as in the host's ``ELBO``: False runs one at a time in less memory.
     """
-    common_bound.check(importance_samples)
+    common.check(importance_samples)
     elbo = Trace_ELBO(num_particles=num_particles, vectorize_particles=vectorize_particles)
     states = [StateOf(fn, params) for fn in (guide, model)]
     checked_guide = _Refuse(states[0])
-    checked_model = _Refuse(states[1], checked_guide.seen)
+    checked_model = _Refuse(states[1], guide=checked_guide.seen)
     program = checked_model, checked_guide, *args
-    with common.left_discrete(), warnings.catch_warnings():
+    with left_discrete(), warnings.catch_warnings():
         # The state is not wanted here.
         warnings.filterwarnings("ignore", message="mutable state is currently ignored")
         if importance_samples == 1:
             try:
                 loss = elbo.loss(rng_key, params, *program, **kwargs)
-            except common_bound.MarkedError:
+            except common.MarkedError:
                 own = ScoreFunction_ELBO(num_particles, vectorize_particles)
                 checked_model.host = False
                 loss = own.loss(rng_key, params, *program, **kwargs)
@@ -68,24 +67,7 @@ def discrete_elbo(
     return -loss
 
 
-class _Refuse(Messenger):
-    """Refuses what has no discrete bound, or none that a draw of the guide estimates.
-
-    :param fn: the guide, or the model.
-    :param guide: of the model: the names that the guide's run, which comes first, has seen.
-    """
-
-    def __init__(self, fn: Callable, guide: dict[str, None] | None = None) -> None:
-        super().__init__(fn)
-        self.guide = guide
-        self.host = True
-        """Whether the host evaluates it, which would draw what is marked to be summed out."""
-        self.seen: dict[str, None] = {}
-
+class _Refuse(common.Refuse, Messenger):
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "sample" and not msg["is_observed"]:
-            common.check_discrete(HOST, msg["name"], msg["fn"])
-            self.seen[msg["name"]] = None
-            msg["infer"] = common_bound.without_estimator(msg["infer"])
-            if self.host and self.guide is not None and is_marked(msg, self.guide):
-                raise common_bound.MarkedError
+            self.meet(HOST, msg)

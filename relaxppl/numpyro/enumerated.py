@@ -12,7 +12,6 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.util import get_importance_trace
 
 from relaxppl.common import enumerated
-from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Frames, Term, reduce_to
 from relaxppl.numpyro.elbo.laws import unmasked
 from relaxppl.numpyro.elbo.structure import Structure, analyse
@@ -22,29 +21,16 @@ from relaxppl.numpyro.sites import SITES
 _AT_ONCE = 64
 
 
-class Inspected:
+class Inspected(enumerated.Inspected):
     """A guide's discrete sites, and what depends on what.
 
-    :param model: the model, not seeded.
-    :param guide: the guide, not seeded.
-    :param args: positional arguments of both.
-    :param kwargs: keyword arguments of both.
     :param params: the parameters by name, constrained.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        guide: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        params: dict[str, Any],
-    ) -> None:
+    def __init__(self, model: Any, guide: Any, args: Any, kwargs: Any, params: Any) -> None:
         self.structure: Structure = analyse(model, guide, args, kwargs, params)
         self.candidates = list(self.structure.discrete.values())
-        self.variables: dict[str, Variable] = {}
-        self.random = False
-        """Whether the program draws more than these sites: continuous values or subsamples."""
+        self.variables, self.random = {}, False
         frames: list[tuple[str, bool, Frames]] = []
 
         def run(fn: Callable[..., Any]) -> dict[str, Any]:
@@ -75,9 +61,11 @@ class Inspected:
         jax.eval_shape(look)
         self.model_latents = {n for n, of_guide, _ in frames if not of_guide}
         self.coupled = self._coupled(frames)
-        """Pairs of a discrete site and a site that sees several elements of its plates."""
         shared = {own for n, of_guide, own in frames if of_guide and n in self.variables}
         self.by_plate = len(shared) == 1 and any(shared) and not self.coupled
+        laws, known = self.structure.guide_laws, self.variables.keys()
+        self.upstream = {n: laws[n] & known - {n} for n in known}
+        self.dependent = [n for n in laws if n not in known and laws[n] & known]
 
     def _coupled(self, frames: list[tuple[str, bool, Frames]]) -> list[tuple[str, str]]:
         plates = {n: own for n, of_guide, own in frames if of_guide and n in self.variables}
@@ -87,42 +75,13 @@ class Inspected:
             found += [(s, name) for s in terms[name] & plates.keys() if not plates[s] <= own]
         return found
 
-    @property
-    def upstream(self) -> dict[str, frozenset[str]]:
-        """By site, the discrete sites that its parameters depend on in the guide."""
-        laws = self.structure.guide_laws
-        return {n: laws[n] & self.variables.keys() - {n} for n in self.variables}
-
-    @property
-    def dependent(self) -> list[str]:
-        """The guide's other sites that are drawn given discrete values."""
-        laws = self.structure.guide_laws
-        return [n for n in laws if n not in self.variables and laws[n] & self.variables.keys()]
-
-    @property
-    def states(self) -> float:
-        """How many evaluations of the program enumerate the sites."""
-        return enumerated.states(self.variables, self.by_plate)
-
 
 def _log_prob(site: dict[str, Any]) -> jax.Array:
     return site["fn"].log_prob(site["value"])
 
 
-class EnumeratedELBO(ELBO):
-    """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
-
-    It evaluates log densities and nothing else: what depends on what plays no part, but for the
-    plates, whose elements do not see each other.
-
-    :param inspected: the program's sites, with finitely many joint values.
-    """
-
+class EnumeratedELBO(enumerated.Enumerated, ELBO):
     can_infer_discrete = True
-
-    def __init__(self, inspected: Inspected) -> None:
-        super().__init__()
-        self.inspected = inspected
 
     def loss_with_mutable_state(
         self,

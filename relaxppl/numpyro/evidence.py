@@ -30,11 +30,7 @@ def log_evidence(
     Called as ``log_evidence(svi, result, *args, rng_key=key)`` or ``log_evidence(model, guide,
     params, *args, rng_key=key)``.
 
-    :param program: as of :func:`to_arviz`.
     :param rng_key: a PRNG key.
-    :param num_draws: how many draws of the guide, in all.
-    :param parallel: as of :func:`to_arviz`.
-    :param kwargs: the keyword arguments of model and guide.
     """
     wanted = common.check(num_draws, importance_samples)
     model, guide, params, args, _, static = read_program(common.NAME, program)

@@ -124,18 +124,7 @@ def fit(
     return SVIRunResult(svi.get_params(state), state, losses)
 
 
-class _Gradients(_NumPyroOptim):
-    """An optimiser that adds up how much the gradient differs from one step to the next.
-
-    The mean gradient changes slowly, so that half the squared difference of two steps is the
-    variance of one: the estimate of von Neumann, 1941, for a mean that drifts.
-
-    :param optim: the optimiser that does the work.
-    """
-
-    def __init__(self, optim: Any) -> None:
-        self.optim = optim
-
+class _Gradients(common.Gradients, _NumPyroOptim):
     def begin(self, state: Any) -> Any:
         """Returns this optimiser's state, given the other's."""
         iteration, inner = state

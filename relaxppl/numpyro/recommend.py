@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -15,7 +14,6 @@ from relaxppl.common import diagnostics
 from relaxppl.common.docstring import documented_by
 from relaxppl.common.recommend import run
 from relaxppl.common.recommend.recommendation import Option, Recommendation
-from relaxppl.common.recommend.screening import Budget
 from relaxppl.common.recommend.trials import AVERAGE, SCORE
 from relaxppl.numpyro.elbo import classes as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
@@ -43,8 +41,7 @@ def recommend(
         they take. If it is short, all are compiled without optimisation.
     :param rng_key: a PRNG key; None for that of seed 0.
     """
-    diagnostics.check_draws(num_draws)
-    budget = Budget(seconds, time.perf_counter)
+    budget = run.begun(seconds, num_draws)
     key = jax.random.key(0) if rng_key is None else rng_key
     if isinstance(guide, PreparedGuide):
         guide = guide.guide

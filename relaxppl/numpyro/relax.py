@@ -39,15 +39,6 @@ class relax(common.Handler, Messenger):
         self._readers = {}
         super().__init__(fn)
 
-    def __enter__(self) -> None:
-        self._begin()
-        super().__enter__()
-
-    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
-        if exc_type is None:
-            self.plan.end()
-
     def process_message(self, msg: Any) -> None:
         if msg["type"] == "control_flow":
             # The host runs these functions behind a block, out of this handler's sight.
@@ -78,17 +69,11 @@ class _Inside(relax):
         Messenger.__exit__(self, exc_type, exc_value, traceback)
 
 
-class RelaxReparam(Reparam):
-    """Relaxes one site: a strategy for the host's ``reparam`` handler.
+@documented_by(common.Strategy)
+class RelaxReparam(common.Strategy, Reparam):
+    """Relaxes one site: a strategy for the host's ``reparam`` handler."""
 
-    :param temperature: as in :class:`relax`.
-    :param factory: what config maps a site to there, except None; None for the registered one.
-    :raises ValueError: when applied, naming the site, as in :class:`relax`.
-    """
-
-    def __init__(self, temperature: Any, factory: Any = None) -> None:
-        config = None if factory is None else lambda site: factory
-        self.plan = common.Plan(HOST, temperature, config, False, current_step)
+    _host, _current_step = HOST, staticmethod(current_step)
 
     def __call__(self, name: str, fn: Any, obs: Any) -> tuple[Any, Any]:
         if obs is not None:

@@ -34,22 +34,16 @@ def truncate(
     hard: bool = False,
     validate_args: bool | None = None,
 ) -> GeneralizedGumbelSoftmax:
-    """Returns a count law as a relaxed distribution on 0, ..., n - 1.
-
-    :param temperature: positive, broadcasting with the batch.
-    :param hard: whether the number is one of the values, as in
-        :class:`~relaxppl.numpyro.GeneralizedGumbelSoftmax`.
-    :param validate_args: as the host's.
-    :returns: a distribution of batch shape (*batch,).
-    """
-    values, logits = common.truncated(
-        distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size
-    )
+    """Returns a count law as a relaxed distribution on 0, ..., n - 1."""
+    table, logits = common.truncated(_HOST, distribution, tail, size)
     return GeneralizedGumbelSoftmax(
-        values, temperature, logits=logits, hard=hard, validate_args=validate_args
+        table, temperature, logits=logits, hard=hard, validate_args=validate_args
     )
 
 
 def _floats(*given: Any) -> list[Any]:
     dtype = jnp.result_type(float, *given)
     return [jnp.asarray(x, dtype) for x in given]
+
+
+_HOST = common.Host(_CLASSES, dist.ExpandedDistribution, _floats)

@@ -8,19 +8,13 @@ import torch
 import torch.nn.functional as functional
 from torch.distributions import biject_to, constraints, transform_to, transforms
 
-from relaxppl.common.bijections import ATOMS, NO_DENSITY, caller
+from relaxppl.common import bijections as common
+from relaxppl.common.bijections import ATOMS, NO_DENSITY, WITH_ATOMS, caller
 from relaxppl.pyro.constraints import CONSTRAINTS
 
 
-class LogRatio(transforms.Transform):
-    """From K - 1 ratios u_i = y_i - y_K to the logarithms y = log x of a point on the simplex.
-
-    Densities on the log-simplex are with respect to dx_1 ... dx_{K-1} / (x_1 ... x_K), which is
-    du_1 ... du_{K-1}: the Jacobian's logarithm is zero.
-    """
-
-    domain = constraints.real_vector
-    codomain = CONSTRAINTS["log_simplex"]
+class LogRatio(common.LogRatio, transforms.Transform):
+    domain, codomain = constraints.real_vector, CONSTRAINTS["log_simplex"]
     bijective = True
 
     def __eq__(self, other: object) -> bool:
@@ -32,17 +26,8 @@ class LogRatio(transforms.Transform):
     def _call(self, x: torch.Tensor) -> torch.Tensor:
         return functional.log_softmax(functional.pad(x, (0, 1)), dim=-1)
 
-    def _inverse(self, y: torch.Tensor) -> torch.Tensor:
-        return y[..., :-1] - y[..., -1:]
-
     def log_abs_det_jacobian(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x.new_zeros(x.shape[:-1])
-
-    def forward_shape(self, shape: Any) -> Any:
-        return (*shape[:-1], shape[-1] + 1)
-
-    def inverse_shape(self, shape: Any) -> Any:
-        return (*shape[:-1], shape[-1] - 1)
 
 
 def _for_values(reason: str) -> Any:
@@ -81,5 +66,5 @@ for registry in (biject_to, transform_to):
     registry.register(CONSTRAINTS["real"], lambda _: transforms.identity_transform)
     registry.register(CONSTRAINTS["log_simplex"], lambda _: LogRatio())
     registry.register(CONSTRAINTS["scaled_simplex"], _for_values(NO_DENSITY))
-    for name in ("boolean", "one_hot", "k_hot", "discrete_k_hot", "among_values", "ordering"):
+    for name in WITH_ATOMS:
         registry.register(CONSTRAINTS[name], _for_values(ATOMS))

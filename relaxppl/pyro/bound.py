@@ -11,16 +11,15 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 from pyro.poutine.messenger import Messenger
 
-from relaxppl.common import bound as common_bound
-from relaxppl.common import relax as common
+from relaxppl.common import bound as common
 from relaxppl.common.docstring import documented_by
-from relaxppl.estimators.summed_out import is_marked
+from relaxppl.common.relax import left_discrete
 from relaxppl.pyro.elbo.classes import VIMCO_ELBO, ScoreFunction_ELBO
 from relaxppl.pyro.elbo.kept import left_alone
 from relaxppl.pyro.registry import HOST
 
 
-@documented_by(common_bound.check)
+@documented_by(common.check)
 def discrete_elbo(
     model: Callable,
     guide: Callable,
@@ -38,14 +37,14 @@ def discrete_elbo(
         None, are those of the parameter store.
     :param max_plate_nesting: as in the host's ``ELBO``.
     """
-    common_bound.check(importance_samples)
+    common.check(importance_samples)
     options: dict[str, Any] = {
         "vectorize_particles": vectorize_particles,
         "max_plate_nesting": max_plate_nesting,
     }
     data = {name: torch.as_tensor(value) for name, value in (params or {}).items()}
     of_guide = _Refuse()
-    of_model = _Refuse(of_guide.seen)
+    of_model = _Refuse(guide=of_guide.seen)
     programs = [
         poutine.substitute(check(program), data=data)
         for check, program in ((of_model, model), (of_guide, guide))
@@ -56,12 +55,12 @@ def discrete_elbo(
         trace = poutine.trace(plain_guide).get_trace(*args, **kwargs)
         poutine.replay(plain_model, trace=trace)(*args, **kwargs)
 
-    with common.left_discrete(), torch.no_grad(), left_alone(run):
+    with left_discrete(), torch.no_grad(), left_alone(run):
         if importance_samples == 1:
             elbo = Trace_ELBO(num_particles=num_particles, **options)
             try:
                 return -elbo.loss(*programs, *args, **kwargs)
-            except common_bound.MarkedError:
+            except common.MarkedError:
                 of_model.host = False
                 together = num_particles if vectorize_particles else 1
                 own = ScoreFunction_ELBO(together, **options)
@@ -73,23 +72,7 @@ def discrete_elbo(
         return -sum(losses) / num_particles
 
 
-class _Refuse(Messenger):
-    """Refuses what has no discrete bound, or none that a draw of the guide estimates.
-
-    :param guide: of the model: the names that the guide's run, which comes first, has seen.
-    """
-
-    def __init__(self, guide: dict[str, None] | None = None) -> None:
-        super().__init__()
-        self.guide = guide
-        self.host = True
-        """Whether the host evaluates it, which would draw what is marked to be summed out."""
-        self.seen: dict[str, None] = {}
-
+class _Refuse(common.Refuse, Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"]:
-            common.check_discrete(HOST, msg["name"], msg["fn"])
-            self.seen[msg["name"]] = None
-            msg["infer"] = common_bound.without_estimator(msg["infer"])
-            if self.host and self.guide is not None and is_marked(msg, self.guide):
-                raise common_bound.MarkedError
+            self.meet(HOST, msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pyro.infer
@@ -11,7 +10,6 @@ import torch
 from pyro.poutine.util import prune_subsample_sites
 
 from relaxppl.common import enumerated
-from relaxppl.common.enumerated import Variable
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
@@ -21,31 +19,17 @@ from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 
 
-class Inspected:
-    """A guide's discrete sites, and what depends on what, from one run.
+class Inspected(enumerated.Inspected):
+    """A guide's discrete sites, and what depends on what, from one run."""
 
-    :param model: the model.
-    :param guide: the guide.
-    :param args: positional arguments of both.
-    :param kwargs: keyword arguments of both.
-    """
-
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        guide: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
+    def __init__(self, model: Any, guide: Any, args: Any, kwargs: Any) -> None:
         with torch.no_grad():
             # Another mask or a plate in a plate is no matter of shapes here.
             program = Program(model, guide, args, kwargs)
             program.run()
         self.sites, self.summed = program.sites, program.summed
         self.candidates = [site.candidate for site in self.sites.values()]
-        self.variables: dict[str, Variable] = {
-            n: SITES.variable_of(s.fn, s.frames) for n, s in self.sites.items()
-        }
+        self.variables = {n: SITES.variable_of(s.fn, s.frames) for n, s in self.sites.items()}
         deps = {(term.name, term.guide): term.deps for term in program.terms}
         latent = {
             n
@@ -60,7 +44,6 @@ class Inspected:
             for frame in node["cond_indep_stack"]
         )
         self.random = bool(latent - self.sites.keys()) or subsampled
-        """Whether the program draws more than these sites: continuous values or subsamples."""
         self.model_latents = {
             n
             for n, node in program.model_trace.nodes.items()
@@ -72,38 +55,18 @@ class Inspected:
             for name in term.deps
             if not self.sites[name].frames <= term.frames
         ]
-        """Pairs of a discrete site and a site that sees several elements of its plates."""
         self.upstream = {n: s.upstream for n, s in self.sites.items()}
-        """By site, the discrete sites that its parameters depend on in the guide."""
         others = latent - self.sites.keys()
         self.dependent = sorted(n for n in others if deps.get((n, True)))
-        """The guide's other sites that are drawn given discrete values."""
         shared = {site.frames for site in self.sites.values()}
         self.by_plate = len(shared) == 1 and any(shared) and not self.coupled
-
-    @property
-    def states(self) -> float:
-        """How many evaluations of the program enumerate the sites."""
-        return enumerated.states(self.variables, self.by_plate)
 
 
 class CannotEnumerateError(Exception):
     """The sites that one run found are not all that there is to sum over."""
 
 
-class EnumeratedELBO(pyro.infer.ELBO):
-    """The mean of the negative ELBO over a guide's discrete sites, at one draw of the others.
-
-    It evaluates log densities and nothing else: what depends on what plays no part, but for the
-    plates, whose elements do not see each other.
-
-    :param inspected: the program's sites, with finitely many joint values.
-    """
-
-    def __init__(self, inspected: Inspected) -> None:
-        super().__init__()
-        self.inspected = inspected
-
+class EnumeratedELBO(enumerated.Enumerated, pyro.infer.ELBO):
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """Returns the loss, and adds its gradient to the parameters' ``grad``.
 

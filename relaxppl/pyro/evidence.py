@@ -27,11 +27,6 @@ def log_evidence(
 
     Called as ``log_evidence(svi, result, *args)`` or ``log_evidence(model, guide, params,
     *args)``, where None takes the parameters of the parameter store.
-
-    :param program: as of :func:`to_arviz`.
-    :param num_draws: how many draws of the guide, in all.
-    :param parallel: as of :func:`to_arviz`.
-    :param kwargs: the keyword arguments of model and guide.
     """
     wanted = common.check(num_draws, importance_samples)
     model, guide, params, args, _ = read_program(common.NAME, program)

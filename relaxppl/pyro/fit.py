@@ -125,17 +125,9 @@ def _result(losses: list[float]) -> FitResult:
     return FitResult(params, torch.tensor(losses))
 
 
-class _Gradients:
-    """An optimiser that adds up how much the gradient differs from one step to the next.
-
-    The mean gradient changes slowly, so that half the squared difference of two steps is the
-    variance of one: the estimate of von Neumann, 1941, for a mean that drifts.
-
-    :param optim: the optimiser that does the work.
-    """
-
+class _Gradients(common.Gradients):
     def __init__(self, optim: Any) -> None:
-        self.optim = optim
+        super().__init__(optim)
         self._last: dict[str, torch.Tensor] = {}
         self._total = torch.zeros(())
         self._pairs = 0

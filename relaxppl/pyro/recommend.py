@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,6 @@ from relaxppl.common import diagnostics
 from relaxppl.common.docstring import documented_by
 from relaxppl.common.recommend import run
 from relaxppl.common.recommend.recommendation import Option, Recommendation
-from relaxppl.common.recommend.screening import Budget
 from relaxppl.pyro.elbo import classes as elbos
 from relaxppl.pyro.enumerated import Inspected
 from relaxppl.pyro.gradients import GradientSampler, borrowed
@@ -40,8 +38,7 @@ def recommend(
     :param seconds: the time to spend; two losses are measured however long they take.
     :param seed: of the draws.
     """
-    diagnostics.check_draws(num_draws)
-    budget = Budget(seconds, time.perf_counter)
+    budget = run.begun(seconds, num_draws)
     with diagnostics.said_once(), borrowed(model, guide, params, args, kwargs, seed) as lent:
         if not lent.discrete:
             raise diagnostics.no_discrete_site(guide)

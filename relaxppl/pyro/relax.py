@@ -67,15 +67,6 @@ class RelaxMessenger(common.Handler, Messenger):
         self.plan = common.Plan(HOST, temperature, config, hard, current_step)
         self._readers = {}
 
-    def __enter__(self) -> RelaxMessenger:
-        self._begin()
-        return super().__enter__()
-
-    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
-        super().__exit__(exc_type, exc_value, traceback)
-        if exc_type is None:
-            self.plan.end()
-
     def _pyro_sample(self, msg: Any) -> None:
         if not site_is_subsample(msg):
             self._replace(msg)
@@ -87,17 +78,11 @@ class RelaxMessenger(common.Handler, Messenger):
         handler._process_message(msg)
 
 
-class RelaxReparam(Reparam):
-    """Relaxes one site: a strategy for the host's ``reparam`` handler.
+@documented_by(common.Strategy)
+class RelaxReparam(common.Strategy, Reparam):
+    """Relaxes one site: a strategy for the host's ``reparam`` handler."""
 
-    :param temperature: as in :func:`relax`.
-    :param factory: what config maps a site to there, except None; None for the registered one.
-    :raises ValueError: when applied, naming the site, as in :func:`relax`.
-    """
-
-    def __init__(self, temperature: Any, factory: Any = None) -> None:
-        config = None if factory is None else lambda site: factory
-        self.plan = common.Plan(HOST, temperature, config, False, current_step)
+    _host, _current_step = HOST, staticmethod(current_step)
 
     def apply(self, msg: Any) -> Any:
         result = {key: msg[key] for key in ("fn", "value", "is_observed")}

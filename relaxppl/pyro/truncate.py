@@ -30,22 +30,16 @@ def truncate(
     hard: bool = False,
     validate_args: bool | None = None,
 ) -> GeneralizedGumbelSoftmax:
-    """Returns a count law as a relaxed distribution on 0, ..., n - 1.
-
-    :param temperature: positive, broadcasting with the batch.
-    :param hard: whether the number is one of the values, as in
-        :class:`~relaxppl.pyro.GeneralizedGumbelSoftmax`.
-    :param validate_args: as the host's.
-    :returns: a distribution of batch shape (*batch,).
-    """
-    values, logits = common.truncated(
-        distribution, _CLASSES, dist.ExpandedDistribution, _floats, tail, size
-    )
+    """Returns a count law as a relaxed distribution on 0, ..., n - 1."""
+    table, logits = common.truncated(_HOST, distribution, tail, size)
     return GeneralizedGumbelSoftmax(
-        values, temperature, logits=logits, hard=hard, validate_args=validate_args
+        table, temperature, logits=logits, hard=hard, validate_args=validate_args
     )
 
 
 def _floats(*given: torch.Tensor) -> list[torch.Tensor]:
     dtype = next(x.dtype for x in reversed(given) if x.is_floating_point())
     return [x.to(dtype) for x in given]
+
+
+_HOST = common.Host(_CLASSES, dist.ExpandedDistribution, _floats)

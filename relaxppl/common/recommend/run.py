@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relaxppl.common.diagnostics import Comparison, ranked
+from relaxppl.common.diagnostics import Comparison, check_draws, ranked
 from relaxppl.common.recommend.enumeration import ENUMERATION, obstacle, worse_bound
 from relaxppl.common.recommend.recommendation import (
     Option,
@@ -48,6 +49,15 @@ class Host:
     infer_config: Callable[..., Any]
     samplers: Callable[[Entries], tuple[Makers, Makers | None]]
     ready: tuple[str, ...] = ()
+
+
+def begun(seconds: float, num_draws: int) -> Budget:
+    """Returns the time to spend, which runs from now on.
+
+    :raises ValueError: for seconds that are not positive, or num_draws below 2.
+    """
+    check_draws(num_draws)
+    return Budget(seconds, time.perf_counter)
 
 
 def recommend(
@@ -147,8 +157,8 @@ def _concluded(
         options.append(Option(name, True, why, loss, model, guide, stats.get(name)))
     options += [relaxation_option(seen.variables), *other_aims(entries)]
     options += [Option(name, False, why) for name, why in no.items()]
-    time = _time(screened, budget, screening)
-    return Recommendation(seen.variables, seen.upstream, options, comparison, time, reason)
+    spent = _time(screened, budget, screening)
+    return Recommendation(seen.variables, seen.upstream, options, comparison, spent, reason)
 
 
 def _time(screened: Screened, budget: Budget, screening: float) -> str:

@@ -4,7 +4,7 @@ Nothing here knows a host's classes or handlers; each host's registry.py gives t
 :class:`Host`.
 """
 
-from relaxppl.common.relax.handler import Handler
+from relaxppl.common.relax.handler import Handler, Strategy
 from relaxppl.common.relax.host import FLAGS, Host, check_discrete, is_discrete, unwrap
 from relaxppl.common.relax.plan import Plan, left_discrete
 from relaxppl.common.relax.registry import OfWeights, Registry, factory_of_class
@@ -18,6 +18,7 @@ __all__ = [
     "Plan",
     "Registry",
     "Replacement",
+    "Strategy",
     "check_discrete",
     "factory_of_class",
     "is_discrete",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from relaxppl.common.relax.host import Host
 from relaxppl.common.relax.plan import Plan
 
 
@@ -45,9 +46,15 @@ class Handler:
     plan: Plan
     _readers: dict[int, Callable[[Any, Any], Any]]
 
-    def _begin(self) -> None:
+    def __enter__(self) -> Any:
         self._readers = {}
         self.plan.begin()
+        return super().__enter__()  # type: ignore[misc]
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> Any:
+        super().__exit__(exc_type, exc_value, traceback)  # type: ignore[misc]
+        if exc_type is None:
+            self.plan.end()
 
     def _replace(self, msg: Any) -> None:
         self.plan.seen.add(msg["name"])
@@ -84,3 +91,19 @@ class Handler:
     def _apply(self, handler: Any, msg: dict[str, Any]) -> None:
         """Lets another handler act on a message."""
         raise NotImplementedError
+
+
+class Strategy:
+    """Relaxes one site: a strategy for the host's ``reparam`` handler.
+
+    :param temperature: as in :class:`relax`.
+    :param factory: what config maps a site to there, except None; None for the registered one.
+    :raises ValueError: when applied, naming the site, as in :class:`relax`.
+    """
+
+    _host: ClassVar[Host]
+    _current_step: ClassVar[Any]
+
+    def __init__(self, temperature: Any, factory: Any = None) -> None:
+        config = None if factory is None else lambda site: factory
+        self.plan = Plan(self._host, temperature, config, False, self._current_step)
