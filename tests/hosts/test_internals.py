@@ -53,10 +53,6 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
     ),
     "_process_message": (pyro.poutine.messenger.Messenger(),),
     "_prototype_frame_full_sizes": (numpyro.infer.autoguide.AutoNormal(lambda: None),),
-    "_prototype_frames": (
-        numpyro.infer.autoguide.AutoNormal(lambda: None),
-        pyro.infer.autoguide.AutoNormal(lambda: None),
-    ),
     "_schema": (torch.ops.aten.add.Tensor,),
     "_set_grad_enabled": (torch._C,),
     "_subsample": (SubsampleMessenger,),
@@ -74,6 +70,10 @@ HIDDEN: dict[str, tuple[object, ...]] = {
     "_param": (
         torch.distributions.Bernoulli(0.5),
         torch.distributions.Categorical(torch.ones(2)),
+    ),
+    "_prototype_frames": (
+        numpyro.infer.autoguide.AutoNormal(lambda: None),
+        pyro.infer.autoguide.AutoNormal(lambda: None),
     ),
     "_trace": tuple(_TRACERS),
 }

@@ -1,28 +1,19 @@
 """What ``AutoDiscrete`` does on either host."""
 
-from relaxppl.common.auto.conditional import Conditional
-from relaxppl.common.auto.dependent import Dependent, Real
-from relaxppl.common.auto.errors import uncovered
-from relaxppl.common.auto.mean_field import (
-    Site,
-    binary_quantiles,
-    checked_levels,
-    count_quantiles,
-    start,
-)
-from relaxppl.common.auto.network import network_of
-from relaxppl.common.auto.series import Series
+from relaxppl.common.auto.dependent import Dependent
+from relaxppl.common.auto.host import Host
+from relaxppl.common.auto.posterior import binary_quantiles, checked_levels, count_quantiles
+from relaxppl.common.auto.site import Site, start
+from relaxppl.common.auto.structure import Real, real_of
 
 __all__ = [
-    "Conditional",
     "Dependent",
+    "Host",
     "Real",
-    "Series",
     "Site",
     "binary_quantiles",
     "checked_levels",
     "count_quantiles",
-    "network_of",
+    "real_of",
     "start",
-    "uncovered",
 ]

@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from relaxppl import ops
-from relaxppl.common.auto.conditional import Conditional, Discrete, Parent
-from relaxppl.common.auto.errors import (
-    given_in_part,
-    no_chain,
-    subsampled_together,
-    unknown_names,
-    unknown_structure,
-)
+from relaxppl.common.auto.conditional import Discrete
+from relaxppl.common.auto.errors import given_in_part, uncovered
 from relaxppl.common.auto.gaussian import (
     Continuous,
     first_location,
     first_log_scale,
-    gate_of,
     standardised,
 )
-from relaxppl.common.auto.graph import Factor, Link, Node, ordered
-from relaxppl.common.auto.layout import Layout, layout_of
-from relaxppl.common.auto.mean_field import MeanField, Site
-from relaxppl.common.auto.series import Series, series_of
+from relaxppl.common.auto.network import network_of
+from relaxppl.common.auto.structure import Structured
 from relaxppl.common.auto.tree import joint_logits, rows_of
 from relaxppl.ops import Array
 
-MEAN_FIELD, AUTOREGRESSIVE, CHAIN = "mean_field", "autoregressive", "chain"
-STRUCTURES = (MEAN_FIELD, AUTOREGRESSIVE, CHAIN)
+_AUXILIARY = {"is_auxiliary": True}
 
 
-@dataclass(frozen=True)
-class Real:
-    """A continuous site on the whole line.
-
-    :param frames: of its plates.
-    :param event_dim: of its values.
-    :param batch: of its plates' full sizes.
-    :param event: the shape of one draw on the whole line.
-    :param init: the first location there, (*batch, *event).
-    """
-
-    frames: tuple[Any, ...]
-    event_dim: int
-    batch: tuple[int, ...]
-    event: tuple[int, ...]
-    init: np.ndarray
-
-
-class Dependent(MeanField):
+class Dependent(Structured):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
     :param model: the model, discrete as it was written.
@@ -77,135 +48,56 @@ class Dependent(MeanField):
         there is no law here, or a count whose number of values is not known.
     """
 
-    # A host's class sets the class attributes and defines the hooks at the end, of both classes.
+    prototype_trace: Any
+    """Of the model's first run; None before the guide's first."""
+    _part_sites: frozenset[str]
+    """The sites that the guide of the continuous sites draws."""
+    _whole: bool
+    """Whether a run is over the plates' full sizes."""
+    _setup_prototype: Callable[..., None]
+    """Runs the model for the first time, on the host."""
+    _create_plates: Callable[..., Any]
+    """Returns the model's plates by name, on the host."""
 
-    _joint_laws: ClassVar[Mapping[str, Callable[..., Any]]]
-    """The classes of a sequence and a chain, by their first parameter."""
-    _delta: ClassVar[Callable[..., Any]]
-    _normal: ClassVar[Callable[..., Any]]
-    _biject_to: ClassVar[Callable[..., Any]]
-    """From a support to the map of the whole line onto it."""
-    _sum_rightmost: ClassVar[Callable[..., Any]]
-    _structure: str | Mapping[str, str]
-    _reals: dict[str, Real]
-    """The continuous sites that this guide draws itself, or sees."""
-    _series: dict[str, Series]
-    """The sites of loops that it draws together; known after the first call."""
-    _links: list[Conditional]
-    """The sites that it draws, in order; none if it is a mean field."""
+    def _begin(
+        self,
+        amortize: Callable[..., Mapping[str, Any]] | None,
+        features: Callable[[Array], Array] | None,
+        inputs: Callable[..., Any] | None,
+        structure: str | Mapping[str, str],
+        sizes: Mapping[str, int] | None,
+        tail: float,
+        init_scale: float,
+    ) -> None:
+        """Keeps the arguments of the host's class, and knows nothing of the model yet.
 
-    @staticmethod
-    def _checked_structure(structure: Any) -> str | Mapping[str, str]:
-        given = structure.values() if isinstance(structure, Mapping) else (structure,)
-        if not all(choice in STRUCTURES for choice in given):
-            raise unknown_structure(structure, STRUCTURES)
-        return dict(structure) if isinstance(structure, Mapping) else structure
-
-    @property
-    def _dependent(self) -> bool:
-        """Whether any site may depend on another."""
-        structure = self._structure
-        given = structure.values() if isinstance(structure, Mapping) else (structure,)
-        return any(choice != MEAN_FIELD for choice in given)
-
-    def _link(self, factors: Iterable[Factor], draws_reals: bool) -> None:
-        """Finds what each site is drawn given.
-
-        :param factors: of the model, by its latent sites.
-        :param draws_reals: whether the continuous sites are drawn here too.
+        :param features: the network, as a function of the rows.
         """
-        sites: dict[str, Site | Real] = {**self._reals, **self._sites}
-        structure, factors = self._structure, list(factors)
-        if isinstance(structure, Mapping):
-            unknown = structure.keys() - sites.keys()
-            if unknown:
-                raise unknown_names("structure", unknown, sites)
-        self._series = series_of(
-            {name: self._sites[name] for name in self._order(self._sites)},
-            factors,
-            lambda name: self._choice(name) == CHAIN,
-            self._model_sites(),
-        )
-        whole = {step: name for name, found in self._series.items() for step in found.members}
-        sites |= {name: found.site for name, found in self._series.items()}
-        nodes = {}
-        for name in dict.fromkeys(whole.get(name, name) for name in self._order(sites)):
-            choice = self._choice(name)
-            discrete = name not in self._reals
-            plates = frozenset(frame.name for frame in sites[name].frames)
-            apart = choice == MEAN_FIELD
-            nodes[name] = Node(plates, discrete, apart, not discrete and not draws_reals)
-        known = frozenset(sites)
-        merged = [
-            Factor(frozenset(whole.get(name, name) for name in f.sites & known), f.plates)
-            for f in factors
-        ]
-        links = ordered(nodes, merged)
-        self._links = [
-            self._conditional(seed, link, nodes[link.name])
-            for seed, link in enumerate(links)
-            if draws_reals or link.name not in self._reals
-        ]
+        self._amortize = amortize
+        self._network = network_of(features, inputs, amortize)
+        self._structure = self._checked_structure(structure)
+        self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
+        self._sites, self._reals, self._series, self._links = {}, {}, {}, []
+        self._part_sites, self._whole = frozenset(), False
 
-    def _conditional(self, seed: int, link: Link, node: Node) -> Conditional:
-        site = self._site_of(link.name)
-        batch, event = self._shape_of(link.name)
-        frames = [(frame.name, frame.dim) for frame in site.frames]
-        local = frozenset(dim for name, dim in frames if name in link.local)
-        if node.apart:  # Its variables are drawn one by one, whatever lies in no plate too.
-            local = frozenset(range(-len(batch), 0))
-        layout = Layout(batch, event, local)
-        for frame in site.frames:
-            if frame.dim not in local and self._full_size(frame.name) != frame.size:
-                raise subsampled_together(link.name, frame.name)
-        parents = [self._parent(name, link.local) for name in link.parents]
-        if link.name in self._reals:
-            gate = gate_of(layout, parents)
-            return Continuous(link.name, layout, parents, link.local, gate)
-        values = self._values_of(link.name)
-        chain = self._choice(link.name) == CHAIN and layout.size > 1
-        if chain and sum(n > 1 for n in (*(batch[d] for d in layout.together), *event)) > 1:
-            raise no_chain(link.name, (*batch, *event))
-        # The model has a chain there too: the site itself takes the guide's.
-        named = chain and site.path and not layout.together
-        return Discrete(
-            *(link.name, layout, parents, link.local, values, seed, node.apart, chain, named)
-        )
+    def _run(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
+        """Draws every latent site of the model.
 
-    def _choice(self, name: str) -> str:
-        structure = self._structure
-        if name in self._series:
-            return CHAIN
-        return structure if isinstance(structure, str) else structure.get(name, MEAN_FIELD)
-
-    def _parent(self, name: str, local: frozenset[str]) -> Parent:
-        frames = [(frame.name, frame.dim) for frame in self._site_of(name).frames]
-        layout = layout_of(*self._shape_of(name), frames, local)
-        return Parent(name, layout, self._values_of(name), name not in self._reals)
-
-    def _site_of(self, name: str) -> Any:
-        if name in self._series:
-            return self._series[name].site
-        return self._sites[name] if name in self._sites else self._reals[name]
-
-    def _with_logits(self) -> dict[str, Site]:
-        """Returns what has first logits of its own: the sites, a series in place of its steps."""
-        steps = {step for found in self._series.values() for step in found.members}
-        alone = {name: site for name, site in self._sites.items() if name not in steps}
-        return {**alone, **{name: found.site for name, found in self._series.items()}}
-
-    def _shape_of(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Returns a site's batch and the shape of the variables of one draw."""
-        if name in self._reals:
-            return self._reals[name].batch, self._reals[name].event
-        site = self._site_of(name)
-        return site.batch, site.event if site.kind == "binary" else site.event[:-1]
-
-    def _values_of(self, name: str) -> int:
-        if name in self._reals:
-            return 2
-        site = self._site_of(name)
-        return 2 if site.kind == "binary" else site.event[-1]
+        :returns: the values by site.
+        """
+        if self.prototype_trace is None:
+            self._setup_prototype(*args, **kwargs)
+        plates = self._create_plates(*args, **kwargs)
+        given = self._amortized(plates, args, kwargs)
+        result = {}
+        if self._part_sites:
+            result = self._drawn_by_part(plates, args, kwargs)
+            missing = self._part_sites - result.keys()
+            if missing:
+                raise uncovered(missing)
+        if self._dependent:
+            return {**result, **self._draw_given(plates, given, result)}
+        return {**result, **self._draw(plates, given)}
 
     def _draw_given(
         self, plates: Mapping[str, Any], given: Mapping[str, Any], drawn: Mapping[str, Array]
@@ -220,7 +112,7 @@ class Dependent(MeanField):
         for name, value in drawn.items():
             free = self._unconstrained(name, value)
             known[name] = ops.stack([free, free * free], -1)
-        result = {}
+        result, runtime = {}, self._host.runtime
         for link in self._links:
             name, site = link.name, self._site_of(link.name)
 
@@ -247,8 +139,10 @@ class Dependent(MeanField):
                 if isinstance(link, Continuous):
                     value, log_density = self._constrained(name, free)
                 for step, x in self._steps(name, value):
-                    fn = self._delta(x, log_density=log_density, event_dim=site.event_dim)
-                    result[step] = self._runtime.sample(step, fn)
+                    fn = runtime.distributions.Delta(
+                        x, log_density=log_density, event_dim=site.event_dim
+                    )
+                    result[step] = runtime.sample(step, fn)
         return result
 
     def _given(
@@ -286,9 +180,10 @@ class Dependent(MeanField):
         width = first_log_scale(site.init)
         log_scale = link.layout.gather(read("log_scale", width, len(site.event)), 0)
         law = link.normal(loc, log_scale, known, read)
-        kind = "precision_matrix" if law.precise else "scale_tril"
-        fn = self._normal(law.loc, **{kind: law.matrix() if law.precise else law.factor})
-        drawn = self._runtime.sample(f"{link.name}_free", fn, infer=_AUXILIARY)
+        by = {"precision_matrix": law.matrix()} if law.precise else {"scale_tril": law.factor}
+        runtime = self._host.runtime
+        fn = runtime.distributions.MultivariateNormal(law.loc, **by)
+        drawn = runtime.sample(f"{link.name}_free", fn, infer=_AUXILIARY)
         columns = standardised(law.noise(drawn))
         return link.layout.scatter(drawn, 0), link.layout.scatter(columns, 1)
 
@@ -300,7 +195,7 @@ class Dependent(MeanField):
         if logits is None:
             logits = self._learned_logits(name, site)
         if link.apart:
-            value = self._runtime.sample(name, site.law(logits))
+            value = self._host.runtime.sample(name, site.law(logits))
             return value, self._encoded(name, value)
         if site.kind == "binary":
             logits = ops.stack([ops.zeros_like(logits), logits], -1)
@@ -309,20 +204,20 @@ class Dependent(MeanField):
             alone = link.alone(parameters)
             if site.kind == "binary":
                 alone = alone[..., 1] - alone[..., 0]
-            value = self._runtime.sample(name, site.law(alone))
+            value = self._host.runtime.sample(name, site.law(alone))
             return value, self._encoded(name, value)
         if "tree" in parameters:
             # One variable to the estimators: those that need no relaxed value take it.
             joint = joint_logits(parameters["tree"])
-            law = self._laws["integer"](logits=joint)
-            drawn = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
+            law = self._host.laws["integer"](logits=joint)
+            drawn = self._host.runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
             rows = rows_of(drawn, link.layout.size, link.values, joint)
         else:
-            law = self._joint_laws[next(iter(parameters))](**parameters)
+            law = (self._host.chain if link.chain else self._host.sequence)(**parameters)
             if link.named:
-                value = self._runtime.sample(name, law)
+                value = self._host.runtime.sample(name, law)
                 return value, value
-            rows = self._runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
+            rows = self._host.runtime.sample(f"{name}_joint", law, infer=_AUXILIARY)
         encoded = link.layout.scatter(rows, 1)
         return self._decoded(name, encoded), encoded
 
@@ -354,31 +249,24 @@ class Dependent(MeanField):
             found[name] = mean[..., 1] if site.kind == "binary" else mean
         return found
 
-    def _order(self, names: Iterable[str]) -> list[str]:
-        """Returns names in the model's order."""
-        known = set(names)
-        return [name for name in self._model_sites() if name in known]
-
     def _constrained(self, name: str, free: Array) -> tuple[Array, Array]:
         """Returns a site's value, and minus the log of how much it stretches space, (*batch)."""
-        transform = self._biject_to(self._model_sites()[name]["fn"].support)
+        transform = self._host.biject_to(self._model_sites()[name]["fn"].support)
         value = transform(free)
         stretch = transform.log_abs_det_jacobian(free, value)
         events = self._reals[name].event_dim - transform.codomain.event_dim
-        return value, -self._sum_rightmost(stretch, events)
+        return value, -self._host.sum_rightmost(stretch, events)
 
     def _unconstrained(self, name: str, value: Array) -> Array:
         """Returns a site's value on the whole line."""
-        return self._biject_to(self._model_sites()[name]["fn"].support).inv(value)
+        return self._host.biject_to(self._model_sites()[name]["fn"].support).inv(value)
 
     # The hooks of a host.
 
-    def _model_sites(self) -> Mapping[str, Any]:
-        """Returns the sites of the model's first run, in its order."""
-        raise NotImplementedError
-
-    def _full_size(self, plate: str) -> int:
-        """Returns a plate's full size."""
+    def _drawn_by_part(
+        self, plates: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, Array]:
+        """Returns what the guide of the continuous sites draws."""
         raise NotImplementedError
 
     def _floating(self, value: Array) -> Array:
@@ -388,6 +276,3 @@ class Dependent(MeanField):
     def _as_drawn(self, name: str, value: Array) -> Array:
         """Returns a binary site's value in the type in which the model draws it."""
         raise NotImplementedError
-
-
-_AUXILIARY = {"is_auxiliary": True}

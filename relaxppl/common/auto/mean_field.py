@@ -1,11 +1,10 @@
-"""What the mean-field guides of both hosts share: sites, initial logits, quantiles, refusals."""
+"""The part of ``AutoDiscrete`` that needs no host and whose sites do not depend on each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,74 +18,28 @@ from relaxppl.common.auto.errors import (
     unknown_size,
     wrong_logits,
 )
+from relaxppl.common.auto.host import Host
 from relaxppl.common.auto.network import Network, first_weights, logits_of, row_plate
+from relaxppl.common.auto.posterior import Posterior
+from relaxppl.common.auto.site import Site, start
 from relaxppl.common.relax.host import is_discrete
 from relaxppl.common.sequences import sequence_type
 from relaxppl.common.shell import Shell
-from relaxppl.common.sites import Sites
 from relaxppl.estimators.sequences import Paths
 from relaxppl.ops import Array
 
-IMPOSSIBLE = -1e4
-"""The logit of a value that a law never takes: its probability is exactly zero."""
 
-_LEAST = -10.0
-
-
-@dataclass(frozen=True)
-class Site:
-    """A discrete site and the law that the guide has for it.
-
-    :param kind: binary, one-hot, integer or count.
-    :param frames: of its plates.
-    :param event_dim: of the values.
-    :param event: the rightmost part of the logits' shape that belongs to one value.
-    :param init: the first logits, over the plates' full sizes.
-    :param cls: the class of the law.
-    :param path: whether the model has a chain there, one site for the whole path.
-    """
-
-    kind: str
-    frames: tuple[Any, ...]
-    event_dim: int
-    event: tuple[int, ...]
-    init: np.ndarray
-    cls: Callable[..., Any]
-    path: bool = False
-
-    @property
-    def ordered(self) -> bool:
-        """Whether the values have an order."""
-        return self.kind in ("binary", "count")
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """The batch of the logits, over the plates' full sizes."""
-        return self.init.shape[: self.init.ndim - len(self.event)]
-
-    def law(self, logits: Array) -> Any:
-        """Returns the site's distribution."""
-        fn = self.cls(logits=logits)
-        return fn.to_event(self.event_dim - fn.event_dim)
-
-
-class MeanField:
+class MeanField(Posterior):
     """The part of ``AutoDiscrete`` that knows no host: a mixin beside the host's ``AutoGuide``.
 
-    A host's class sets the class attributes and defines the hooks at the end.
+    A host's class says what the host is and defines the hooks at the end.
     """
 
-    _variables: ClassVar[Sites]
-    """Says of what kind a discrete site is."""
-    _runtime: ClassVar[Any]
-    """The host itself, for its statements."""
-    _laws: ClassVar[Mapping[str, Callable[..., Any]]]
-    """The classes of the guide's laws, by kind."""
+    _host: ClassVar[Host]
     _amortize: Callable[..., Mapping[str, Any]] | None
     _network: Network | None
     _heads: frozenset[str] = frozenset()
     """The sites whose logits are of the network; known after the first call."""
-    _sites: dict[str, Site]
     _sizes: dict[str, int]
     _tail: float
     _init_scale: float
@@ -105,7 +58,7 @@ class MeanField:
         """
         discrete = {n: s for n, s in latents.items() if is_discrete(s["fn"])}
         if not discrete and not (latents and marked):
-            bases = {n: self._variables.base_of(s["fn"]) for n, s in latents.items()}
+            bases = {n: self._host.sites.base_of(s["fn"]) for n, s in latents.items()}
             raise no_discrete_site(latents, [n for n, fn in bases.items() if isinstance(fn, Shell)])
         unknown = self._sizes.keys() - discrete.keys()
         if unknown:
@@ -120,8 +73,8 @@ class MeanField:
         :param seed: of the noise on the first logits.
         """
         fn = message["fn"]
-        base = self._variables.base_of(fn)
-        kind, class_name = self._variables.kind_of(fn), type(base).__name__
+        base = self._host.sites.base_of(fn)
+        kind, class_name = self._host.sites.kind_of(fn), type(base).__name__
         path = sequence_type(base) is Paths
         if path:
             kind = "one-hot"  # A row for each step.
@@ -129,13 +82,13 @@ class MeanField:
             raise unknown_law(name, class_name)
         event, prior = tuple(fn.event_shape), None
         if kind == "integer":
-            event = (*event, self._variables.classes_of(fn))
+            event = (*event, self._host.sites.classes_of(fn))
         elif kind == "count":
-            size = self._sizes.get(name) or self._variables.count_size(fn, self._tail)
+            size = self._sizes.get(name) or self._host.sites.count_size(fn, self._tail)
             if size is None:
                 raise unknown_size(name, class_name)
             event = (*event, size)
-            prior = ops.known(self._variables.count_log_probs(fn, size))
+            prior = ops.known(self._host.sites.count_log_probs(fn, size))
             prior = None if prior is None else prior.astype(float)
         batch, frames = list(fn.batch_shape), tuple(message["cond_indep_stack"])
         for frame in frames:
@@ -146,7 +99,7 @@ class MeanField:
                     # The rows not in the first subsample start from what it has on average.
                     prior = prior.mean(axis=frame.dim - len(event), keepdims=True)
         init = start((*batch, *event), self._init_scale, seed, prior)
-        return Site(kind, frames, fn.event_dim, event, init, self._laws[kind], path)
+        return Site(kind, frames, fn.event_dim, event, init, self._host.laws[kind], path)
 
     def _amortized(
         self, plates: Mapping[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -201,7 +154,7 @@ class MeanField:
                     logits = self._rows(name, site, self._array(given[name]), plates)
                 else:
                     logits = self._learned_logits(name, site)
-                result[name] = self._runtime.sample(name, site.law(logits))
+                result[name] = self._host.runtime.sample(name, site.law(logits))
         return result
 
     def _rows(self, name: str, site: Site, logits: Array, plates: Mapping[str, Any]) -> Array:
@@ -212,55 +165,11 @@ class MeanField:
         if tuple(logits.shape) == (*batch, *site.event):
             return logits
         try:
-            rows = self._runtime.subsample(logits, event_dim=len(site.event))
+            rows = self._host.runtime.subsample(logits, event_dim=len(site.event))
             return ops.broadcast_to(rows, (*batch, *site.event))
         except (RuntimeError, ValueError):
             shape = tuple(logits.shape)
             raise wrong_logits(name, shape, tuple(batch), site.event) from None
-
-    def _probs(self, logits: Mapping[str, Array]) -> dict[str, Array]:
-        """Returns the guide's marginal probabilities of the discrete sites, over the full plates.
-
-        :param args: the model's arguments, needed for amortised sites only.
-        :returns: by site: of one, of the site's shape, for a Bernoulli; else of each class or
-            count, along the last dimension.
-        """
-        return {
-            n: ops.sigmoid(x) if self._sites[n].kind == "binary" else ops.softmax(x, axis=-1)
-            for n, x in logits.items()
-        }
-
-    def _medians(self, probs: Mapping[str, Array]) -> dict[str, Array]:
-        """Returns a central value of every latent site, over the full plates.
-
-        :param args: the model's arguments, where a part of the guide needs them.
-        :returns: by site the median; of a categorical or a one-hot, whose classes have no order,
-            the likeliest class.
-        """
-        result = {n: x[0] for n, x in self._quantiles(probs, np.array([0.5])).items()}
-        for name, p in probs.items():
-            if not self._sites[name].ordered:
-                best = ops.argmax(p, axis=-1)
-                one_hot = self._sites[name].kind == "one-hot"
-                result[name] = ops.one_hot(best, p.shape[-1], p) if one_hot else best
-        return result
-
-    def _quantiles(self, probs: Mapping[str, Array], levels: np.ndarray) -> dict[str, Array]:
-        """Returns quantiles of the continuous sites, the Bernoullis and the counts.
-
-        :param quantiles: Q numbers between 0 and 1.
-        :param args: the model's arguments, where a part of the guide needs them.
-        :returns: by site, (Q, *shape of the site). Categoricals and one-hots, whose classes have no
-            order, are not among them: see ``probs``.
-        :raises ValueError: for a level outside [0, 1].
-        """
-        found = {}
-        for name, p in probs.items():
-            if self._sites[name].ordered:
-                binary = self._sites[name].kind == "binary"
-                of_levels = binary_quantiles if binary else count_quantiles
-                found[name] = self._values(of_levels(ops.as_numpy(p).astype(float), levels), p)
-        return found
 
     # The hooks of a host.
 
@@ -280,64 +189,3 @@ class MeanField:
     def _learned_logits(self, name: str, site: Site) -> Array:
         """Returns the logits that the guide learns."""
         raise NotImplementedError
-
-    def _values(self, counts: np.ndarray, like: Array) -> Array:
-        """Returns integers as values of a site whose probabilities are given."""
-        raise NotImplementedError
-
-
-def start(
-    shape: tuple[int, ...], scale: float, seed: int, prior: np.ndarray | None = None
-) -> np.ndarray:
-    """Returns a guide's first logits.
-
-    Without a prior they are zero. Those of a count start from its prior, no value's further than
-    e^-10 below the likeliest one's, so that each can still be reached. Noise breaks symmetries.
-
-    :param shape: of the logits.
-    :param scale: the noise's standard deviation.
-    :param seed: of the noise.
-    :param prior: log probabilities that broadcast with the shape.
-    :returns: float64, of the shape.
-    """
-    noise = scale * np.random.default_rng(seed).standard_normal(shape)
-    if prior is None:
-        return noise
-    prior = np.broadcast_to(prior, shape)
-    highest = prior.max(axis=-1, keepdims=True)
-    return np.where(np.isneginf(prior), IMPOSSIBLE, np.maximum(prior - highest, _LEAST) + noise)
-
-
-def count_quantiles(probs: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Returns the least k with P(count <= k) >= q for each level q.
-
-    :param probs: (*batch, n).
-    :param levels: (Q,), between 0 and 1.
-    :returns: integers, (Q, *batch).
-    """
-    cdf = np.cumsum(probs, axis=-1)
-    # Rounding must not put the last value's cdf below a level of one.
-    cdf = cdf / cdf[..., -1:]
-    below = cdf[None] < levels.reshape((-1,) + (1,) * probs.ndim)
-    return np.minimum(below.sum(axis=-1), probs.shape[-1] - 1)
-
-
-def binary_quantiles(probs: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Returns the least b in {0, 1} with P(value <= b) >= q for each level q.
-
-    :param probs: of one, (*batch,).
-    :param levels: (Q,).
-    :returns: integers, (Q, *batch).
-    """
-    return (levels.reshape((-1,) + (1,) * probs.ndim) > 1.0 - probs[None]).astype(int)
-
-
-def checked_levels(levels: Any) -> np.ndarray:
-    """Returns quantile levels as a vector.
-
-    :raises ValueError: for one outside [0, 1].
-    """
-    array = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    if array.ndim != 1 or not np.all((array >= 0.0) & (array <= 1.0)):
-        raise ValueError(f"quantiles must be numbers between 0 and 1, got {levels!r}")
-    return array

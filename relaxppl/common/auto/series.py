@@ -14,7 +14,7 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.common.auto.graph import Factor
-from relaxppl.common.auto.mean_field import Site
+from relaxppl.common.auto.site import Site
 from relaxppl.ops import Array
 
 _NUMBERED = re.compile(r"(.*?)_?\d+")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.distributions.util import sum_rightmost
@@ -27,19 +24,14 @@ from relaxppl.numpyro.auto.drawing import Drawing
 from relaxppl.numpyro.auto.factors import factors_of
 from relaxppl.numpyro.auto.laws import Autoregressive
 from relaxppl.numpyro.auto.network import declared
+from relaxppl.numpyro.auto.posterior import Posterior, Values
 from relaxppl.numpyro.distributions import MarkovChain, OneHotCategorical
-from relaxppl.numpyro.finite_count import FiniteCount
 from relaxppl.numpyro.sites import SITES
 from relaxppl.numpyro.without_sites import without_sites
 
-Values = dict[str, jax.Array]
-
-_DRAWS = 10_000
-"""How many draws the marginals of a dependent guide are the means of."""
-
 
 @documented_by(auto.Dependent)
-class AutoDiscrete(auto.Dependent, AutoGuide):
+class AutoDiscrete(Posterior, AutoGuide):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
     Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
@@ -62,22 +54,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     :param prefix: as of the host's autoguides.
     """
 
-    _variables = SITES
-    _runtime: ClassVar[Any] = numpyro
-    _laws: ClassVar[Mapping[str, Any]] = {
-        "binary": dist.Bernoulli,
-        "one-hot": OneHotCategorical,
-        "integer": dist.Categorical,
-        "count": FiniteCount,
-    }
-    _joint_laws: ClassVar[Mapping[str, Any]] = {
-        "logits": Autoregressive,
-        "initial_logits": MarkovChain,
-    }
-    _delta: ClassVar[Any] = dist.Delta
-    _normal: ClassVar[Any] = dist.MultivariateNormal
-    _biject_to: ClassVar[Any] = staticmethod(biject_to)
-    _sum_rightmost: ClassVar[Any] = staticmethod(sum_rightmost)
+    _host = auto.Host(
+        *(numpyro, SITES, OneHotCategorical, Autoregressive, MarkovChain),
+        *(biject_to, sum_rightmost),
+    )
 
     def __init__(
         self,
@@ -96,18 +76,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         create_plates: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(model, prefix=prefix, init_loc_fn=init_loc_fn, create_plates=create_plates)
-        self._continuous, self._amortize = continuous, amortize
+        self._continuous = continuous
         features = None if network is None else declared(f"{prefix}_network", network)
-        self._network = auto.network_of(features, inputs, amortize)
-        self._structure = self._checked_structure(structure)
-        self._reals: dict[str, auto.Real] = {}
-        self._series: dict[str, auto.Series] = {}
-        self._links: list[auto.Conditional] = []
-        self._whole = False
-        self._sizes, self._tail, self._init_scale = dict(sizes or {}), tail, init_scale
-        self._sites: dict[str, Site] = {}
+        self._begin(amortize, features, inputs, structure, sizes, tail, init_scale)
         self._part: Any = None
-        self._part_sites: frozenset[str] = frozenset()
         self._plates: dict[str, Any] = {}
         self._drawing = Drawing()
 
@@ -173,20 +145,14 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
 
         :returns: the values by site.
         """
-        if self.prototype_trace is None:
-            self._setup_prototype(*args, **kwargs)
-        plates = self._create_plates(*args, **kwargs)
-        given = self._amortized(plates, args, kwargs)
-        result: Values = {}
-        if self._part is not None:
-            with self._shared(plates):
-                result.update(self._part(*args, **kwargs))
-            missing = self._part_sites - result.keys()
-            if missing:
-                raise auto.uncovered(missing)
-        if self._dependent:
-            return {**result, **self._draw_given(plates, given, result)}
-        return {**result, **self._draw(plates, given)}
+        return self._run(*args, **kwargs)
+
+    def _drawn_by_part(self, plates: Any, args: Any, kwargs: Any) -> Values:
+        self._plates = plates
+        try:
+            return self._part(*args, **kwargs)
+        finally:
+            self._plates = {}
 
     def _real(self, name: str, site: dict[str, Any], drawn_here: bool) -> auto.Real:
         value = site["value"]
@@ -206,17 +172,10 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
         # Where a transformation hides the numbers the first location is zero.
         found = ops.known(free)
         free = np.zeros(free.shape) if found is None else found
-        rank = len(site["fn"].batch_shape)
-        batch = list(site["fn"].batch_shape)
-        free = np.broadcast_to(free, (*batch, *free.shape[free.ndim - (free.ndim - rank) :]))
-        for frame in site["cond_indep_stack"]:
-            full = self._prototype_frame_full_sizes[frame.name]
-            if full != frame.size:
-                at = np.arange(full) % frame.size
-                free = np.take(free, at, axis=frame.dim + rank)
-                batch[frame.dim] = full
-        frames = tuple(site["cond_indep_stack"])
-        return auto.Real(frames, site["fn"].event_dim, tuple(batch), free.shape[rank:], free)
+        batch, full = site["fn"].batch_shape, self._prototype_frame_full_sizes
+        event = free.shape[len(batch) :]
+        free = np.broadcast_to(free, (*batch, *event))
+        return auto.real_of(site, free, event, lambda frame: full[frame.name])
 
     def _model_sites(self) -> Mapping[str, Any]:
         return self._model_trace
@@ -246,145 +205,8 @@ class AutoDiscrete(auto.Dependent, AutoGuide):
     def _values(self, counts: np.ndarray, like: jax.Array) -> jax.Array:
         return jnp.asarray(counts)
 
-    @contextmanager
-    def _shared(self, plates: dict[str, Any]) -> Iterator[None]:
-        self._plates = plates
-        try:
-            yield
-        finally:
-            self._plates = {}
-
-    def _param(self, name: str) -> str:
-        return f"{name}_{self.prefix}_logits"
-
-    def _check_run(self) -> None:
-        if self.prototype_trace is None:
-            raise RuntimeError(
-                "AutoDiscrete: the guide has not run yet; run SVI.init, or call it seeded"
-            )
-
-    def _logits(self, params: Values, *args: Any, **kwargs: Any) -> Values:
-        self._check_run()
-        given: Mapping[str, Any] = {}
-        if self._amortize is not None or self._network is not None:
-            if not args and not kwargs:
-                raise TypeError(
-                    "AutoDiscrete: the amortised logits are a function of the model's arguments; "
-                    "give them here too"
-                )
-            seeded = handlers.seed(self._amortized, rng_seed=0)
-            given = handlers.substitute(seeded, data=params)({}, args, kwargs)
-        found = {}
-        for name in self._sites:
-            if name in given:
-                found[name] = jnp.asarray(given[name])
-                continue
-            if self._param(name) not in params:
-                raise ValueError(
-                    f"AutoDiscrete: params has no {self._param(name)!r}; give what SVI.get_params "
-                    f"returns for this guide. It has: {', '.join(sorted(params)) or 'nothing'}"
-                )
-            found[name] = jnp.asarray(params[self._param(name)])
-        return found
-
-    @documented_by(auto.Dependent._probs)
-    def probs(self, params: Values, *args: Any, **kwargs: Any) -> Values:
-        """Returns the guide's marginal probabilities of the discrete sites, over the full plates.
-
-        :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        """
-        if self._dependent:
-            return self._means(self._draws(jax.random.key(0), params, _DRAWS, args, kwargs))
-        return self._probs(self._logits(params, *args, **kwargs))
-
-    def _draws(
-        self, rng_key: jax.Array, params: Values, number: int, args: Any, kwargs: Any
-    ) -> Values:
-        """Returns draws of the whole guide over the full plates, along a first axis."""
-        self._check_run()
-
-        def draw(key: jax.Array, params: Values, args: Any, kwargs: Any) -> Values:
-            seeded = handlers.seed(handlers.substitute(self, data=params), key)
-            self._whole = True
-            try:
-                with handlers.block():
-                    return seeded(*args, **kwargs)
-            finally:
-                self._whole = False
-
-        # Compiled as one: by itself each operation of the guide would be a program of its own.
-        keys = jax.random.split(rng_key, number)
-        return self._drawing(draw, keys, params, args, kwargs)
-
     def _create_plates(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if not self._whole:
             return super()._create_plates(*args, **kwargs)
         sizes = self._prototype_frame_full_sizes
         return {n: numpyro.plate(n, sizes[n], dim=f.dim) for n, f in self._prototype_frames.items()}
-
-    def sample_posterior(
-        self,
-        rng_key: jax.Array,
-        params: Values,
-        *args: Any,
-        sample_shape: tuple[int, ...] = (),
-        **kwargs: Any,
-    ) -> Values:
-        """Draws the latent sites, over the full plates.
-
-        :param rng_key: a PRNG key.
-        :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        :param args: the model's arguments, needed for amortised sites only.
-        :param sample_shape: the shape of the draws.
-        :returns: by site, (*sample_shape, *shape of the site).
-        """
-        if self._dependent:
-            number = math.prod(sample_shape)
-            drawn = self._draws(rng_key, params, number, args, kwargs)
-            return {n: x.reshape((*sample_shape, *x.shape[1:])) for n, x in drawn.items()}
-        key, part_key = jax.random.split(rng_key)
-        result: Values = {}
-        logits = self._logits(params, *args, **kwargs)
-        if self._part is not None:
-            drawn = self._part.sample_posterior(
-                part_key, params, *args, sample_shape=sample_shape, **kwargs
-            )
-            result.update({n: drawn[n] for n in drawn if n in self._part_sites})
-        for i, (name, site) in enumerate(self._sites.items()):
-            fn = site.law(logits[name])
-            result[name] = fn.sample(jax.random.fold_in(key, i), sample_shape)
-        return result
-
-    @documented_by(auto.Dependent._medians)
-    def median(self, params: Values, *args: Any, **kwargs: Any) -> Values:
-        """Returns a central value of every latent site, over the full plates.
-
-        :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        """
-        if self._dependent:
-            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
-            reals = {n: jnp.median(drawn[n], axis=0) for n in self._reals}
-            return {**reals, **self._medians(self._means(drawn))}
-        result = self._of_part(lambda part: part.median(params))
-        return {**result, **self._medians(self.probs(params, *args, **kwargs))}
-
-    @documented_by(auto.Dependent._quantiles)
-    def quantiles(
-        self, params: Values, quantiles: Sequence[float] | float, *args: Any, **kwargs: Any
-    ) -> Values:
-        """Returns quantiles of the continuous sites, the Bernoullis and the counts.
-
-        :param params: the trained parameters, as ``SVI.get_params`` returns them.
-        """
-        levels = auto.checked_levels(quantiles)
-        if self._dependent:
-            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
-            reals = {n: jnp.quantile(drawn[n], levels, axis=0) for n in self._reals}
-            return {**reals, **self._quantiles(self._means(drawn), levels)}
-        result = self._of_part(lambda part: part.quantiles(params, levels))
-        return {**result, **self._quantiles(self.probs(params, *args, **kwargs), levels)}
-
-    def _of_part(self, values: Callable[[Any], Values]) -> Values:
-        if self._part is None:
-            return {}
-        return {n: x for n, x in values(self._part).items() if n in self._part_sites}
