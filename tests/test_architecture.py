@@ -40,6 +40,12 @@ def test_every_part_of_the_package_has_its_place() -> None:
     assert parts == {*LAYERS, "__init__"}
 
 
+def test_states_of_random_numbers_are_those_of_the_gpus_too():
+    of_the_cpu = ("torch.get_rng_state", "torch.set_rng_state", "torch.random.fork_rng")
+    files = {f.name for f in PACKAGE.rglob("*.py") if any(x in f.read_text() for x in of_the_cpu)}
+    assert files == {"random_state.py"}
+
+
 @pytest.mark.parametrize("part", LAYERS)
 def test_imports_point_downward(part: str) -> None:
     allowed = {*LAYERS[: LAYERS.index(part) + 1], "__version__"} - ({*HOSTS} - {part})

@@ -24,6 +24,7 @@ from relaxppl.common.docstring import documented_by
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.convert import array_of, draw_all, read_program
 from relaxppl.pyro.arviz.sampler import Sampler
+from relaxppl.pyro.random_state import rewound
 from relaxppl.pyro.sites import SITES
 
 Sites = dict[str, Any]
@@ -64,7 +65,7 @@ def calibrate(
     with pyro.get_param_store().scope() if steps is not None else nullcontext():
         if steps is not None:
             _check_no_params(model, guide, args, kwargs)
-            with torch.random.fork_rng(devices=[]):
+            with rewound():
                 guide(*args, **kwargs)
         base = Sampler(model, guide, params, args, kwargs, request)
         first = base.prototype()
@@ -74,7 +75,7 @@ def calibrate(
             return dataclasses.replace(base, args=args, kwargs=kwargs).observations(values)
 
         arguments = Arguments(args, kwargs, data, first.observed, array_of, _like)
-        with torch.random.fork_rng(devices=[]):
+        with rewound():
             torch.manual_seed(seed)
             latents, observed = base.simulated()
         arguments.check(observed_by, latents, observed)
@@ -96,7 +97,7 @@ def calibrate(
         return {n: np.asarray(v)[None] for n, v in truth.items()}, draws
 
     def simulate(start: int, end: int) -> tuple[Sites, Sites]:
-        with torch.random.fork_rng(devices=[]):
+        with rewound():
             return one(start)
 
     known = {} if steps is not None else base.trained()
@@ -120,7 +121,7 @@ def _fitted(svi: SVI, steps: int, args: Any, kwargs: Any) -> tuple[Any, Any]:
 
 
 def _check_no_params(model: Any, guide: Any, args: Any, kwargs: Any) -> None:
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), poutine.block():
+    with rewound(), torch.no_grad(), poutine.block():
         drawn = poutine.trace(guide).get_trace(*args, **kwargs)
         trace = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(*args, **kwargs)
     common.check_no_params([n for n, s in trace.nodes.items() if s["type"] == "param"])

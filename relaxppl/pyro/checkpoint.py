@@ -14,6 +14,7 @@ from pyro.infer import SVI
 from relaxppl.common import checkpoint as common
 from relaxppl.pyro.elbo.kept import Before
 from relaxppl.pyro.elbo.storages import key_of
+from relaxppl.pyro.random_state import rng_state, set_rng_state
 
 
 def _tensors(svi: SVI, kept: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -40,11 +41,10 @@ def save(
     :param losses: of the steps so far.
     :param kept: what a step writes to and keeps.
     """
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     state = {
         "tensors": {name: x.detach().clone() for name, x in _tensors(svi, kept).items()},
         "optimiser": optim.get_state(),
-        "random": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        "random": rng_state(),
         "losses": list(losses),
     }
     common.write(path, lambda file: torch.save(state, file))
@@ -78,7 +78,5 @@ def load(
     # Pyro's optimisers take a state when they first see a parameter.
     svi.optim.optim_objs.clear()
     svi.optim.set_state(state["optimiser"])
-    torch.set_rng_state(state["random"]["cpu"])
-    if state["random"]["cuda"]:
-        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    set_rng_state(state["random"])
     return list(losses), kept

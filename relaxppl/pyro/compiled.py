@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from relaxppl.pyro.elbo.engine import VERIFIED, DiscreteELBO
 from relaxppl.pyro.elbo.kept import undone
+from relaxppl.pyro.random_state import rewound, rng_state
 
 _EXITS = {
     torch.Tensor.numpy: "numpy()",
@@ -144,33 +145,32 @@ class Compiled:
             return torch.as_tensor(loss), grads
 
         tensors = [x for x in values if isinstance(x, torch.Tensor)]
-        state = torch.get_rng_state()
         try:
             # Validation looks at values. What Pyro warns of, the step before has warned of.
-            with undone(), pyro.validation_enabled(False), _NoExit(), warnings.catch_warnings():
+            with (
+                rewound(),
+                undone(),
+                pyro.validation_enabled(False),
+                _NoExit(),
+                warnings.catch_warnings(),
+            ):
                 warnings.simplefilter("ignore")
                 return make_fx(step)(*tensors)
         except RuntimeError as error:
             if "tracing tensor" in str(error) or "_local_scalar_dense" in str(error):
                 raise RuntimeError(_READS.format("an if, item(), int() or float()")) from error
             raise
-        finally:
-            torch.set_rng_state(state)
 
     def _compare(
         self, found: _Traced, tensors: Any, model: Any, guide: Any, args: Any, kwargs: Any
     ) -> None:
         """Compares the graph with a run of the program at the same random numbers."""
         assert found.graph is not None
-        state = torch.get_rng_state()
-        try:
-            with undone(), torch.no_grad():
-                here = float(found.graph(*tensors)[0])
-            torch.set_rng_state(state)
-            with undone():
-                there = self.elbo.loss(model, guide, *args, **kwargs)
-        finally:
-            torch.set_rng_state(state)
+        state = rng_state()
+        with rewound(state), undone(), torch.no_grad():
+            here = float(found.graph(*tensors)[0])
+        with rewound(state), undone():
+            there = self.elbo.loss(model, guide, *args, **kwargs)
         if not _close(here, there):
             raise RuntimeError(
                 f"compile=True: with the same random numbers the traced step has the loss {here:g} "

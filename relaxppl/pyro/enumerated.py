@@ -15,6 +15,7 @@ from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.elbo.summed_out import SummedOut, frames_of, groups_of, term_of
 from relaxppl.pyro.elbo.terms import log_prob_of
+from relaxppl.pyro.random_state import rng_state, set_rng_state
 from relaxppl.pyro.sites import SITES
 from relaxppl.pyro.substitute import Substitute
 
@@ -76,11 +77,11 @@ class EnumeratedELBO(enumerated.Enumerated, pyro.infer.ELBO):
         inspected = self.inspected
         values = enumerated.assignments(inspected.variables, inspected.by_plate)
         total = len(next(iter(values.values())))
-        state = torch.get_rng_state()
+        state = rng_state()
         loss, outside = 0.0, None
         for i in range(total):
             # All other draws are the same for every value of the sites.
-            torch.set_rng_state(state)
+            set_rng_state(state)
             at = {
                 name: torch.as_tensor(x[i]).to(inspected.sites[name].value)
                 for name, x in values.items()

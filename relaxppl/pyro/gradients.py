@@ -18,6 +18,7 @@ from relaxppl.common.naming import is_learned
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.pyro.elbo.engine import DiscreteELBO
 from relaxppl.pyro.elbo.kept import left_alone
+from relaxppl.pyro.random_state import rewound
 
 Leaves = dict[str, torch.Tensor]
 
@@ -60,7 +61,7 @@ def borrowed(
         return trace
 
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng())
+        stack.enter_context(rewound())
         stack.enter_context(store.scope(store.get_state()))
         torch.manual_seed(seed)
         with torch.no_grad():

@@ -107,7 +107,8 @@ class Relaxation:
             """A parameter."""
 
     def __init__(self, **given: Any) -> None:
-        self.__dict__.update(given)
+        for name, value in given.items():
+            setattr(self, name, value)
 
     @classmethod
     @functools.cache

@@ -46,6 +46,7 @@ ATTRIBUTES: dict[str, tuple[object, ...]] = {
     "_categorical": (torch.distributions.OneHotCategorical(torch.ones(2)),),
     "_get_checked_instance": (torch.distributions.Distribution,),
     "_guess_max_plate_nesting": (pyro.infer.Trace_ELBO(),),
+    "_jit_interpret_graph": (torch._C,),
     "_local_scalar_dense": (torch.ops.aten,),
     "_mask": (
         numpyro.distributions.MaskedDistribution(numpyro.distributions.Normal(), False),

@@ -29,6 +29,7 @@ from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
 from relaxppl.pyro.auto.factors import factors_of
+from relaxppl.pyro.random_state import rng_state, set_rng_state
 from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.substitute import Substitute
 
@@ -80,7 +81,7 @@ class Sampler(common.Sampler):
         :param draws: how many to run: as many as will be run together, since a value that is rare
             mixes with the others only in runs that have it.
         """
-        state = torch.get_rng_state()
+        state = rng_state()
         _, alone, whole = self._both()
         try:
             self.draws = draws
@@ -108,7 +109,7 @@ class Sampler(common.Sampler):
             return False
         finally:
             self.draws = None
-            torch.set_rng_state(state)
+            set_rng_state(state)
         return True
 
     def once(self) -> None:
@@ -122,11 +123,11 @@ class Sampler(common.Sampler):
         return dict(pyro.get_param_store().items())
 
     def _both(self, key: Any = None) -> tuple[dict[str, Watched], Trace, Trace]:
-        state = torch.get_rng_state()
+        state = rng_state()
         try:
             return super()._both(key)
         except Exception:
-            torch.set_rng_state(state)
+            set_rng_state(state)
             raise
 
     def _run_guide(

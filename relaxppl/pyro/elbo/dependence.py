@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from relaxppl.estimators.jumps import NONE, Names, by_jumps, plain
 from relaxppl.pyro.elbo import operations
 from relaxppl.pyro.elbo.places import IN_LAW, reading_place
+from relaxppl.pyro.elbo.scripts import watched_scripts
 from relaxppl.pyro.elbo.storages import base_of, key_of, reference_to, tensors_in
 
 _GUIDE = "\1"
@@ -61,8 +62,10 @@ class Tracker:
         self._muted = 0
         self._law: Names | None = None
         self._functions, self._operations = _Functions(self), _Operations(self)
+        self._scripts = watched_scripts(self)
 
     def __enter__(self) -> Tracker:
+        self._scripts.__enter__()
         self._functions.__enter__()
         self._operations.__enter__()
         return self
@@ -70,6 +73,7 @@ class Tracker:
     def __exit__(self, *exception: Any) -> None:
         self._operations.__exit__(*exception)
         self._functions.__exit__(*exception)
+        self._scripts.__exit__(*exception)
 
     def copy(self, value: torch.Tensor, names: Names) -> torch.Tensor:
         """Returns a copy with a storage of its own, which depends on the names and no others."""

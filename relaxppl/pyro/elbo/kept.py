@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from relaxppl.pyro.elbo.operations import written_by
 from relaxppl.pyro.elbo.storages import base_of, key_of
-from relaxppl.pyro.elbo.structure import rewound, rng_state
+from relaxppl.pyro.random_state import rewound, rng_state
 
 
 def unwritten(kept: Sequence[torch.Tensor]) -> AbstractContextManager[Any]:

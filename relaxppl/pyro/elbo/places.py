@@ -15,7 +15,8 @@ _OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
 _LAWS = (os.path.join(_TORCH, "distributions"), os.path.join(_PYRO, "distributions"))
 _MACHINERY = tuple(os.path.join(_PYRO, part) for part in ("poutine", "infer", "util.py"))
 _CHECKS = ("__init__", "_validate_sample")
-_WATCHING = (__file__, os.path.join(os.path.dirname(__file__), "dependence.py"))
+_HERE = os.path.dirname(__file__)
+_WATCHING = (__file__, os.path.join(_HERE, "dependence.py"), os.path.join(_HERE, "scripts.py"))
 """The tracker, which every reading passes through."""
 
 IN_LAW = "inside a distribution"

@@ -25,9 +25,10 @@ from relaxppl.pyro.elbo.dependence import Tracker
 from relaxppl.pyro.elbo.kept import unwritten
 from relaxppl.pyro.elbo.laws import extended, law_of
 from relaxppl.pyro.elbo.replay import Replay
-from relaxppl.pyro.elbo.structure import Record, Watch, rewound
+from relaxppl.pyro.elbo.structure import Record, Watch
 from relaxppl.pyro.elbo.summed_out import Summed, SummedOut, groups_of
 from relaxppl.pyro.elbo.terms import Terms
+from relaxppl.pyro.random_state import rewound
 from relaxppl.pyro.shell import _NOISE
 
 

@@ -16,6 +16,7 @@ from relaxppl.pyro.elbo.counts import count_of, count_type
 from relaxppl.pyro.elbo.dependence import Tracker
 from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
 from relaxppl.pyro.elbo.summed_out import frames_of
+from relaxppl.pyro.random_state import rng_state
 
 
 class Watch(Messenger):
@@ -108,28 +109,3 @@ class Record(Watch):
                 side=None if given is None else given.detach(),
                 log_prob=partial(unmasked(fn).log_prob, msg["value"]),
             )
-
-
-def rng_state() -> Any:
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
-    return torch.get_rng_state(), devices
-
-
-class rewound:
-    """The random numbers of an earlier state, after which the present state goes on."""
-
-    def __init__(self, state: Any) -> None:
-        self.state = state
-
-    def __enter__(self) -> None:
-        self.present = rng_state()
-        _set_rng_state(self.state)
-
-    def __exit__(self, *exception: Any) -> None:
-        _set_rng_state(self.present)
-
-
-def _set_rng_state(state: Any) -> None:
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state_all(state[1])

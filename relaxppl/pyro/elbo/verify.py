@@ -13,7 +13,7 @@ import torch
 from relaxppl.estimators.laws import Bernoulli
 from relaxppl.estimators.program import Site, Term
 from relaxppl.pyro.elbo.program import Program
-from relaxppl.pyro.elbo.structure import rewound, rng_state
+from relaxppl.pyro.random_state import rewound, rng_state
 
 Terms = dict[tuple[bool, str], Term]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import warnings
+from functools import partial
 
 import numpy as np
 import pyro
@@ -67,6 +68,42 @@ def test_mean_gradient_is_exact(leak, program, estimator):
     slow = leak in ("if", "item", "dict", "slice", "tensor", "new_tensor")
     outcome = measure(elbo, case, draws=1_000 if slow else 20_000, calls=2)
     assert outcome.worst < 4.5
+
+
+@pytest.fixture
+def _fusing():
+    """TorchScript makes one kernel of the operations of a script, as it does on a GPU."""
+    fuses, needs = torch._C._jit_can_fuse_on_cpu(), torch._C._jit_get_te_must_use_llvm_cpu()
+    torch._C._jit_override_can_fuse_on_cpu(True)
+    torch._C._jit_set_te_must_use_llvm_cpu(False)
+    yield
+    torch._C._jit_override_can_fuse_on_cpu(fuses)
+    torch._C._jit_set_te_must_use_llvm_cpu(needs)
+
+
+@pytest.mark.usefixtures("_fusing")
+@pytest.mark.parametrize("estimator", ["score", "rebar"])
+@pytest.mark.parametrize("kind", ["function", "keyword", "module"])
+def test_scripts_whose_operations_are_one_kernel(kind, estimator):
+    def line(z: torch.Tensor, slope: float = 2.0) -> torch.Tensor:
+        return slope * z - 0.5
+
+    class Line(torch.nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return 2.0 * z - 0.5
+
+    leak = torch.jit.script(Line() if kind == "module" else line)
+    if kind == "keyword":
+        leak = partial(leak, slope=2.0)
+    for _ in range(5):
+        leak(torch.rand(20_000, 1, dtype=torch.float64))
+    assert "TensorExprGroup" in str(torch.jit.last_executed_optimized_graph())
+    make, options = ESTIMATORS[estimator]
+    outcome = measure(make(**options), one_site(leak))
+    assert outcome.worst < 4.5
+    # What is known to be smooth is relaxed; the score function's variance is .86.
+    if estimator == "rebar" and kind == "module":
+        assert outcome.variance < 0.5
 
 
 @pytest.mark.parametrize("estimator", ["score", "disarm", "rebar"])
