@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from relaxppl import ops, relaxations
+from relaxppl.common.members import Readable, Support, forwarded, of_law
 from relaxppl.ops import Array
 from relaxppl.relaxations.base import OneOf, Relaxation
 
@@ -63,7 +63,7 @@ class Shell:
         """
         relaxation = cls.relaxation
         parameters = relaxation.flat_parameters()
-        cls.arg_constraints = _Readable(
+        cls.arg_constraints = Readable(
             {p.name: constraint(p.constraint) for p in parameters if not p.static},
             {
                 p.name
@@ -71,7 +71,7 @@ class Shell:
                 if inspect.getattr_static(relaxation, p.name, None) is None
             },
         )
-        cls.support = _Support(constraint)
+        cls.support = Support(constraint)
         cls.has_enumerate_support = (
             property(lambda self: self.law.enumerable)
             if isinstance(relaxation.enumerable, property)
@@ -79,9 +79,9 @@ class Shell:
         )
         for entry in relaxation.parameters:
             for p in entry.flat() if isinstance(entry, OneOf) else ():
-                setattr(cls, p.name, derived(_of_law(p.name).fget))
+                setattr(cls, p.name, derived(of_law(p.name).fget))
         for name in relaxation.further:
-            setattr(cls, name, _forwarded(relaxation, name))
+            setattr(cls, name, forwarded(relaxation, name))
         if cls.__doc__ is None:
             cls.__doc__ = relaxation.__doc__
 
@@ -291,64 +291,3 @@ def probs_or_logits(distribution: Any) -> dict[str, Any]:
     kept = [n for n in ("logits", "probs") if n in distribution.arg_constraints and n in own]
     given = "probs" if own.get("_param", own) is own.get("probs") else next(iter(kept), "logits")
     return {given: getattr(distribution, given)}
-
-
-class _Readable(dict[str, Any]):
-    """The constraints by parameter: of an instance, of those that can be read off it.
-
-    :param constraints: of all parameters.
-    :param underived: the parameters that cannot be had from others.
-    """
-
-    def __init__(self, constraints: dict[str, Any], underived: set[str]) -> None:
-        super().__init__(constraints)
-        self.underived = underived
-
-    def __get__(self, instance: Shell | None, owner: type[Shell]) -> dict[str, Any]:
-        missing: list[str] = []
-        if instance is not None:
-            # Not by a difference of sets: torch.compile before 2.12 cannot trace the keys.
-            missing = [n for n in self.underived if n not in instance.__dict__]
-        return {n: c for n, c in self.items() if n not in missing} if missing else self
-
-
-class _Support:
-    """The support: of the class where it does not depend on a parameter, else of the instance."""
-
-    def __init__(self, constraint: Callable[[Any], Any]) -> None:
-        self.constraint = constraint
-
-    def __get__(self, instance: Shell | None, owner: type[Shell]) -> Any:
-        if instance is not None:
-            return self.constraint(instance.law.support)
-        support = owner.relaxation.support
-        return self if isinstance(support, property) else self.constraint(support)
-
-    @property
-    def event_dim(self) -> int:
-        raise NotImplementedError("the support depends on the parameters: ask an instance")
-
-
-def _of_law(name: str) -> property:
-    def read(self: Any) -> Any:
-        return self._kept(getattr(self.law, name))
-
-    read.__name__ = name
-    read.__doc__ = f"The {name} of the law, derived where it was not given."
-    return property(read)
-
-
-def _forwarded(relaxation: type[Relaxation], name: str) -> Any:
-    original = inspect.getattr_static(relaxation, name)
-    own = (base.__dict__[name].__doc__ for base in relaxation.__mro__ if name in base.__dict__)
-    doc = next(filter(None, own), None)
-    if isinstance(original, property | functools.cached_property):
-        return property(_of_law(name).fget, doc=doc)
-
-    @functools.wraps(original)
-    def method(self: Any, *args: Any) -> Any:
-        given = (self._wide(self._argument(arg)) for arg in args)
-        return self._kept(getattr(self.law, name)(*given))
-
-    method.__doc__ = doc
-    return method

@@ -12,6 +12,28 @@ _WAY_OUT = (
 )
 
 
+class Asleep:
+    """Draws what is observed, and keeps what it was: a mixin beside the host's ``Messenger``.
+
+    :param args: of the host's.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.observed: dict[str, Any] = {}
+
+    def meet(self, msg: Any, factor: bool) -> None:
+        """Lets an observed site be drawn.
+
+        :param factor: whether it is a factor.
+        :raises NotImplementedError: naming the site, if it is.
+        """
+        if factor:
+            check_drawn(msg["name"], factor=True)
+        self.observed[msg["name"]] = msg["value"]
+        msg["is_observed"], msg["value"] = False, None
+
+
 def check_drawn(name: str, factor: bool) -> None:
     """Refuses an observed site of which nothing can be drawn.
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.estimators.base import Step
-from relaxppl.estimators.program import Frames, Site, Term, depending
+from relaxppl.estimators.program import Term, depending
+from relaxppl.estimators.site import Frames, Site
+from relaxppl.estimators.ways_out import AT_FEW_VALUES, AT_THE_DRAW, IN_STEPS
 from relaxppl.ops import Array
 
 
@@ -74,13 +76,13 @@ def _numbers(shape: tuple[int, ...], together: set[int]) -> np.ndarray:
 def _check(site: Site, count: int, candidates: int, limit: int) -> None:
     if count * candidates <= limit:
         return
-    way_out = "disarm" if site.sequence is None else "rloo"
+    way_out = AT_FEW_VALUES if site.sequence is None else IN_STEPS
     raise ValueError(
         f"site {site.name!r}: {count} variables that no plate keeps apart, with {candidates} other "
         f"value{'s' * (candidates != 1)} each, take {count * candidates:,} evaluations of the "
         f"program in a step, more than max_evaluations={limit:,}. Put a plate in place of "
         "to_event or of a batch dimension where the variables are independent given the rest; or "
-        f"choose infer={{'estimator': {way_out!r}}} for this site in the guide; or "
+        f"choose {way_out} for this site in the guide; or "
         "raise max_evaluations"
     )
 
@@ -93,5 +95,5 @@ def _check_frames(name: str, kept: Frames, terms: Sequence[Term]) -> None:
                 f"site {name!r}: at another value of it the program reaches {term.name!r}, which "
                 f"it did not reach at the value drawn and which lies outside the plate {plates}: "
                 "what each variable changes alone is not known. Choose "
-                "infer={'estimator': 'score'} for this site in the guide"
+                f"{AT_THE_DRAW} for this site in the guide"
             )

@@ -16,19 +16,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from relaxppl import ops
 from relaxppl.estimators.counts import Count
-from relaxppl.estimators.laws import Categorical, Draw, Law, total
+from relaxppl.estimators.laws import Draw, Law, total
 from relaxppl.estimators.multi_sample import Weighted
-from relaxppl.estimators.program import (
-    Candidate,
-    Learned,
-    Program,
-    Site,
-    Term,
-    depending,
-    reduce_to,
-    reward,
-)
+from relaxppl.estimators.program import Learned, Program, Term, depending, reduce_to, reward
 from relaxppl.estimators.sequences import Sequence as Steps
+from relaxppl.estimators.site import Candidate, Site
 from relaxppl.ops import Array
 
 Arrays = dict[str, Array]
@@ -150,6 +142,11 @@ class Estimator:
     def learning(self) -> bool | None:
         """Whether its scalars are learned; None leaves it to the ELBO's ``prepare``."""
         return False
+
+    @property
+    def relaxed_at(self) -> float | None:
+        """The temperature that its relaxed values start from; None where it has none."""
+        return None
 
     @property
     def every(self) -> int:
@@ -294,8 +291,3 @@ def draws_of(program: Program, site: Site) -> Draws:
 
     side = None if site.side is None else filled(site.side, rank + 1)
     return Draws(log_q, cost, side, filled(site.scale, rank))
-
-
-def has_integer_values(site: Candidate) -> bool:
-    """Returns whether a site's values are integers: a program that indexes takes no relaxed one."""
-    return site.law is Categorical

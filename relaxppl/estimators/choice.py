@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from relaxppl.estimators.arms import ARMS
-from relaxppl.estimators.base import Estimator, has_integer_values
+from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.coupled import Coupled
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local_expectation import LocalExpectation
-from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR
 from relaxppl.estimators.relax import RELAX
 from relaxppl.estimators.reweighted_wake_sleep import ReweightedWakeSleep
 from relaxppl.estimators.rloo import RLOO
 from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.site import Candidate
 from relaxppl.estimators.vimco import VIMCO
 
 ESTIMATORS: dict[str, type[Estimator]] = {
@@ -84,7 +84,7 @@ def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
             "of a Python loop it is estimated level by level; as one MarkovChain of all steps, or "
             "with logits that no draw touches, in one"
         )
-    integer = has_integer_values(site)
+    integer = site.has_integers
     hint = "; or make it a OneHotCategorical, whose value can be relaxed" if integer else ""
     ways_out = ", ".join(possible)
     return NotImplementedError(

@@ -21,7 +21,8 @@ from typing import Any
 
 from relaxppl import ops
 from relaxppl.estimators.laws import total
-from relaxppl.estimators.program import Learned, Site
+from relaxppl.estimators.program import Learned
+from relaxppl.estimators.site import Site
 from relaxppl.ops import Array
 from relaxppl.schedules import Schedule
 

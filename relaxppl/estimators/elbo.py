@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 from relaxppl.estimators import kl_factor
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.choice import ESTIMATORS
-from relaxppl.estimators.rebar import REBAR
 
 
 class EstimatorELBO:
-    """An ELBO class made for an estimator: ``class DisARM_ELBO(DiscreteELBO): ...``.
-    One whose name does not say it does so itself, ``class Mine(DiscreteELBO, estimator=DisARM)``.
+    """An ELBO class made for an estimator: ``class NAME_ELBO(DiscreteELBO): ...``.
+    One whose name does not say it does so itself, ``class Mine(DiscreteELBO, estimator=NAME)``.
     Its constructor takes the host's arguments, the estimator's options and ``exact_kl``.
 
     The bound is evaluated at the guide's own discrete draws, so the reported loss is an unbiased
@@ -124,4 +123,4 @@ def _documented(host: type, estimator: type[Estimator]) -> str:
 def temperature_of(loss: Any) -> float | None:
     """Returns the temperature that an ELBO's estimator starts from, or None where it has none."""
     estimator = loss.estimator if isinstance(loss, EstimatorELBO) else None
-    return estimator.temperature if isinstance(estimator, REBAR) else None
+    return None if estimator is None else estimator.relaxed_at

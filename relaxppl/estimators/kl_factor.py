@@ -19,16 +19,8 @@ from typing import Any, NamedTuple
 from relaxppl import ops
 from relaxppl.estimators.base import Arrays, Draws, Estimator, Parameter, Step
 from relaxppl.estimators.laws import Law, total
-from relaxppl.estimators.program import (
-    Candidate,
-    Learned,
-    Names,
-    Program,
-    Site,
-    SoftValue,
-    Term,
-    log_ratio_of,
-)
+from relaxppl.estimators.program import Learned, Program, SoftValue, Term, log_ratio_of
+from relaxppl.estimators.site import Candidate, Names, Site
 from relaxppl.ops import Array
 
 LEARNED = "learned"

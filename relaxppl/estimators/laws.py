@@ -222,3 +222,9 @@ class Draw:
 
         slope = self.law.slope_given_hard(self.hard, self.latent)
         return self.law.from_location(free - conditional * slope)
+
+
+LAWS: dict[str, type[Law]] = {
+    law.__name__: law for law in (Bernoulli, Categorical, OneHotCategorical)
+}
+"""By name."""

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from relaxppl import ops
-from relaxppl.estimators import debias
-from relaxppl.estimators.base import FREE, Arrays, Draws, Estimator, Step, draws_of
+from relaxppl.estimators.base import Draws, Estimator, Step, draws_of
 from relaxppl.estimators.choice import ESTIMATORS
-from relaxppl.estimators.laws import Bernoulli, Categorical, Law, OneHotCategorical
-from relaxppl.estimators.program import Candidate, Frame, Names, Site, SoftValue, Term
+from relaxppl.estimators.laws import LAWS, Law
+from relaxppl.estimators.one_site import SITE, Cost, Given, OneSite, candidate
 from relaxppl.estimators.rebar import REBAR, Pullback
 from relaxppl.estimators.relax import RELAX, network_control
 from relaxppl.ops import Array
-
-LAWS: dict[str, type[Law]] = {
-    law.__name__: law for law in (Bernoulli, Categorical, OneHotCategorical)
-}
-SITE = "x"
-Cost = Callable[[Array], Array]
-Noise = Callable[[str, str, tuple[int, ...]], Array]
-"""From a name, a law and a shape to standard noise."""
 
 
 class LocalGradient(NamedTuple):
@@ -70,7 +60,7 @@ def noise_shapes(
         cost = 0.0 * ops.cast(x, logits)
         return ops.sum(cost, axis=-1) if len(cost.shape) == len(shape) > 0 else cost
 
-    _alone(_Program(nothing, made, zeros, asked), chosen, 0.5)
+    _alone(OneSite(nothing, made, zeros, asked), chosen, 0.5)
     return found
 
 
@@ -115,13 +105,13 @@ def local_gradient(
     if chosen.sees_all_draws:
         several = len(drawn.shape) > len(logits.shape)
         each = [drawn[k] for k in range(drawn.shape[0])] if several else [drawn]
-        chosen.check(_candidate(made), len(each))
+        chosen.check(candidate(made), len(each))
         costs = [cost(made.decode(x)) for x in each]
         h = _together(costs, each, made, chosen)
         scores = sum((made.score(x) for x in each[1:]), made.score(each[0])) / float(len(each))
         gradient = ops.stop_gradient(h - baseline * scores)
         return LocalGradient(sum(costs[1:], costs[0]) / float(len(each)), gradient, value, None)
-    program = _Program(cost, made, drawn, lambda name, kind, shape: noise[name])
+    program = OneSite(cost, made, drawn, lambda name, kind, shape: noise[name])
     h, rest = _alone(program, chosen, temperature)
     if rest is None:
         return LocalGradient(program.cost, h, value, None)
@@ -132,12 +122,12 @@ def local_gradient(
 
 
 def _alone(
-    program: _Program, estimator: Any, temperature: float | Array
+    program: OneSite, estimator: Any, temperature: float | Array
 ) -> tuple[Array, Array | None]:
     """Returns h, and what of it is not the control variate, for an estimator that has one."""
 
     def at(eta: float) -> tuple[Array, Step]:
-        learned, flags = _Given(temperature, eta), {estimator.every: False}
+        learned, flags = Given(temperature, eta), {estimator.every: False}
         step = Step(program, {SITE: estimator}, learned, lambda name: True, flags)
         return ops.stop_gradient(estimator.family.local(step, [SITE])[SITE]), step
 
@@ -155,11 +145,11 @@ def _together(costs: list[Array], drawn: list[Array], law: Law, estimator: Estim
     def surrogate(logits: Array) -> tuple[Array, tuple[()]]:
         free, each = type(law)(logits), []
         for known, hard in zip(costs, drawn, strict=True):
-            program = _Program(functools.partial(_constant, known), free, hard, None)
+            program = OneSite(functools.partial(_constant, known), free, hard, None)
             each.append(draws_of(program, program.sites[SITE]))
         log_q, cost = (ops.stack([d[i] for d in each], axis=0) for i in range(2))
         draws = Draws(log_q, cost, None, each[0].scale)
-        return estimator.compare(SITE, draws, _Given(), 0), ()
+        return estimator.compare(SITE, draws, Given(), 0), ()
 
     return ops.value_and_grad(surrogate, law.logits)[1] / float(len(drawn))
 
@@ -178,100 +168,8 @@ class _OwnControl(RELAX):
         return h + network_control(step.draw(name), self.function), pullback
 
 
-class _Program:
-    """A cost as a program of one site: see :class:`relaxppl.estimators.program.Program`.
-
-    :param function: the cost.
-    :param law: of the values.
-    :param hard: the encoded values drawn.
-    :param noise: gives further noise, where the estimator asks for any.
-    """
-
-    def __init__(self, function: Cost, law: Law, hard: Array, noise: Noise | None) -> None:
-        self.function, self.given = function, noise
-        value = law.decode(hard)
-        self.cost = function(value)
-        self.rank = len(law.logits.shape) - law.rank
-        # What the costs tell apart is independent; the rest of the batch has one cost together.
-        apart = range(-self.rank, len(self.cost.shape) - self.rank)
-        frames = frozenset(Frame(str(d), d) for d in apart)
-        none: Names = frozenset()
-        scale = ops.like(law.logits, 1.0)
-        self.sites = {
-            SITE: Site(
-                SITE, None, _candidate(law), law, value, frames, self.rank, none, scale, None, scale
-            )
-        }
-        self.terms = [Term("cost", self._aligned(self.cost), frames, frozenset({SITE}))]
-
-    def _aligned(self, costs: Array) -> Array:
-        return costs.reshape(tuple(costs.shape) + (1,) * (self.rank - len(costs.shape)))
-
-    factors: Mapping[str, Array] = {}
-
-    def log_ratio(self, name: str, encoded: Array) -> Array:
-        raise NotImplementedError
-
-    def downstream(self, names: Names) -> Names:
-        return frozenset()
-
-    def evaluate(
-        self,
-        at: Mapping[str, Array],
-        soft_value: SoftValue | None = None,
-        keep: Callable[[Term], bool] = lambda term: True,
-    ) -> list[Term]:
-        term = replace(self.terms[0], value=self._aligned(self.function(at[SITE])))
-        return [term] if keep(term) else []
-
-    def each(self, compute: Callable[[Arrays], Array], values: Arrays) -> Array:
-        rows = range(values[SITE].shape[0])
-        return ops.stack([compute({SITE: values[SITE][i]}) for i in rows], axis=0)
-
-    def noise(self, kind: str, shape: tuple[int, ...], site: Site, use: int) -> Array:
-        assert self.given is not None
-        return self.given("free" if use == FREE else "conditional", kind, shape)
-
-    def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-class _Given:
-    """What an estimator would learn, as the caller gives it: as ``program.Learned``."""
-
-    def __init__(self, temperature: float | Array = 0.5, eta: float = 1.0) -> None:
-        self.temperature, self.eta = temperature, eta
-
-    def read(self, name: str, initial: float, like: Array, positive: bool = False) -> Array:
-        if name == debias.key(SITE):
-            raise ValueError("a weight is learned in a program only; give debias as a number")
-        return ops.like(like, 0.0) + (self.temperature if positive else self.eta)
-
-    def constant(self, value: float, like: Array) -> Array:
-        return ops.like(like, value)
-
-    def network(self, prefix: str, features: int, hidden: int, like: Array) -> Arrays:
-        raise ValueError("a network learns in a program only; give control_variate or baseline")
-
-    def average(self, name: str, cost: Array, decay: float) -> Array:
-        raise ValueError("an average goes on in a program only; give baseline")
-
-    def steps(self) -> Any:
-        raise ValueError("a schedule follows an optimiser's steps; give debias as a number")
-
-    def learn(self, name: str, gradient: Array) -> None:
-        pass
-
-    def cond(self, wanted: Any, full: Callable[[], Any], cheap: Callable[[], Any]) -> Any:
-        return full() if wanted else cheap()
-
-
 def _constant(cost: Array, value: Array) -> Array:
     return cost
-
-
-def _candidate(law: Law) -> Candidate:
-    return Candidate(SITE, law.name, type(law), None)
 
 
 def _law(name: str) -> type[Law]:
@@ -296,11 +194,11 @@ def _chosen(
             f"{estimator.name} has the gradient of a bound of several draws, not that of a mean "
             "cost; rloo compares draws of a cost"
         )
-    if not estimator.takes(_candidate(law)):
+    if not estimator.takes(candidate(law)):
         able = [
             name
             for name, kind in ESTIMATORS.items()
-            if kind().takes(_candidate(law)) and not kind.multi_sample
+            if kind().takes(candidate(law)) and not kind.multi_sample
         ]
         raise ValueError(
             f"{estimator.name} does not take {law.name}; those that do: {', '.join(able)}"

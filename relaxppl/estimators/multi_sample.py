@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from relaxppl import ops
 from relaxppl.estimators.laws import total
-from relaxppl.estimators.program import Frame, Frames, Program, Term, reduce_to
+from relaxppl.estimators.program import Program, Term, reduce_to
+from relaxppl.estimators.site import Frame, Frames
 from relaxppl.ops import Array
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,6 @@ def on_site(
     event_rank: int,
     side: Array | None = None,
     scale: Array | float = 1.0,
-    function: Callable[..., Any] = apply,
 ) -> Callable[[Array], Array]:
     """Returns the network as a function of a site's relaxed value.
 
@@ -71,7 +69,7 @@ def on_site(
             flat = ops.concatenate(
                 [flat, ops.broadcast_to(side, (*batch, side.shape[-1]))], axis=-1
             )
-        return (scale * function(parameters, flat)).reshape(batch + (1,) * event_rank)
+        return (scale * apply(parameters, flat)).reshape(batch + (1,) * event_rank)
 
     return network
 

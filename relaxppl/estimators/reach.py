@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from relaxppl.estimators.base import Step
 from relaxppl.estimators.laws import Draw
-from relaxppl.estimators.program import Names, Term, levels
+from relaxppl.estimators.program import Term, levels
+from relaxppl.estimators.site import Names
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from relaxppl.estimators import debias as debiasing
 from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
 from relaxppl.estimators.control import control, gradients_in_etas, gradients_in_temperatures
 from relaxppl.estimators.laws import Bernoulli, Law, OneHotCategorical, total
-from relaxppl.estimators.program import Candidate, Term, zero
+from relaxppl.estimators.program import Term, zero
 from relaxppl.estimators.reach import Part, evaluations
+from relaxppl.estimators.site import Candidate
 from relaxppl.estimators.straight_through import straight_through
 from relaxppl.ops import Array
 from relaxppl.schedules import Schedule
@@ -78,6 +79,10 @@ class REBAR(Estimator):
     @property
     def learning(self) -> bool | None:
         return self.learn
+
+    @property
+    def relaxed_at(self) -> float | None:
+        return self.temperature
 
     @property
     def every(self) -> int:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from relaxppl import ops
 from relaxppl.estimators import debias as debiasing
 from relaxppl.estimators import network
-from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step, has_integer_values
+from relaxppl.estimators.base import Arrays, Estimator, Parameter, Step
 from relaxppl.estimators.laws import Bernoulli, Categorical, Draw, Law, OneHotCategorical, total
-from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR, Pullback
 from relaxppl.estimators.score import ScoreFunction
 from relaxppl.estimators.sequences import Orderings, Paths, Subsets
+from relaxppl.estimators.site import Candidate
 from relaxppl.ops import Array
 
 
@@ -71,7 +71,7 @@ class RELAX(REBAR):
                 f"site {site.name!r}: {site.class_name} is drawn in steps that decide each other, "
                 "so that relax can use a network only there: control_variate='network' or 'both'"
             )
-        if has_integer_values(site) and self.control_variate == "rebar":
+        if site.has_integers and self.control_variate == "rebar":
             raise NotImplementedError(
                 f"site {site.name!r}: {site.class_name} has integer values, so that relax can use "
                 "a network only there: control_variate='network' or 'both', or a "

@@ -20,7 +20,7 @@ from relaxppl import ops
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.laws import total
 from relaxppl.estimators.multi_sample import Weighted
-from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.site import Candidate
 from relaxppl.ops import Array
 
 

@@ -9,7 +9,8 @@ from relaxppl import ops
 from relaxppl.estimators import score
 from relaxppl.estimators.base import Draws, Estimator
 from relaxppl.estimators.laws import total
-from relaxppl.estimators.program import Candidate, Learned
+from relaxppl.estimators.program import Learned
+from relaxppl.estimators.site import Candidate
 from relaxppl.ops import Array
 
 

@@ -12,7 +12,8 @@ from relaxppl import ops
 from relaxppl.estimators import network
 from relaxppl.estimators.base import Arrays, Draws, Estimator, Parameter
 from relaxppl.estimators.laws import total
-from relaxppl.estimators.program import Candidate, Learned
+from relaxppl.estimators.program import Learned
+from relaxppl.estimators.site import Candidate
 from relaxppl.ops import Array
 
 

@@ -16,7 +16,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from relaxppl import ops
-from relaxppl.estimators.program import Frames
+from relaxppl.estimators.site import Frames
+from relaxppl.estimators.ways_out import SUMMED
 from relaxppl.ops import Array
 
 _MOST_DIMENSIONS = 60
@@ -73,7 +74,7 @@ def refusal(site: str, why: str) -> NotImplementedError:
     return NotImplementedError(
         f"{site!r}: infer={{'enumerate': ...}} asks to sum this out and the guide has no such "
         f"site, but {why}. Take the host's TraceEnum_ELBO if it can sum it; or give the guide a "
-        "site of this name, whose gradient infer={'estimator': 'local_expectation'} sums over its "
+        f"site of this name, whose gradient {SUMMED} sums over its "
         "values; or drop the mark, if a draw from the prior is what you want"
     )
 

@@ -12,7 +12,8 @@ from numpyro.infer.elbo import ELBO
 from numpyro.infer.util import get_importance_trace
 
 from relaxppl.common import enumerated
-from relaxppl.estimators.program import Frames, Term, reduce_to
+from relaxppl.estimators.program import Term, reduce_to
+from relaxppl.estimators.site import Frames
 from relaxppl.numpyro.elbo.laws import unmasked
 from relaxppl.numpyro.elbo.structure import Structure, analyse
 from relaxppl.numpyro.elbo.summed_out import frames_of, groups_of, term_of

@@ -15,10 +15,11 @@ from relaxppl.common.docstring import documented_by
 from relaxppl.common.recommend import run
 from relaxppl.common.recommend.recommendation import Option, Recommendation
 from relaxppl.common.recommend.trials import AVERAGE, SCORE
+from relaxppl.numpyro.declared import Declared
 from relaxppl.numpyro.elbo import classes as elbos
 from relaxppl.numpyro.elbo.parameters import PreparedGuide
 from relaxppl.numpyro.enumerated import Inspected
-from relaxppl.numpyro.gradients import Declared, GradientSampler, quick_options
+from relaxppl.numpyro.gradients import GradientSampler, quick_options
 from relaxppl.numpyro.without_sites import without_sites
 
 

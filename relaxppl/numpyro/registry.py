@@ -9,7 +9,7 @@ from relaxppl.common.relax import factory_of_class
 from relaxppl.numpyro import distributions as ours
 from relaxppl.numpyro.constraints import CONSTRAINTS
 from relaxppl.numpyro.hardened import Coupled, Hardened
-from relaxppl.numpyro.truncate import truncate
+from relaxppl.numpyro.truncate import COUNTS, truncate
 
 _REGISTRY = common.Registry()
 
@@ -35,15 +35,5 @@ for _cls in (host.BernoulliProbs, host.BernoulliLogits):
 register_relaxation(ours.OneHotCategorical, factory_of_class(ours.RelaxedOneHotCategorical))
 register_relaxation(ours.MarkovChain, factory_of_class(ours.RelaxedMarkovChain))
 register_relaxation(ours.ConditionalBernoulli, factory_of_class(ours.SubsetStraightThrough))
-for _cls in (
-    host.BinomialProbs,
-    host.BinomialLogits,
-    host.Poisson,
-    host.GeometricProbs,
-    host.GeometricLogits,
-    host.NegativeBinomialProbs,
-    host.NegativeBinomialLogits,
-    host.NegativeBinomial2,
-    host.GammaPoisson,
-):
+for _cls in COUNTS:
     register_relaxation(_cls, common.OfWeights(truncate))

@@ -11,17 +11,19 @@ from relaxppl.common import truncate as common
 from relaxppl.common.docstring import documented_by
 from relaxppl.numpyro.distributions import GeneralizedGumbelSoftmax
 
-_CLASSES: dict[type, str] = {
+COUNTS: dict[type, str] = {
     dist.Poisson: "poisson",
     dist.BinomialProbs: "binomial",
     dist.BinomialLogits: "binomial",
     dist.GeometricProbs: "geometric",
     dist.GeometricLogits: "geometric",
-    # The host derives these from the last.
+    # The host derives the next three from the last.
     dist.NegativeBinomialProbs: "negative_binomial",
     dist.NegativeBinomialLogits: "negative_binomial",
+    dist.NegativeBinomial2: "gamma_poisson",
     dist.GammaPoisson: "gamma_poisson",
 }
+"""The host's classes of counts, and the names of their laws."""
 
 
 @documented_by(common.truncated)
@@ -46,4 +48,4 @@ def _floats(*given: Any) -> list[Any]:
     return [jnp.asarray(x, dtype) for x in given]
 
 
-_HOST = common.Host(_CLASSES, dist.ExpandedDistribution, _floats)
+_HOST = common.Host(COUNTS, dist.ExpandedDistribution, _floats)

@@ -13,11 +13,11 @@ from relaxppl.common import enumerated
 from relaxppl.estimators.program import Term, reduce_to
 from relaxppl.pyro.elbo.laws import unmasked
 from relaxppl.pyro.elbo.program import Program
+from relaxppl.pyro.elbo.replay import Replay
 from relaxppl.pyro.elbo.summed_out import SummedOut, frames_of, groups_of, term_of
 from relaxppl.pyro.elbo.terms import log_prob_of
 from relaxppl.pyro.random_state import rng_state, set_rng_state
 from relaxppl.pyro.sites import SITES
-from relaxppl.pyro.substitute import Substitute
 
 
 class Inspected(enumerated.Inspected):
@@ -108,7 +108,7 @@ class EnumeratedELBO(enumerated.Enumerated, pyro.infer.ELBO):
         inspected = self.inspected
         site = next(iter(inspected.sites.values()))
         plates = site.frames if inspected.by_plate else frozenset()
-        held = Substitute(at)(guide)
+        held = Replay(at)(guide)
         model_trace, guide_trace = self._get_trace(model, held, args, kwargs)
         weights, costs = [], []
         rest = torch.zeros(())

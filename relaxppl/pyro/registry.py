@@ -11,7 +11,7 @@ from relaxppl.common.relax import factory_of_class
 from relaxppl.pyro import distributions as ours
 from relaxppl.pyro.constraints import CONSTRAINTS
 from relaxppl.pyro.hardened import Coupled, Hardened
-from relaxppl.pyro.truncate import truncate
+from relaxppl.pyro.truncate import COUNTS, truncate
 
 _REGISTRY = common.Registry()
 
@@ -38,11 +38,5 @@ register_relaxation(
 )
 register_relaxation(ours.MarkovChain, factory_of_class(ours.RelaxedMarkovChain))
 register_relaxation(ours.ConditionalBernoulli, factory_of_class(ours.SubsetStraightThrough))
-for _cls in (
-    torch.distributions.Binomial,
-    torch.distributions.Poisson,
-    torch.distributions.Geometric,
-    torch.distributions.NegativeBinomial,
-    host.GammaPoisson,
-):
+for _cls in COUNTS:
     register_relaxation(_cls, common.OfWeights(truncate))

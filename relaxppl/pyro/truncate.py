@@ -11,13 +11,14 @@ from relaxppl.common import truncate as common
 from relaxppl.common.docstring import documented_by
 from relaxppl.pyro.distributions import GeneralizedGumbelSoftmax
 
-_CLASSES: dict[type, str] = {
-    dist.Poisson: "poisson",
-    dist.Binomial: "binomial",
-    dist.Geometric: "geometric",
-    dist.NegativeBinomial: "negative_binomial",
+COUNTS: dict[type, str] = {
+    torch.distributions.Poisson: "poisson",
+    torch.distributions.Binomial: "binomial",
+    torch.distributions.Geometric: "geometric",
+    torch.distributions.NegativeBinomial: "negative_binomial",
     dist.GammaPoisson: "gamma_poisson",
 }
+"""The host's classes of counts, and the names of their laws."""
 
 
 @documented_by(common.truncated)
@@ -42,4 +43,4 @@ def _floats(*given: torch.Tensor) -> list[torch.Tensor]:
     return [x.to(dtype) for x in given]
 
 
-_HOST = common.Host(_CLASSES, dist.ExpandedDistribution, _floats)
+_HOST = common.Host(COUNTS, dist.ExpandedDistribution, _floats)

@@ -16,7 +16,7 @@ from relaxppl.common.enumerated import Variable
 from relaxppl.common.recommend.trials import TRIALS, per_site, trials
 from relaxppl.estimators.counts import Poisson
 from relaxppl.estimators.laws import Bernoulli, Categorical
-from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.site import Candidate
 
 LAWS: dict[str, tuple[Any, Any]] = {
     "bit": (Bernoulli, None), "class": (Categorical, None), "count": (None, Poisson),

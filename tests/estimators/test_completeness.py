@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
 
 import pytest
 
+from relaxppl.estimators import ways_out
 from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.choice import ESTIMATORS
 from relaxppl.estimators.elbo import temperature_of
@@ -62,3 +64,54 @@ def test_the_temperature_of_an_elbo_is_its_estimators(host: str) -> None:
     assert temperature_of(rx.RELAX_ELBO(temperature=0.3)) == 0.3
     assert temperature_of(rx.DisARM_ELBO()) is None
     assert temperature_of(None) is None
+
+
+# Lists, and those that are made of another estimator or run one.
+NAMES = {
+    "DisARM": set(),
+    "ARMS": set(),
+    "RLOO": set(),
+    "Coupled": {"numpyro/registry", "pyro/registry", "pyro/hardened"},  # Of another meaning.
+    "LocalExpectation": set(),
+    "ScoreFunction": {"estimators/relax", "numpyro/bound", "pyro/bound"},
+    "REBAR": {"estimators/relax", "estimators/local"},
+    "RELAX": {"estimators/local"},
+    "VIMCO": {"numpyro/bound", "pyro/bound"},
+    "ReweightedWakeSleep": set(),
+}
+LISTS = {
+    "common/recommend/recommendation",
+    "common/recommend/trials",
+    "estimators/__init__",
+    "estimators/choice",
+    "estimators/ways_out",
+    "numpyro/elbo/classes",
+    "pyro/elbo/classes",
+}
+
+
+def test_an_estimator_is_named_in_its_own_file_and_in_lists_only() -> None:
+    library = ROOT / "relaxppl"
+    assert set(NAMES) == {kind.__name__ for kind in ESTIMATORS.values()}
+    modules = {
+        kind.__name__: kind.__module__.removeprefix("relaxppl.").replace(".", "/")
+        for kind in ESTIMATORS.values()
+    }
+    for path in sorted(library.rglob("*.py")):
+        file, text = str(path.relative_to(library).with_suffix("")), path.read_text()
+        words = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+        words |= {n.name for n in ast.walk(ast.parse(text)) if isinstance(n, ast.alias)}
+        found = {name for name in NAMES if {name, f"{name}_ELBO"} & words}
+        if file not in LISTS:
+            assert {n for n in found if file not in NAMES[n] | {modules[n]}} == set(), file
+            # What a message advises is in a list too.
+            assert not re.findall(r"'estimator': '(\w+)'", text), file
+
+
+@pytest.mark.parametrize("advice", [n for n in vars(ways_out) if n.isupper()])
+def test_what_messages_advise_needs_no_relaxed_value(advice: str) -> None:
+    names = re.findall(r"'(\w+)'(?!:)", getattr(ways_out, advice))
+    assert names
+    for name in names:
+        law = ESTIMATORS[name].laws
+        assert not ESTIMATORS[name]().relaxes(None if law is None else law[0])

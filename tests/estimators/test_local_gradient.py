@@ -13,8 +13,8 @@ import torch
 
 from relaxppl.estimators import local_gradient
 from relaxppl.estimators.choice import ESTIMATORS
-from relaxppl.estimators.local import LAWS
-from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.laws import LAWS
+from relaxppl.estimators.site import Candidate
 from tests.estimators.noise import BACKENDS, noise
 
 LOGITS = {"Bernoulli": [0.4, -0.9, 1.2], "OneHotCategorical": [0.3, -0.6, 0.9, 0.1]}

@@ -67,6 +67,7 @@ def to_arviz(
     :param first: what a first run of these showed.
     :param params: the parameters by name.
     :param loss: what they were trained with, or None.
+    :param kwargs: the keyword arguments of model and guide.
     :returns: an ``arviz.InferenceData`` with ArviZ 0.x, an ``xarray.DataTree`` with ArviZ 1.x.
     :raises ImportError: naming the extra, if ArviZ is not installed.
     :raises TypeError: if the program is given in neither form, or a number of draws is none.

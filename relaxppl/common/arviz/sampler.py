@@ -21,7 +21,8 @@ from relaxppl.common.arviz.trace import (
 )
 from relaxppl.common.relax.host import Host
 from relaxppl.common.relax.watching import Watched
-from relaxppl.estimators.program import Frame, Frames, Term, reduce_to
+from relaxppl.estimators.program import Term, reduce_to
+from relaxppl.estimators.site import Frame, Frames
 from relaxppl.ops import as_numpy
 
 Trace = dict[str, dict[str, Any]]

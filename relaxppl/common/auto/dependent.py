@@ -28,6 +28,10 @@ _AUXILIARY = {"is_auxiliary": True}
 class Dependent(Structured):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
+    Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
+    OneHotCategorical, or for a count a :class:`FiniteCount`. Sites with
+    ``infer={"enumerate": ...}`` get no guide: the ELBOs sum them out.
+
     :param model: the model, discrete as it was written.
     :param continuous: makes the guide of the continuous sites: a class of the host's autoguides, a
         function of the model, which then has those sites only, or an autoguide of a model whose

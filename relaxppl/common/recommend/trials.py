@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relaxppl.common.enumerated import Variable
+from relaxppl.estimators.base import Estimator
 from relaxppl.estimators.choice import choose
 from relaxppl.estimators.coupled import Coupled
 from relaxppl.estimators.disarm import DisARM
 from relaxppl.estimators.local_expectation import LocalExpectation
-from relaxppl.estimators.program import Candidate
 from relaxppl.estimators.rebar import REBAR
+from relaxppl.estimators.score import ScoreFunction
+from relaxppl.estimators.site import Candidate
 
 SCORE, AVERAGE = "ScoreFunction_ELBO()", "ScoreFunction_ELBO(baseline='average')"
 
@@ -100,15 +102,16 @@ def trials(
     return {**head, **chosen, **TRIALS, **forms}
 
 
+BASES: tuple[type[Estimator], ...] = (REBAR, DisARM, ScoreFunction)
+"""The first of these that takes all sites without an estimator of their own is theirs."""
 ESTIMATORS_OF = {"LocalExpectation": LocalExpectation.name, "Coupled": Coupled.name}
 
 
 def _base(rest: Iterable[Candidate]) -> str:
     """Returns the estimator of the sites that have none of their own."""
-    for name, kind in (("REBAR", REBAR()), ("DisARM", DisARM())):
-        if all(kind.takes(candidate) for candidate in rest):
-            return name
-    return "ScoreFunction"
+    sites = list(rest)
+    able = (kind for kind in BASES if all(kind().takes(candidate) for candidate in sites))
+    return next(able).__name__
 
 
 def _base_of_kinds(own: Mapping[str, str]) -> str:

@@ -41,6 +41,11 @@ class Host:
     coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
 
+    @property
+    def wrappers(self) -> tuple[Any, ...]:
+        """Its classes of distributions around another one."""
+        return self.independent, self.expanded, self.masked
+
     def relaxation_of(self, distribution: Any, temperature: Any) -> Any:
         """Returns the registered relaxation of a discrete distribution.
 
@@ -71,7 +76,7 @@ def unwrap(host: Host, fn: Any) -> tuple[Any, list[Any]]:
     :param fn: a distribution.
     """
     wrappers = []
-    while isinstance(fn, (host.independent, host.expanded, host.masked)):
+    while isinstance(fn, host.wrappers):
         wrappers.append(fn)
         fn = fn.base_dist
     return fn, wrappers

@@ -48,21 +48,10 @@ def to_arviz(
     :param rng_key: a PRNG key.
     :param parallel: whether the draws of a batch run vectorised; False runs them in turn, for
         programs that ``vmap`` cannot take.
-    :param kwargs: the keyword arguments of model and guide.
     """
     require()
-    request = Request(
-        num_draws,
-        batch_size,
-        posterior_predictive,
-        log_likelihood,
-        prior,
-        correct,
-        coords,
-        dims,
-        constant_data,
-        particles=particles,
-    )
+    what = (posterior_predictive, log_likelihood, prior, correct, coords, dims, constant_data)
+    request = Request(num_draws, batch_size, *what, particles=particles)
     model, guide, params, args, loss, static = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, {**static, **kwargs}, request)
     first = run.prototype(rng_key)

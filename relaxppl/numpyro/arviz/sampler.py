@@ -19,7 +19,7 @@ from relaxppl.common.arviz.trace import is_latent, latents
 from relaxppl.common.auto.graph import Factor
 from relaxppl.common.naming import is_learned
 from relaxppl.common.relax.watching import Watched, watched
-from relaxppl.estimators.program import Frames
+from relaxppl.estimators.site import Frames
 from relaxppl.numpyro.arviz import trace as read
 from relaxppl.numpyro.arviz.rerunning import Unobserve, WholePlates
 from relaxppl.numpyro.auto.factors import factors_of

@@ -34,10 +34,8 @@ from relaxppl.numpyro.without_sites import without_sites
 class AutoDiscrete(Posterior, AutoGuide):
     """A guide over the discrete latent sites, beside one over the continuous sites.
 
-    Each discrete site gets a law of its own class with free logits: a Bernoulli, a Categorical, a
-    OneHotCategorical, or for a count a :class:`FiniteCount`. The logits are parameters
-    ``{site}_{prefix}_logits``, over a plate's full size where the model subsamples it. Sites with
-    ``infer={"enumerate": ...}`` get no guide: the ELBOs sum them out.
+    The discrete sites' logits are parameters ``{site}_{prefix}_logits``, over a plate's full size
+    where the model subsamples it.
 
     :param amortize: a function of the model's arguments that returns logits for the sites it
         names, (*batch, *event) of the site for a Bernoulli or a one-hot and with the classes or

@@ -9,24 +9,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from relaxppl.estimators.counts import Binomial, Count, NegativeBinomial, Poisson
-from relaxppl.numpyro.elbo.laws import base_of
+from relaxppl.numpyro.elbo.laws import base_of, count_type
 from relaxppl.relaxations.binary import probs_to_logits
-
-_COUNTS: dict[Any, type[Count]] = {
-    dist.Poisson: Poisson,
-    dist.BinomialProbs: Binomial,
-    dist.BinomialLogits: Binomial,
-    dist.GeometricProbs: NegativeBinomial,
-    dist.GeometricLogits: NegativeBinomial,
-    # The negative binomials are of this class.
-    dist.GammaPoisson: NegativeBinomial,
-}
-
-
-def count_type(fn: Any) -> type[Count] | None:
-    """Returns the law of counts of a distribution, or None."""
-    base = base_of(fn)
-    return next((law for host, law in _COUNTS.items() if isinstance(base, host)), None)
 
 
 def count_of(fn: Any) -> Count | None:

@@ -18,7 +18,7 @@ from relaxppl.estimators.base import Estimator, Parameter, Step, draws_of
 from relaxppl.estimators.choice import choose, unprepared, wanted
 from relaxppl.estimators.elbo import EstimatorELBO
 from relaxppl.estimators.multi_sample import Rows, objective_of, rows_of, value_of, weighted
-from relaxppl.estimators.program import Candidate
+from relaxppl.estimators.site import Candidate
 from relaxppl.numpyro.elbo.batched import InBatches
 from relaxppl.numpyro.elbo.jumps import with_jumps
 from relaxppl.numpyro.elbo.parameters import Learned, PreparedGuide

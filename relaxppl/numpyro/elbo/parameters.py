@@ -16,8 +16,8 @@ from numpyro.primitives import mutable
 from relaxppl.common.naming import STEP
 from relaxppl.estimators import network, score
 from relaxppl.estimators.base import Parameter
-from relaxppl.estimators.program import Candidate, Site
 from relaxppl.estimators.score import no_input
+from relaxppl.estimators.site import Candidate, Site
 from relaxppl.numpyro.elbo.program import site_of
 from relaxppl.numpyro.elbo.structure import InputsOfAllSteps, candidate_of
 from relaxppl.numpyro.step import counted, current_step

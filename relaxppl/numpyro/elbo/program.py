@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,11 @@ from numpyro import handlers
 from numpyro.infer.util import get_importance_trace
 from numpyro.util import _validate_model, check_model_guide_match
 
+from relaxppl.common import program as common
 from relaxppl.common.sequences import sequence_of
-from relaxppl.estimators.program import AT_HARD_VALUES, Candidate, Frame, Site, SoftValue, Term
+from relaxppl.estimators.program import SoftValue, Term
+from relaxppl.estimators.site import Candidate, Frame, Site
+from relaxppl.estimators.ways_out import AT_HARD_VALUES
 from relaxppl.numpyro.elbo import exact_kl, replay
 from relaxppl.numpyro.elbo.batched import TOGETHER, each
 from relaxppl.numpyro.elbo.counts import count_of
@@ -172,21 +175,17 @@ class Program:
         """Returns what a function that evaluates the program makes of each of several values."""
         return each(compute, values, self.batch or TOGETHER)
 
-    @contextmanager
-    def explained(self, level: tuple[str, ...]) -> Iterator[None]:
+    def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
         """Explains what fails while the program runs at relaxed values of some sites."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            error.add_note(
-                "This was raised while the model or the guide ran at relaxed values of "
-                f"{', '.join(map(repr, level))}, or was differentiated there. If it indexes or "
-                "branches by them, or calls what JAX does not differentiate (jax.pure_callback, "
-                f"io_callback, a while_loop), choose {AT_HARD_VALUES} for "
-                "these sites in the guide; or write it with one-hot or 0/1 arithmetic, jnp.where "
-                "or jax.lax.cond, and give a callback its derivative by jax.custom_jvp."
-            )
-            raise
+        return common.explained(
+            (TypeError, ValueError),
+            "This was raised while the model or the guide ran at relaxed values of "
+            f"{', '.join(map(repr, level))}, or was differentiated there. If it indexes or "
+            "branches by them, or calls what JAX does not differentiate (jax.pure_callback, "
+            f"io_callback, a while_loop), choose {AT_HARD_VALUES} for "
+            "these sites in the guide; or write it with one-hot or 0/1 arithmetic, jnp.where "
+            "or jax.lax.cond, and give a callback its derivative by jax.custom_jvp.",
+        )
 
     def evaluate(
         self,

@@ -16,20 +16,10 @@ from relaxppl.numpyro.elbo.laws import soft_log_prob
 from relaxppl.numpyro.elbo.replay import Again
 
 
-class _Asleep(Messenger):
-    """Draws what is observed, and keeps what it was."""
-
-    def __init__(self, fn: Any) -> None:
-        super().__init__(fn)
-        self.observed: dict[str, Any] = {}
-
+class _Asleep(common.Asleep, Messenger):
     def process_message(self, msg: dict[str, Any]) -> None:
-        if msg["type"] != "sample" or not msg["is_observed"]:
-            return
-        if isinstance(msg["fn"], dist.Unit):
-            common.check_drawn(msg["name"], factor=True)
-        self.observed[msg["name"]] = msg["value"]
-        msg["is_observed"], msg["value"] = False, None
+        if msg["type"] == "sample" and msg["is_observed"]:
+            self.meet(msg, isinstance(msg["fn"], dist.Unit))
 
 
 def log_q(

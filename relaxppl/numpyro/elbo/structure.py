@@ -17,10 +17,10 @@ from numpyro.primitives import Messenger
 
 from relaxppl.common.sequences import sequence_type
 from relaxppl.estimators.jumps import by_jumps, plain
-from relaxppl.estimators.program import AT_HARD_VALUES, Candidate
+from relaxppl.estimators.site import Candidate
 from relaxppl.estimators.summed_out import Variable, check_shapes, is_marked, refusal
-from relaxppl.numpyro.elbo.counts import count_type
-from relaxppl.numpyro.elbo.laws import base_of, law_type
+from relaxppl.estimators.ways_out import AT_HARD_VALUES
+from relaxppl.numpyro.elbo.laws import base_of, count_type, law_type
 from relaxppl.numpyro.elbo.provenance import eval_provenance
 from relaxppl.numpyro.elbo.summed_out import SummedOut, first_free, shapes_of
 

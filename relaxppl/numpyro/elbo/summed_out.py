@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.primitives import Messenger
 
-from relaxppl.estimators.program import Frame, Frames
+from relaxppl.estimators.site import Frame, Frames
 from relaxppl.estimators.summed_out import (
     Factor,
     Group,

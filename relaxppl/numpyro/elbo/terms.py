@@ -10,8 +10,9 @@ from typing import Any
 import jax
 
 from relaxppl.estimators.jumps import NONE
-from relaxppl.estimators.program import AT_HARD_VALUES, Term
+from relaxppl.estimators.program import Term
 from relaxppl.estimators.summed_out import Group
+from relaxppl.estimators.ways_out import AT_HARD_VALUES
 from relaxppl.numpyro.elbo import exact_kl
 from relaxppl.numpyro.elbo.laws import soft_log_prob
 from relaxppl.numpyro.elbo.structure import Structure

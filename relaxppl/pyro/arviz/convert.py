@@ -52,21 +52,10 @@ def to_arviz(
     :param parallel: whether the draws of a batch run vectorised, in an outermost plate, as those of
         the host's ``Predictive``, or in turn; None vectorises where some draws, scored again one
         at a time, show that the programs allow for it.
-    :param kwargs: the keyword arguments of model and guide.
     """
     require()
-    request = Request(
-        num_draws,
-        batch_size,
-        posterior_predictive,
-        log_likelihood,
-        prior,
-        correct,
-        coords,
-        dims,
-        constant_data,
-        particles=particles,
-    )
+    what = (posterior_predictive, log_likelihood, prior, correct, coords, dims, constant_data)
+    request = Request(num_draws, batch_size, *what, particles=particles)
     model, guide, params, args, loss = read_program("to_arviz", program)
     run = Sampler(model, guide, params, args, kwargs, request)
     with left_alone(run.once):

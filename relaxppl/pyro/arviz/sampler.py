@@ -24,14 +24,14 @@ from relaxppl.common.arviz.trace import is_latent, latents
 from relaxppl.common.auto.graph import Factor
 from relaxppl.common.relax.host import unwrap
 from relaxppl.common.relax.watching import Watched, watched
-from relaxppl.estimators.program import Frame, Frames
+from relaxppl.estimators.site import Frame, Frames
 from relaxppl.ops import as_numpy
 from relaxppl.pyro.arviz import trace as read
 from relaxppl.pyro.arviz.rerunning import Params, Unobserve, whole_plates
 from relaxppl.pyro.auto.factors import factors_of
+from relaxppl.pyro.elbo.replay import Replay
 from relaxppl.pyro.random_state import rng_state, set_rng_state
 from relaxppl.pyro.registry import HOST
-from relaxppl.pyro.substitute import Substitute
 
 DRAWS = "relaxppl_draws"
 """The name of the plate of a vectorised run."""
@@ -133,13 +133,13 @@ class Sampler(common.Sampler):
     def _run_guide(
         self, key: Any = None, values: dict[str, torch.Tensor] | None = None
     ) -> tuple[dict[str, Watched], Trace]:
-        guide = Substitute(values)(self.guide) if values else self.guide
+        guide = Replay(values)(self.guide) if values else self.guide
         with watched(self.hardened) as relaxed:
             nodes = self._trace(guide)
         return relaxed, nodes
 
     def _run_model(self, values: dict[str, Any], key: Any = None, unobserve: bool = False) -> Trace:
-        model = Substitute(values)(self.model)
+        model = Replay(values)(self.model)
         if unobserve:
             model = Unobserve()(model)
         with relax.left_discrete() if self.hardened else nullcontext():
@@ -149,7 +149,7 @@ class Sampler(common.Sampler):
         first = -1 - self.nesting - (self.draws is not None)
         with relax.left_discrete():
             drawn = self._trace(
-                Substitute(values)(self.model),
+                Replay(values)(self.model),
                 lambda model: infer_discrete(model, first_available_dim=first, temperature=1),
             )
         return {name: drawn[name]["value"] for name in self.summed}

@@ -9,21 +9,7 @@ import torch
 import torch.distributions as torch_dist
 
 from relaxppl.estimators.counts import Binomial, Count, NegativeBinomial, Poisson
-from relaxppl.pyro.elbo.laws import base_of
-
-_COUNTS: dict[Any, type[Count]] = {
-    torch_dist.Poisson: Poisson,
-    torch_dist.Binomial: Binomial,
-    torch_dist.Geometric: NegativeBinomial,
-    torch_dist.NegativeBinomial: NegativeBinomial,
-    pyro_dist.GammaPoisson: NegativeBinomial,
-}
-
-
-def count_type(fn: Any) -> type[Count] | None:
-    """Returns the law of counts of a distribution, or None."""
-    base = base_of(fn)
-    return next((law for host, law in _COUNTS.items() if isinstance(base, host)), None)
+from relaxppl.pyro.elbo.laws import base_of, count_type
 
 
 def count_of(fn: Any) -> Count | None:

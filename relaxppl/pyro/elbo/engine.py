@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pyro.infer
 import pyro.poutine as poutine
 import torch
-from pyro.infer.elbo import ELBOModule
 from pyro.infer.util import torch_backward, torch_item
 from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
@@ -27,8 +26,9 @@ from relaxppl.estimators.multi_sample import (
     value_of,
     weighted,
 )
-from relaxppl.estimators.program import Site
+from relaxppl.estimators.site import Site
 from relaxppl.pyro.elbo.kept import unwritten
+from relaxppl.pyro.elbo.own_loop import OwnLoop
 from relaxppl.pyro.elbo.parameters import Counter, Learned
 from relaxppl.pyro.elbo.particles import PLATE, Batches, compared
 from relaxppl.pyro.elbo.program import Program
@@ -38,29 +38,13 @@ from relaxppl.pyro.elbo.verify import verify
 
 VERIFIED = frozenset({0, *(10**k for k in range(1, 9))})
 """At which gradients of an ELBO the dependencies are verified."""
-_MOVED = 100
-"""By which gradient of an ELBO an optimiser has moved what the estimators learn, if ever."""
-
-
-class LossModule(ELBOModule):
-    """A loss as a module, whose parameters hold what the estimators learn too."""
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, torch.Tensor]]:
-        yield from super().named_parameters(prefix, recurse, remove_duplicate)
-        for name, leaf in self.elbo.named_parameters() if recurse else ():
-            yield f"{prefix}{'.' if prefix else ''}{name}", leaf
 
 
 @documented_by(EstimatorELBO)
-class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
+class DiscreteELBO(EstimatorELBO, OwnLoop, pyro.infer.ELBO):
     """An unbiased ELBO for guides with discrete sites; see its subclasses, one an estimator.
     :param max_plate_nesting: as of the host's ELBOs.
     """
-
-    expects_training = True
-    """Whether a hundred gradients that train nothing of its own are worth a warning."""
 
     def __init__(
         self,
@@ -86,7 +70,6 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         self._prepared = False
         self._gradients = 0
         self._at_first: dict[str, torch.Tensor] = {}
-        """What the estimators learn, by name, as it was at the first gradient."""
         self._told: set[str] = set()
         self._counter = Counter()
         self._summed = Summed()
@@ -103,33 +86,6 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
         """
         self._prepared = True
         return guide
-
-    def __call__(self, model: Any, guide: Any) -> LossModule:
-        """Returns the loss as a module, as the host's ELBOs do, and prepares for it.
-
-        :param model: the model.
-        :param guide: the guide.
-        :returns: a module that takes the arguments of both. After its first call its parameters
-            hold what the estimators learn, beside those of the model and the guide.
-        """
-        return LossModule(model, self.prepare(guide), self)
-
-    def parameters(self) -> list[torch.Tensor]:
-        """Returns what the estimators learn, for an optimiser of one's own.
-
-        SVI finds these parameters by itself. A loop over ``differentiable_loss`` hands them to its
-        optimiser beside those of the model and the guide. They are there after the first gradient.
-
-        :returns: unconstrained leaf tensors, out of Pyro's parameter store.
-        """
-        return [leaf for _, leaf in self.named_parameters()]
-
-    def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yields what the estimators learn by name, as :meth:`parameters`."""
-        store = pyro.get_param_store()
-        for name in self._at_first:
-            if name in store:
-                yield name, store[name].unconstrained()
 
     def _learns(self, estimator: Estimator, site: Site) -> bool:
         """Returns whether the scalars of a site's estimator are learned."""
@@ -267,7 +223,7 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             bound = bound + step.surrogate(found)
             steps.append(step)
         bound = bound + compared(steps, learned, self._batches)
-        self._warn_unmoved(learned.names)
+        self._warn_unmoved(learned.names, self._gradients)
         surrogate = (learned.surrogate - bound) / self.num_particles
         return self._loss(programs), torch.as_tensor(surrogate)
 
@@ -279,23 +235,6 @@ class DiscreteELBO(EstimatorELBO, pyro.infer.ELBO):
             if text not in self._told:
                 self._told.add(text)
                 warnings.warn(f"{type(self).__name__}: {text}", stacklevel=2)
-
-    def _warn_unmoved(self, names: list[str]) -> None:
-        """Warns once if nothing trains what the estimators learn."""
-        store = pyro.get_param_store()
-        if self._gradients == 1:
-            self._at_first = {name: store[name].detach().clone() for name in names}
-        if self._gradients != _MOVED or not self._at_first or not self.expects_training:
-            return
-        if all(name in store and torch.equal(store[name], x) for name, x in self._at_first.items()):
-            warnings.warn(
-                f"{type(self).__name__}: after {_MOVED} gradients {', '.join(self._at_first)} are "
-                "what they were at the first: no optimiser holds these parameters of the "
-                "estimators, which lie in Pyro's parameter store and in no module. SVI finds them "
-                "by itself; in a loop of your own hand elbo.parameters() to the optimiser too, "
-                "after the first gradient, or keep them fixed by learn=False",
-                stacklevel=2,
-            )
 
     def _weighted(self, programs: list[Program]) -> tuple[Weighted, Rows]:
         """Returns all draws by row, along the axis of :attr:`_batches`, and what the rows are."""

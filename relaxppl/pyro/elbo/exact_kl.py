@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from pyro.distributions import MaskedDistribution
 from torch.distributions import kl_divergence
 
-from relaxppl.pyro.elbo.laws import WRAPPERS
+from relaxppl.common.relax import unwrap
+from relaxppl.pyro.registry import HOST
 
 __all__ = ["integrable", "kl_divergence"]
 
@@ -58,12 +58,7 @@ def _same_weight(guide: Any, model: Any) -> bool:
 
 def masks_of(fn: Any) -> list[Any]:
     """Returns the masks of a distribution's wrappers, from the outermost."""
-    masks = []
-    while isinstance(fn, WRAPPERS):
-        if isinstance(fn, MaskedDistribution):
-            masks.append(fn._mask)
-        fn = fn.base_dist
-    return masks
+    return [wrapper._mask for wrapper in unwrap(HOST, fn)[1] if isinstance(wrapper, HOST.masked)]
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -6,8 +6,8 @@ of the first run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,11 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from pyro.util import check_model_guide_match
 
+from relaxppl.common import program as common
 from relaxppl.estimators.jumps import Names
-from relaxppl.estimators.program import AT_HARD_VALUES, Frame, Site, SoftValue, Term
+from relaxppl.estimators.program import SoftValue, Term
+from relaxppl.estimators.site import Frame, Site
+from relaxppl.estimators.ways_out import AT_HARD_VALUES
 from relaxppl.pyro.elbo.batched import TOGETHER, each
 from relaxppl.pyro.elbo.dependence import Tracker
 from relaxppl.pyro.elbo.kept import unwritten
@@ -85,7 +88,7 @@ class Program:
         with Tracker(self.told) as tracker:
             continuous = self.exact_kl or self.multi_sample
             record, watch = Record(tracker, continuous, self.hold_draws), Watch(tracker)
-            with record, Replay(self.shared, {}):
+            with record, Replay(self.shared):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped
             tracker.hand_over()
@@ -127,7 +130,7 @@ class Program:
 
     def _run_model(self, watch: Watch, summing: SummedOut, guide_trace: Any) -> Any:
         """Returns a trace of the model at the guide's values."""
-        with watch, Replay(self.shared, {}):
+        with watch, Replay(self.shared):
             replayed = poutine.replay(summing(self.model), trace=guide_trace)
             return poutine.trace(replayed).get_trace(*self.args, **self.kwargs)
 
@@ -191,18 +194,14 @@ class Program:
         """Returns what a function that evaluates the program makes of each of several values."""
         return each(compute, values, self.batch or TOGETHER)
 
-    @contextmanager
-    def explained(self, level: tuple[str, ...]) -> Iterator[None]:
+    def explained(self, level: tuple[str, ...]) -> AbstractContextManager[None]:
         """Explains what fails while the program runs at relaxed values of some sites."""
-        try:
-            yield
-        except (IndexError, TypeError, ValueError, RuntimeError) as error:
-            error.add_note(
-                "This was raised while the program ran with relaxed values at "
-                f"{', '.join(map(repr, level))}. A program that needs a site's hard values can "
-                f"choose another estimator for it: {AT_HARD_VALUES}."
-            )
-            raise
+        return common.explained(
+            (IndexError, TypeError, ValueError, RuntimeError),
+            f"This was raised while the program ran with relaxed values at "
+            f"{', '.join(map(repr, level))}. A program that needs a site's hard values can "
+            f"choose another estimator for it: {AT_HARD_VALUES}.",
+        )
 
     def evaluate(
         self,
@@ -274,7 +273,7 @@ class Program:
             guide = guide.copy()
             for name, value in at.items():
                 guide.nodes[name] = {**guide.nodes[name], "value": value}
-        with unwritten(self.kept), Replay(values, {}):
+        with unwritten(self.kept), Replay(values):
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +13,12 @@ class Replay(Messenger):
     """Puts given values at given sites, and recomputes others by a function of the new law."""
 
     def __init__(
-        self, values: dict[str, Any], recompute: dict[str, Callable[[Any], torch.Tensor]]
+        self,
+        values: Mapping[str, Any],
+        recompute: Mapping[str, Callable[[Any], torch.Tensor]] | None = None,
     ) -> None:
         super().__init__()
-        self.values = values
-        self.recompute = recompute
+        self.values, self.recompute = values, recompute or {}
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"]:

@@ -15,20 +15,11 @@ from relaxppl.common import sleep as common
 from relaxppl.pyro.elbo.replay import Replay
 
 
-class _Asleep(Messenger):
-    """Draws what is observed, and keeps what it was."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.observed: dict[str, Any] = {}
-
+class _Asleep(common.Asleep, Messenger):
     def _pyro_sample(self, msg: Any) -> None:
-        if not msg["is_observed"] or site_is_subsample(msg):
-            return
-        if isinstance(msg["fn"], dist.Unit):
-            common.check_drawn(msg["name"], factor=True)
-        self.observed[msg["name"]] = msg["value"]
-        msg["is_observed"], msg["value"], msg["done"] = False, None, False
+        if msg["is_observed"] and not site_is_subsample(msg):
+            self.meet(msg, isinstance(msg["fn"], dist.Unit))
+            msg["done"] = False
 
 
 def log_q(
@@ -48,7 +39,7 @@ def log_q(
     nodes = {n: node for n, node in trace.nodes.items() if node["type"] == "sample"}
     drawn = {n: nodes[n]["value"].to(array) for n, array in asleep.observed.items()}
     args, kwargs = common.arguments(args, kwargs, asleep.observed, drawn)
-    with Replay({name: node["value"] for name, node in nodes.items()}, {}):
+    with Replay({name: node["value"] for name, node in nodes.items()}):
         sites = poutine.trace(guide).get_trace(*args, **kwargs)
     for name, node in sites.nodes.items():
         if node["type"] == "sample" and not node["is_observed"] and name not in nodes:

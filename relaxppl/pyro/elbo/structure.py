@@ -11,10 +11,10 @@ from pyro.poutine.util import site_is_subsample
 
 from relaxppl.common.sequences import sequence_of, sequence_type
 from relaxppl.estimators.jumps import Names, by_jumps, plain
-from relaxppl.estimators.program import Candidate, Site
-from relaxppl.pyro.elbo.counts import count_of, count_type
+from relaxppl.estimators.site import Candidate, Site
+from relaxppl.pyro.elbo.counts import count_of
 from relaxppl.pyro.elbo.dependence import Tracker
-from relaxppl.pyro.elbo.laws import base_of, law_of, unmasked
+from relaxppl.pyro.elbo.laws import base_of, count_type, law_of, unmasked
 from relaxppl.pyro.elbo.summed_out import frames_of
 from relaxppl.pyro.random_state import rng_state
 

@@ -12,7 +12,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
-from relaxppl.estimators.program import Frame, Frames
+from relaxppl.estimators.site import Frame, Frames
 from relaxppl.estimators.summed_out import (
     Factor,
     Group,

@@ -14,8 +14,10 @@ from pyro.poutine.util import site_is_subsample
 from pyro.util import check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.jumps import NONE, Names, jumps
-from relaxppl.estimators.program import Site, Term
+from relaxppl.estimators.program import Term
+from relaxppl.estimators.site import Site
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
+from relaxppl.estimators.ways_out import AT_THE_DRAW
 from relaxppl.pyro.elbo.dependence import Tracker, handed_over
 from relaxppl.pyro.elbo.exact_kl import integrable, kl_divergence, masks_of
 from relaxppl.pyro.elbo.laws import base_of, law_type, soft_log_prob
@@ -242,8 +244,7 @@ class Terms:
             raise NotImplementedError(
                 f"site '{name}' is relaxed, but the {'guide' if guide else 'model'} has a "
                 f"{law} there, which is not defined between the hard values; make it a "
-                "Bernoulli or a OneHotCategorical, or give the guide's site "
-                "infer={'estimator': 'score'}"
+                f"Bernoulli or a OneHotCategorical, or give the guide's site {AT_THE_DRAW}"
             )
         return log_prob
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from relaxppl.estimators.laws import Bernoulli
-from relaxppl.estimators.program import Site, Term
+from relaxppl.estimators.program import Term
+from relaxppl.estimators.site import Site
 from relaxppl.pyro.elbo.program import Program
 from relaxppl.pyro.random_state import rewound, rng_state
 

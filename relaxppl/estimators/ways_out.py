@@ -1,0 +1,12 @@
+"""Which estimators the messages advise: beside its own file, only lists name an estimator."""
+
+AT_HARD_VALUES = "infer={'estimator': 'disarm'} or 'score'"
+"""For a site at whose relaxed values a program cannot run."""
+AT_FEW_VALUES = "infer={'estimator': 'disarm'}"
+"""For a site of which too many values would be tried."""
+IN_STEPS = "infer={'estimator': 'rloo'}"
+"""For such a site that is drawn in steps."""
+AT_THE_DRAW = "infer={'estimator': 'score'}"
+"""For a site at whose other values a program cannot run."""
+SUMMED = "infer={'estimator': 'local_expectation'}"
+"""For a site that is to be summed over its values."""
