@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_NAMES = {"numpyro": "NumPyro", "pyro": "Pyro"}
 _FIELD = re.compile(r"^:((?:param |raises )?\w+):", re.MULTILINE)
 
 
@@ -18,6 +19,8 @@ def documented_by(*sources: Any) -> Callable[[F], F]:
     The host's has a first sentence, what else is true on that host only, and the fields that read
     otherwise there. The neutral one has the further paragraphs, the other fields and, after these,
     the references.
+
+    What both call the host has its name there.
 
     :param sources: the neutral function or class, and others that describe further arguments.
     """
@@ -33,7 +36,8 @@ def documented_by(*sources: Any) -> Callable[[F], F]:
         rest = [n for n in shared | own if not n.startswith("param ")]
         order += sorted(rest, key=lambda n: n.startswith("raises"))
         text = [*head, *shared_head[1:], "\n".join(fields[n] for n in order)]
-        target.__doc__ = "\n\n".join([*text, *references])
+        host = _NAMES.get(target.__module__.split(".")[1], "the host")
+        target.__doc__ = re.sub(r"[Tt]he host\b", host, "\n\n".join([*text, *references]))
         return target
 
     return complete

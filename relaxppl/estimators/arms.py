@@ -26,7 +26,9 @@ from relaxppl.ops import Array
 
 @dataclass(frozen=True)
 class ARMS(Estimator):
-    """Several antithetic draws of a level: one more evaluation of the model for each but the first.
+    """Several antithetic draws: one more evaluation of the model for each but the first.
+
+    Sites that do not depend on each other are drawn again together, others in evaluations apart.
 
     :param num_draws: how many draws are compared, at least 2. Of :class:`ARMS_ELBO` it is
         ``num_particles``.

@@ -80,9 +80,9 @@ def _unsupported(site: Candidate, estimator: Estimator) -> NotImplementedError:
     reason = f"it takes {', '.join(law.__name__ for law in laws)}"
     if site.recurrent:
         reason = (
-            "its own values decide its law (a site inside scan or a loop). As a site for each step "
-            "of a Python loop it is estimated level by level; as one MarkovChain of all steps, or "
-            "with logits that no draw touches, in one"
+            "its own values decide its law (a site inside scan or a loop). Write it as a site for "
+            "each step of a Python loop, as one MarkovChain of all steps, or with logits that no "
+            "draw touches"
         )
     integer = site.has_integers
     hint = "; or make it a OneHotCategorical, whose value can be relaxed" if integer else ""

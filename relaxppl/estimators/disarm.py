@@ -19,7 +19,9 @@ from relaxppl.relaxations.relaxed_bernoulli import BinaryConcrete
 
 @dataclass(frozen=True)
 class DisARM(Estimator):
-    """The antithetic estimator: one more evaluation of the model at a level's mirrored draw.
+    """The antithetic estimator: one more evaluation of the model, at the mirrored draw.
+
+    Sites that do not depend on each other are mirrored together, others in evaluations apart.
 
     Dong et al., 2020 (arXiv:2006.10680), and 2021 (arXiv:2106.08056) for categorical sites.
     """

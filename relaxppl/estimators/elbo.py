@@ -78,7 +78,7 @@ class EstimatorELBO:
     def batch_of(vectorize_particles: Any) -> int | None:
         """Returns how many runs of a program are computed at a time, where that is a number.
 
-        :raises ValueError: if it is a number below 1, or nothing that a host takes.
+        :raises ValueError: if it is a number below 1, or of another kind.
         """
         if isinstance(vectorize_particles, bool) or callable(vectorize_particles):
             return None

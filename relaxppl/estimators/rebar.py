@@ -50,9 +50,9 @@ class REBAR(Estimator):
         relaxed evaluation of the model serves both, at about the same variance; else two.
     :param variance_every: the temperature's gradient is computed every so many steps, on average,
         and multiplied by as much; that of the factor costs nothing and is taken at every step.
-    :param depth: how many levels down the control variate of a site reaches, of the discrete sites
-        that depend on it; None for all. Terms further down keep the score function alone. A chain
-        then takes ``depth + 2`` relaxed evaluations in place of one a level.
+    :param depth: how many steps of dependence down the control variate of a site reaches, of the
+        discrete sites that depend on it; None for all. Terms further down keep the score function
+        alone. A chain then takes ``depth + 2`` relaxed evaluations in place of one for each site.
 
     Tucker et al., 2017 (arXiv:1703.07370).
     """

@@ -73,7 +73,7 @@ def refusal(site: str, why: str) -> NotImplementedError:
     """
     return NotImplementedError(
         f"{site!r}: infer={{'enumerate': ...}} asks to sum this out and the guide has no such "
-        f"site, but {why}. Take the host's TraceEnum_ELBO if it can sum it; or give the guide a "
+        f"site, but {why}. Take TraceEnum_ELBO if it can sum it; or give the guide a "
         f"site of this name, whose gradient {SUMMED} sums over its "
         "values; or drop the mark, if a draw from the prior is what you want"
     )

@@ -14,9 +14,9 @@ from relaxppl.numpyro.without_sites import without_sites
 
 
 class AutoGuideList(host.AutoGuideList):
-    """The host's ``AutoGuideList``, whose own refuses a model that has a discrete site.
+    """NumPyro's ``AutoGuideList``, whose own refuses a model that has a discrete site.
 
-    Its arguments and methods are the host's. A part may be a guide by hand that returns nothing, as
+    Its arguments and methods are NumPyro's. A part may be a guide by hand that returns nothing, as
     guides mostly do.
     """
 

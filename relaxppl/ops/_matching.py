@@ -18,7 +18,7 @@ def best_columns(scores: Any) -> np.ndarray:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
         raise ImportError(
-            "GumbelSinkhorn needs SciPy for a hard matching, which both hosts' extras bring: "
+            "GumbelSinkhorn needs SciPy for a hard matching, which the extras bring: "
             'pip install "relaxppl[pyro]"'
         ) from error
     scores = np.asarray(scores)

@@ -14,7 +14,7 @@ from relaxppl.pyro.registry import register_relaxation
 class FiniteCount(dist.Categorical):
     """A count k = 0, ..., n - 1 with P(k) = softmax(logits)[k].
 
-    Its values are floats, as the host's own counts are. To the estimators it is a Categorical;
+    Its values are floats, as Pyro's own counts are. To the estimators it is a Categorical;
     under ``relax`` it is a relaxed count, as the Poisson or the binomial law of the model is that
     it is the guide of.
 

@@ -23,8 +23,8 @@ class GumbelSinkhorn(Relaxation):
     X holds the logits and G is standard Gumbel. The rows are normalised last: they sum to one, and
     the columns do so in the limit of many iterations, which a low temperature needs more of. With
     ``hard=True`` the value is the permutation matrix P that maximises <P, X + G>, by linear
-    assignment on the host's processor, and the gradient that of the relaxed one. Neither has a
-    tractable law: ``log_prob`` is refused.
+    assignment on the CPU, and the gradient that of the relaxed one. Neither has a tractable law:
+    ``log_prob`` is refused.
 
     :param temperature: T, positive, (*batch,).
     :param logits: X, the score of each item (row) at each place (column), (*batch, n, n).

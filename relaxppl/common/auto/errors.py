@@ -15,7 +15,7 @@ def no_discrete_site(latents: Iterable[str], relaxed: Iterable[str]) -> ValueErr
             "AutoDiscrete the discrete model and relax the guide: relax(AutoDiscrete(model), ...)"
         )
     return ValueError(
-        f"AutoDiscrete: the model has no discrete latent site ({found}); use the host's AutoNormal"
+        f"AutoDiscrete: the model has no discrete latent site ({found}); use AutoNormal"
     )
 
 

@@ -57,6 +57,6 @@ def no_discrete_site(guide: Any) -> ValueError:
     name = getattr(guide, "__name__", type(guide).__name__)
     return ValueError(
         f"the guide {name} has no discrete latent site: its gradient needs none of these "
-        "estimators, and the host's Trace_ELBO is right for it. If its sites are relaxed, give the "
+        "estimators, and Trace_ELBO is right for it. If its sites are relaxed, give the "
         "discrete guide; if it leaves the discrete sites out, AutoDiscrete(model) covers them"
     )

@@ -114,8 +114,8 @@ def relaxation_option(variables: Mapping[str, Variable]) -> Option:
     without = [n for n, v in variables.items() if not v.relaxable]
     if not without:
         reason = (
-            "relax(model, temperature=...) and relax(guide, temperature=...) with the host's "
-            "Trace_ELBO; biased, so not ranked here: compare_estimators shows by how much"
+            "relax(model, temperature=...) and relax(guide, temperature=...) with Trace_ELBO; "
+            "biased, so not ranked here: compare_estimators shows by how much"
         )
         return Option("relax", True, reason)
     name = without[0]

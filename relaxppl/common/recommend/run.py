@@ -125,8 +125,8 @@ def _concluded(
     no = {**reasons, **{n: r for n, r in failures.items() if r != OUT_OF_TIME}}
     if no.get(ENUMERATION) and ENUMERATION not in reasons:
         no[ENUMERATION] = (
-            "the host's enumeration fails on this model, which does not run with all values of a "
-            "site at once along a dimension left of the plates (see the host's tutorial on it)"
+            "TraceEnum_ELBO fails on this model, which does not run with all values of a "
+            "site at once along a dimension left of the plates (see the tutorial on enumeration)"
         )
     if not screened.draws:
         found = "; ".join(f"{n}: {r}" for n, r in no.items())
@@ -137,8 +137,8 @@ def _concluded(
     exact = stats.get(ENUMERATION)
     if exact is not None and worse_bound(exact, stats.values()):
         no[ENUMERATION] = (
-            "the host's enumeration gives a worse bound than the guide, which it cannot where the "
-            "model is written for it (see the host's tutorial on enumeration)"
+            "TraceEnum_ELBO gives a worse bound than the guide, which it cannot where the "
+            "model is written for it (see the tutorial on enumeration)"
         )
         del stats[ENUMERATION]
     comparison = ranked(stats, dict.fromkeys(stats, True))
