@@ -46,10 +46,11 @@ def programs(seed: int) -> tuple[Any, Any]:
     keys = dict(zip(sizes, jax.random.split(jax.random.key(seed), 3), strict=True))
     net = {name: eqx.nn.MLP(*sizes[name], depth=1, key=keys[name]) for name in sizes}
 
-    def coin(step: int, there: jax.Array, logit: Any) -> jax.Array:
+    def coin(step: int, there: jax.Array, logit: Any, **infer: Any) -> jax.Array:
         # After an object that is not there comes none.
         logits = there * logit + (1.0 - there) * -8.0
-        return there * numpyro.sample(f"present_{step}", dist.Bernoulli(logits=logits))
+        law = dist.Bernoulli(logits=logits)
+        return there * numpyro.sample(f"present_{step}", law, infer=infer)
 
     def normal(name: str, there: jax.Array, numbers: jax.Array) -> jax.Array:
         # What is not there has the model's own law, and so costs nothing.
@@ -78,7 +79,8 @@ def programs(seed: int) -> tuple[Any, Any]:
             there, left = jnp.ones(len(rows)), canvases[rows]
             for step in range(OBJECTS):
                 found = jax.vmap(find)(left.reshape(len(rows), -1))
-                there = coin(step, there, found[:, 0])
+                seen = (there[:, None, None] * left).reshape(len(rows), -1)
+                there = coin(step, there, found[:, 0], estimator_input=seen)
                 where = normal(f"where_{step}", there, found[:, 1:])
                 glimpse = interpolate(left, on_canvas(where[..., None], jnp.arange(GLIMPSE)))
                 normal(f"what_{step}", there, jax.vmap(look)(glimpse.reshape(len(rows), -1)))
@@ -93,6 +95,7 @@ METHODS = {
     "disarm": rx.DisARM_ELBO,
     "host": TraceGraph_ELBO,
     "rebar": rx.REBAR_ELBO,
+    "score": lambda: rx.ScoreFunction_ELBO(baseline="network", hidden=200),
     "vimco": lambda: rx.VIMCO_ELBO(num_particles=5),
 }
 
