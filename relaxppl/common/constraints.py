@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from relaxppl import ops
 from relaxppl.ops import Array
@@ -34,39 +34,38 @@ def is_k_hot(x: Array, k: int) -> Array:
     return is_flag(x).all(-1) & (x.sum(-1) == k)
 
 
-def is_among(x: Array, values: Array) -> Array:
-    """Returns whether numbers are among n values.
+class Support:
+    """Values that a relaxation has: a mixin beside the host's class of constraints."""
 
-    :param x: (...,).
-    :param values: (..., n).
-    :returns: (...,).
-    """
-    return (x[..., None] == values).any(-1)
+    key: ClassVar[str]
+    """Its name in the relaxations."""
+
+    def holds(self, x: Array) -> Array:
+        """Returns whether values belong to it, (*batch,)."""
+        raise NotImplementedError
 
 
-class Simplex:
+class Simplex(Support):
     """The simplex up to the rounding of a sum of K floats."""
 
     key = "simplex"
     event_dim = 1
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
         return on_simplex(x)
 
 
-class LogSimplex:
+class LogSimplex(Support):
     """Logarithms of a point on the simplex."""
 
     key = "log_simplex"
     event_dim = 1
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
         return on_simplex(ops.exp(x))
 
 
-class OneHot:
+class OneHot(Support):
     """One-hot vectors that carry a gradient."""
 
     key = "one_hot"
@@ -74,11 +73,10 @@ class OneHot:
     is_discrete = False
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
         return is_k_hot(x, 1)
 
 
-class ScaledSimplex:
+class ScaledSimplex(Support):
     """Vectors of nonnegative numbers whose sum is k, up to rounding."""
 
     key = "scaled_simplex"
@@ -88,7 +86,6 @@ class ScaledSimplex:
         self.k = k
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
         return on_simplex(x, self.k)
 
     def __repr__(self) -> str:
@@ -101,7 +98,6 @@ class KHot(ScaledSimplex):
     key = "k_hot"
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
         return is_k_hot(x, self.k)
 
 
@@ -112,7 +108,7 @@ class DiscreteKHot(KHot):
     is_discrete = True
 
 
-class Ordering:
+class Ordering(Support):
     """The integers 0, ..., n - 1 in any order."""
 
     key = "ordering"
@@ -126,7 +122,7 @@ class Ordering:
         return f"Ordering(n={self.n})"
 
 
-class AmongValues:
+class AmongValues(Support):
     """One of the values (..., n), each of which may carry a gradient."""
 
     key = "among_values"
@@ -135,21 +131,20 @@ class AmongValues:
         self.values = values
 
     def holds(self, x: Array) -> Array:
-        """Returns whether values belong to it, (*batch,)."""
-        return is_among(x, self.values)
+        return (x[..., None] == self.values).any(-1)
 
     def __repr__(self) -> str:
         return f"AmongValues({self.values})"
 
 
-class CorrelationMatrix:
+class CorrelationMatrix(Support):
     """Symmetric positive definite matrices whose diagonal is one, up to rounding."""
 
     key = "correlation_matrix"
     event_dim = 2
 
 
-class CorrelationCholesky:
+class CorrelationCholesky(Support):
     """Lower-triangular matrices with a positive diagonal and rows of unit norm, up to rounding."""
 
     key = "correlation_cholesky"

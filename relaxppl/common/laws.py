@@ -21,9 +21,8 @@ class Laws:
     :param host: its classes.
     :param known: from its classes to laws.
     :param counts: from its classes to laws of counts.
-    :param law_of: returns the law of a distribution that has one, its logits expanded.
-    :param scale_and_mask: the host's.
-    :param sum_rightmost: the host's.
+    :param how: returns the law of a distribution that has one, its logits expanded; the host's
+        ``scale_and_mask`` and ``sum_rightmost``.
     """
 
     def __init__(
@@ -31,12 +30,10 @@ class Laws:
         host: Host,
         known: Mapping[Any, type[Law]],
         counts: Mapping[Any, type[Count]],
-        law_of: Callable[[Any], Law | None],
-        scale_and_mask: Callable[..., Array],
-        sum_rightmost: Callable[[Array, int], Array],
+        how: tuple[Callable[[Any], Law | None], Callable[..., Array], Callable[..., Array]],
     ) -> None:
-        self.host, self.known, self.counts, self.law_of = host, known, counts, law_of
-        self.scale_and_mask, self.sum_rightmost = scale_and_mask, sum_rightmost
+        self.host, self.known, self.counts = host, known, counts
+        self.law_of, self.scale_and_mask, self.sum_rightmost = how
 
     def base_of(self, fn: Any) -> Any:
         """Returns the distribution inside Independent, Expanded and Masked."""

@@ -11,18 +11,17 @@ import numpy as np
 
 from relaxppl import ops
 from relaxppl.common.enumerated import Variable
-from relaxppl.common.relax.host import Host, unwrap
-from relaxppl.estimators import laws
+from relaxppl.common.laws import Laws
+from relaxppl.estimators.laws import Bernoulli, Categorical, OneHotCategorical
 
-_KINDS = {laws.Bernoulli: "binary", laws.OneHotCategorical: "one-hot", laws.Categorical: "integer"}
+_KINDS = {Bernoulli: "binary", OneHotCategorical: "one-hot", Categorical: "integer"}
 
 
 @dataclass(frozen=True)
 class Sites:
     """What is known of a host's discrete distributions, wrapped in Independent and so on or not.
 
-    :param host: its classes.
-    :param law_type: returns the estimators' law of a distribution, or None.
+    :param laws: by which the estimators know them.
     :param finite_count: the class of counts with a free probability for each value.
     :param interval: its class of supports of integers between two ends.
     :param is_count: whether a support is that of the integers from zero.
@@ -31,8 +30,7 @@ class Sites:
     :param values_of: returns what a distribution enumerates.
     """
 
-    host: Host
-    law_type: Callable[[Any], type[laws.Law] | None]
+    laws: Laws
     finite_count: type
     interval: Any
     is_count: Callable[[Any], bool]
@@ -42,14 +40,14 @@ class Sites:
 
     def base_of(self, fn: Any) -> Any:
         """Returns the distribution inside its wrappers."""
-        return unwrap(self.host, fn)[0]
+        return self.laws.base_of(fn)
 
     def kind_of(self, fn: Any) -> str:
         """Returns binary, one-hot, integer, count or other."""
         base = self.base_of(fn)
         if isinstance(base, self.finite_count):
             return "count"
-        law = self.law_type(base)
+        law = self.laws.law_type(base)
         if law is not None:
             return _KINDS[law]
         support = base.support
@@ -115,7 +113,7 @@ class Sites:
             shape=(*fn.batch_shape, *fn.event_shape[:rank]),
             plates={frame.name: frame.dim for frame in frames},
             event_dim=rank,
-            relaxable=self.host.registry.find(type(base)) is not None,
+            relaxable=self.laws.host.registry.find(type(base)) is not None,
         )
 
 

@@ -33,6 +33,9 @@ class EstimatorELBO:
 
     estimator_class: ClassVar[type[Estimator]]
     estimator: Estimator
+    exact_kl: bool | str
+    batch: int | None
+    """How many runs of a program are computed at a time, where that is a number."""
     rows: tuple[str, ...] | None = None
     """Of a bound of several draws, once it was evaluated: the plates whose elements have bounds of
     their own; none where the bound is one for the whole program."""
@@ -61,18 +64,29 @@ class EstimatorELBO:
         """Returns the guide to hand to SVI, which also declares what the estimator learns."""
         raise NotImplementedError
 
-    def checked_kl(self, exact_kl: bool | str) -> bool | str:
-        """Returns whether to integrate the KL of sites.
+    def _keep(
+        self,
+        num_particles: int | None,
+        vectorize_particles: Any,
+        exact_kl: bool | str,
+        options: dict[str, Any],
+    ) -> int:
+        """Keeps what a constructor is given, and returns how many particles that makes.
 
-        :raises ValueError: if it is no choice, or is asked of a bound that has no KL term.
+        :raises TypeError: for an option that the estimator has not.
+        :raises ValueError: for another value than is allowed, or if the KL is asked of a bound that
+            has no KL term.
         """
+        self.estimator, particles = self.estimator_of(num_particles, options)
+        self.batch = self.batch_of(vectorize_particles)
         kl_factor.check(exact_kl)
         if exact_kl and self.estimator.multi_sample:
             raise ValueError(
                 f"{type(self).__name__} has no KL term that could be integrated: its bound is the "
                 f"log of a mean over draws. Leave exact_kl out, got {exact_kl!r}"
             )
-        return exact_kl
+        self.exact_kl = exact_kl
+        return particles
 
     @staticmethod
     def batch_of(vectorize_particles: Any) -> int | None:

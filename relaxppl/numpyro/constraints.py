@@ -106,9 +106,9 @@ class _KHot(_Atomic, common.KHot, _ScaledSimplex):
 class _DiscreteKHot(common.DiscreteKHot, _KHot): ...
 
 
-class _Ordering(common.Ordering, constraints.Constraint):
-    def __call__(self, x: Any) -> Any:
-        return jnp.all(jnp.sort(jnp.asarray(x), axis=-1) == jnp.arange(self.n), axis=-1)
+class _Ordering(common.Ordering, _Own):
+    def holds(self, x: Any) -> Any:
+        return jnp.all(jnp.sort(x, axis=-1) == jnp.arange(self.n), axis=-1)
 
     def feasible_like(self, prototype: Any) -> Any:
         return jnp.broadcast_to(jnp.arange(self.n), jnp.shape(prototype))
@@ -133,9 +133,8 @@ class _AmongValues(_Atomic, common.AmongValues, _Own):
         return (self.values,), (("values",), {})
 
 
-class _CorrelationMatrix(common.CorrelationMatrix, _Singleton):
-    def __call__(self, x: Any) -> Any:
-        x = jnp.asarray(x)
+class _CorrelationMatrix(common.CorrelationMatrix, _Own, _Singleton):
+    def holds(self, x: Any) -> Any:
         symmetric = jnp.all(jnp.abs(x - jnp.swapaxes(x, -1, -2)) < 1e-6, axis=(-2, -1))
         unit = jnp.all(jnp.abs(jnp.diagonal(x, axis1=-2, axis2=-1) - 1.0) < 1e-6, axis=-1)
         return symmetric & unit & jnp.all(jnp.isfinite(jnp.linalg.cholesky(wide(x))), axis=(-2, -1))
@@ -145,8 +144,7 @@ class _CorrelationMatrix(common.CorrelationMatrix, _Singleton):
 
 
 class _CorrelationCholesky(common.CorrelationCholesky, _CorrelationMatrix):
-    def __call__(self, x: Any) -> Any:
-        x = jnp.asarray(x)
+    def holds(self, x: Any) -> Any:
         lower = jnp.all(jnp.tril(x) == x, axis=(-2, -1))
         positive = jnp.all(jnp.diagonal(x, axis1=-2, axis2=-1) > 0, axis=-1)
         tolerance = max(1e-6, x.shape[-1] * float(jnp.finfo(x.dtype).eps))

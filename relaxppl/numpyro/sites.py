@@ -10,9 +10,8 @@ import numpy as np
 from numpyro.distributions import constraints
 
 from relaxppl.common.sites import Sites
-from relaxppl.numpyro.elbo.laws import law_type
+from relaxppl.numpyro.elbo.laws import LAWS
 from relaxppl.numpyro.finite_count import FiniteCount
-from relaxppl.numpyro.registry import HOST
 from relaxppl.numpyro.truncate import truncate
 
 
@@ -22,8 +21,7 @@ def _values_of(distribution: Any) -> np.ndarray:
 
 
 SITES = Sites(
-    host=HOST,
-    law_type=law_type,
+    laws=LAWS,
     finite_count=FiniteCount,
     interval=constraints.integer_interval,
     is_count=lambda support: support is constraints.nonnegative_integer,

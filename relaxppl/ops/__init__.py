@@ -20,7 +20,7 @@ Array = Any
 
 _ELEMENTWISE = (
     "exp log log1p expm1 sqrt abs cos logaddexp sigmoid log_sigmoid softplus ndtr log_ndtr ndtri "
-    "digamma gammaln where clip at_least minimum maximum"
+    "gammaln where clip at_least minimum maximum"
 )
 _ALONG_ONE_AXIS = "sum max min argmax logsumexp softmax log_softmax cumsum logcumsumexp scan"
 _SHAPE = (

@@ -27,7 +27,7 @@ exp, log, log1p, expm1, sqrt, abs = (
 cos, logaddexp = torch.cos, torch.logaddexp
 sigmoid, log_sigmoid = torch.sigmoid, functional.logsigmoid
 ndtr, ndtri = torch.special.ndtr, torch.special.ndtri
-digamma, gammaln = torch.special.digamma, torch.special.gammaln
+gammaln = torch.special.gammaln
 where = torch.where
 # These take axis and keepdims for dim and keepdim.
 sum, max, min, argmax = torch.sum, torch.amax, torch.amin, torch.argmax

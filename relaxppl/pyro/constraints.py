@@ -59,8 +59,8 @@ class _KHot(common.KHot, _Own): ...
 class _DiscreteKHot(common.DiscreteKHot, _Own): ...
 
 
-class _Ordering(common.Ordering, constraints.Constraint):
-    def check(self, value: Any) -> Any:
+class _Ordering(common.Ordering, _Own):
+    def holds(self, value: Any) -> Any:
         return (value.sort(-1).values == torch.arange(self.n, device=value.device)).all(-1)
 
 
@@ -75,15 +75,15 @@ class _FiniteReal(constraints.Constraint):
         return value.detach().abs() < float("inf")
 
 
-class _CorrelationMatrix(common.CorrelationMatrix, constraints.Constraint):
-    def check(self, value: Any) -> Any:
+class _CorrelationMatrix(common.CorrelationMatrix, _Own):
+    def holds(self, value: Any) -> Any:
         symmetric = ((value - value.mT).abs() < 1e-6).all(-1).all(-1)
         unit = ((value.diagonal(dim1=-2, dim2=-1) - 1.0).abs() < 1e-6).all(-1)
         return symmetric & unit & (torch.linalg.cholesky_ex(wide(value)).info == 0)
 
 
-class _CorrelationCholesky(common.CorrelationCholesky, constraints.Constraint):
-    def check(self, value: Any) -> Any:
+class _CorrelationCholesky(common.CorrelationCholesky, _Own):
+    def holds(self, value: Any) -> Any:
         lower = (value.tril() == value).all(-1).all(-1)
         positive = (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
         tolerance = max(1e-6, value.shape[-1] * torch.finfo(value.dtype).eps)

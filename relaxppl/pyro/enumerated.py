@@ -135,12 +135,8 @@ class EnumeratedELBO(enumerated.Enumerated, pyro.infer.ELBO):
                     weights.append(Term(name, log_q, frames, frozenset(at), True))
         if len(weights) < len(at):
             raise CannotEnumerateError("some sites are reached at some values only")
-        if inspected.by_plate:
-            weight = torch.exp(reduce_to(weights, plates, rest))
-            cost: Any = reduce_to(costs, plates, rest)
-        else:
-            weight = torch.exp(sum(term.value.sum() for term in weights))
-            cost = sum(term.value.sum() for term in costs)
+        weight = torch.exp(reduce_to(weights, plates, rest))
+        cost = reduce_to(costs, plates, rest)
         # What is never drawn may cost infinitely much.
         cost = torch.where(weight > 0, cost, torch.zeros_like(weight))
         return (weight * cost).sum(), rest

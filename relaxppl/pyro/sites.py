@@ -10,9 +10,8 @@ from pyro.distributions import constraints
 
 from relaxppl.common.sites import Sites
 from relaxppl.ops import as_numpy
-from relaxppl.pyro.elbo.laws import law_type
+from relaxppl.pyro.elbo.laws import LAWS
 from relaxppl.pyro.finite_count import FiniteCount
-from relaxppl.pyro.registry import HOST
 from relaxppl.pyro.truncate import truncate
 
 
@@ -26,8 +25,7 @@ def _values_of(distribution: Any) -> np.ndarray:
 
 
 SITES = Sites(
-    host=HOST,
-    law_type=law_type,
+    laws=LAWS,
     finite_count=FiniteCount,
     interval=constraints.integer_interval,
     is_count=_is_count,

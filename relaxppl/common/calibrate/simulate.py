@@ -77,7 +77,7 @@ def quantities(
     for name, site in latents.items():
         shape, fn = tuple(np.shape(as_numpy(site["value"]))), site["fn"]
         at, classes = labels.of(name, name, shape), None
-        if is_discrete(fn) and holds_flags(variables.host, fn):
+        if is_discrete(fn) and holds_flags(variables.laws.host, fn):
             classes = 0
         elif variables.kind_of(fn) == "integer":
             classes = variables.classes_of(fn)

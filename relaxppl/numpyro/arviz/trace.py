@@ -48,11 +48,7 @@ def value_of(site: dict[str, Any]) -> jax.Array:
 
 
 def whole(value: jax.Array, flags: bool) -> jax.Array:
-    """Returns discrete values as integers; zeros and ones in one byte each.
-
-    :param value: whole numbers of any type.
-    :param flags: whether they are zeros and ones.
-    """
+    """Returns whole numbers as integers, flags in one byte each."""
     if flags:
         return value.astype(jnp.int8)
     return value if jnp.issubdtype(value.dtype, jnp.integer) else value.astype(jnp.result_type(int))

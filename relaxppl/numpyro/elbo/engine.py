@@ -41,11 +41,9 @@ class DiscreteELBO(EstimatorELBO, ELBO):
         exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
-        self.estimator, particles = self.estimator_of(num_particles, options)
-        self.batch = self.batch_of(vectorize_particles)
+        particles = self._keep(num_particles, vectorize_particles, exact_kl, options)
         how = vectorize_particles if self.batch is None else InBatches(self.batch)
         super().__init__(particles, how)
-        self.exact_kl = self.checked_kl(exact_kl)
         self._warned: set[str] = set()
 
     def prepare(self, guide: Callable[..., Any]) -> PreparedGuide:

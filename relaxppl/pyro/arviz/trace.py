@@ -56,11 +56,7 @@ def value_of(site: dict[str, Any]) -> np.ndarray:
 
 
 def whole(value: np.ndarray, flags: bool) -> np.ndarray:
-    """Returns discrete values as integers; zeros and ones in one byte each.
-
-    :param value: whole numbers of any type.
-    :param flags: whether they are zeros and ones.
-    """
+    """Returns whole numbers as integers, flags in one byte each."""
     if flags:
         return value.astype(np.int8)
     return value if value.dtype.kind in "iu" else value.astype(np.int64)

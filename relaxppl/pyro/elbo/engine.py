@@ -55,8 +55,7 @@ class DiscreteELBO(EstimatorELBO, OwnLoop, pyro.infer.ELBO):
         exact_kl: bool | str = False,
         **options: Any,
     ) -> None:
-        self.estimator, particles = self.estimator_of(num_particles, options)
-        self.batch = self.batch_of(vectorize_particles)
+        particles = self._keep(num_particles, vectorize_particles, exact_kl, options)
         together = self.batch or (particles if vectorize_particles else 1)
         self.together = min(together, particles)
         """How many particles a run of the program holds."""
@@ -66,7 +65,6 @@ class DiscreteELBO(EstimatorELBO, OwnLoop, pyro.infer.ELBO):
             # The host counts one more plate where there is one for the particles.
             vectorize_particles=self.together > 1,
         )
-        self.exact_kl = self.checked_kl(exact_kl)
         self._prepared = False
         self._gradients = 0
         self._at_first: dict[str, torch.Tensor] = {}

@@ -44,9 +44,7 @@ LAWS = Laws(
         torch_dist.NegativeBinomial: NegativeBinomial,
         GammaPoisson: NegativeBinomial,
     },
-    law_of=law_of,
-    scale_and_mask=scale_and_mask,
-    sum_rightmost=sum_rightmost,
+    how=(law_of, scale_and_mask, sum_rightmost),
 )
 base_of, unmasked = LAWS.base_of, LAWS.unmasked
 law_type, count_type = LAWS.law_type, LAWS.count_type
