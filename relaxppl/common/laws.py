@@ -37,7 +37,10 @@ class Laws:
 
     def base_of(self, fn: Any) -> Any:
         """Returns the distribution inside Independent, Expanded and Masked."""
-        return unwrap(self.host, fn)[0]
+        wrappers = self.host.wrappers  # It runs at every term of every step.
+        while isinstance(fn, wrappers):
+            fn = fn.base_dist
+        return fn
 
     def law_type(self, fn: Any) -> type[Law] | None:
         """Returns the law that the estimators know a distribution by, or None."""

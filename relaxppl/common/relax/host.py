@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from relaxppl.common.relax.registry import Registry
@@ -41,7 +42,7 @@ class Host:
     coupled: Callable[[Any, Any, Callable[[Any], Any]], Any]
     sample: str
 
-    @property
+    @cached_property
     def wrappers(self) -> tuple[Any, ...]:
         """Its classes of distributions around another one."""
         return self.independent, self.expanded, self.masked
