@@ -11,6 +11,9 @@ from relaxppl import ops
 from relaxppl.common.auto.site import Site
 from relaxppl.ops import Array
 
+DRAWS = 10_000
+"""How many draws the marginals of a dependent guide are the means of."""
+
 
 class Posterior:
     """A guide's discrete sites, of which the marginal probabilities are known."""

@@ -16,9 +16,6 @@ from relaxppl.numpyro.auto.drawing import Drawing
 
 Values = dict[str, jax.Array]
 
-_DRAWS = 10_000
-"""How many draws the marginals of a dependent guide are the means of."""
-
 
 class Posterior(auto.Dependent):
     """The part of ``AutoDiscrete`` that is for after the training."""
@@ -69,7 +66,7 @@ class Posterior(auto.Dependent):
         :param params: the trained parameters, as ``SVI.get_params`` returns them.
         """
         if self._dependent:
-            return self._means(self._draws(jax.random.key(0), params, _DRAWS, args, kwargs))
+            return self._means(self._draws(jax.random.key(0), params, auto.DRAWS, args, kwargs))
         return self._probs(self._logits(params, *args, **kwargs))
 
     def _draws(
@@ -131,7 +128,7 @@ class Posterior(auto.Dependent):
         :param params: the trained parameters, as ``SVI.get_params`` returns them.
         """
         if self._dependent:
-            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
+            drawn = self._draws(jax.random.key(0), params, auto.DRAWS, args, kwargs)
             reals = {n: jnp.median(drawn[n], axis=0) for n in self._reals}
             return {**reals, **self._medians(self._means(drawn))}
         result = self._of_part(lambda part: part.median(params))
@@ -147,7 +144,7 @@ class Posterior(auto.Dependent):
         """
         levels = auto.checked_levels(quantiles)
         if self._dependent:
-            drawn = self._draws(jax.random.key(0), params, _DRAWS, args, kwargs)
+            drawn = self._draws(jax.random.key(0), params, auto.DRAWS, args, kwargs)
             reals = {n: jnp.quantile(drawn[n], levels, axis=0) for n in self._reals}
             return {**reals, **self._quantiles(self._means(drawn), levels)}
         result = self._of_part(lambda part: part.quantiles(params, levels))

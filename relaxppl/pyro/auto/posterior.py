@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -16,9 +15,6 @@ from relaxppl.common import auto
 from relaxppl.common.docstring import documented_by
 
 Values = dict[str, torch.Tensor]
-
-_DRAWS = 10_000
-"""How many draws the marginals of a dependent guide are the means of."""
 
 
 class Posterior(auto.Dependent):
@@ -43,26 +39,35 @@ class Posterior(auto.Dependent):
     def probs(self, *args: Any, **kwargs: Any) -> Values:
         """Returns the guide's marginal probabilities of the discrete sites, over full plates."""
         if self._dependent:
-            return self._means(self._draws(_DRAWS, args, kwargs))
+            return self._means(self._draws(auto.DRAWS, args, kwargs))
         return self._probs(self._logits(*args, **kwargs))
 
     def _draws(self, number: int, args: Any, kwargs: Any) -> Values:
         """Returns draws of the whole guide over the full plates, along a first axis."""
         if self.prototype_trace is None:
             self(*args, **kwargs)
-        found: dict[str, Any] = {}
-        sites = {**self._sites, **self._reals}
-        shapes = {n: self.prototype_trace.nodes[n]["fn"] for n in sites}
+        return self._draws_of(self, [*self._sites, *self._reals], number, args, kwargs)
+
+    def _draws_of(
+        self, program: Any, names: list[str], number: int, args: Any, kwargs: Any
+    ) -> Values:
+        """Returns draws of some sites by the whole guide, or by a part of it."""
+        laws = {n: self.prototype_trace.nodes[n]["fn"] for n in names}
         depth = max((-frame.dim for frame in self._prototype_frames.values()), default=0)
-        depth = max([depth, *(len(fn.batch_shape) for fn in shapes.values())])
-        with self._full_plates(), poutine.block():
-            self._create_plates(*args, **kwargs)
-            with pyro.plate("_draws", number, dim=-depth - 1):
-                drawn = self(*args, **kwargs)
-        for name, fn in shapes.items():
-            value = drawn[name]
-            inner = len(fn.batch_shape) + fn.event_dim
-            found[name] = value.reshape((number, *value.shape[value.ndim - inner :]))
+        depth = max([depth, *(len(fn.batch_shape) for fn in laws.values())])
+        self._whole = True
+        try:
+            with poutine.block():
+                self._create_plates(*args, **kwargs)
+                with pyro.plate("_draws", number, dim=-depth - 1):
+                    drawn = program(*args, **kwargs)
+        finally:
+            self._whole = False
+        found = {}
+        for name, fn in laws.items():
+            # Away with the dimensions of size one between the draws and the site's own.
+            own = drawn[name].ndim - len(fn.batch_shape) - fn.event_dim
+            found[name] = drawn[name].reshape((number, *drawn[name].shape[own:]))
         return found
 
     @torch.no_grad()
@@ -75,54 +80,26 @@ class Posterior(auto.Dependent):
         :param sample_shape: the shape of the draws.
         :returns: by site, (*sample_shape, *shape of the site).
         """
+        number = int(np.prod(sample_shape))
         if self._dependent:
-            drawn = self._draws(int(np.prod(sample_shape)), args, kwargs)
+            drawn = self._draws(number, args, kwargs)
             return {n: x.reshape((*sample_shape, *x.shape[1:])) for n, x in drawn.items()}
         result: Values = {}
         logits = self._logits(*args, **kwargs)
         if self.part is not None:
-            result.update(self._part_draws(sample_shape, args, kwargs))
+            names = [n for n in self.prototype_trace.nodes if n in self._part_sites]
+            drawn = self._draws_of(self.part, names, number, args, kwargs)
+            result = {n: x.reshape((*sample_shape, *x.shape[1:])) for n, x in drawn.items()}
         for name, site in self._sites.items():
             result[name] = site.law(logits[name]).sample(sample_shape)
         return result
-
-    def _part_draws(self, sample_shape: tuple[int, ...], args: Any, kwargs: Any) -> Values:
-        depth = max((-frame.dim for frame in self._prototype_frames.values()), default=0)
-        batched = [len(s["fn"].batch_shape) for s in self._part_nodes().values()]
-        depth = max([depth, *batched])
-        size = int(np.prod(sample_shape))
-        with self._full_plates(), poutine.block():
-            self._create_plates(*args, **kwargs)
-            with pyro.plate("_draws", size, dim=-depth - 1):
-                drawn = self.part(*args, **kwargs)
-        found = {}
-        for name, node in self._part_nodes().items():
-            value = drawn[name]
-            event = value.shape[value.ndim - node["fn"].event_dim :]
-            batch = value.shape[: value.ndim - len(event)]
-            # Away with the dimensions of size one between the draws and the site's own.
-            batch = batch[len(batch) - len(node["fn"].batch_shape) :]
-            found[name] = value.reshape((*sample_shape, *batch, *event))
-        return found
-
-    def _part_nodes(self) -> dict[str, Any]:
-        nodes = self.prototype_trace.iter_stochastic_nodes()
-        return {n: s for n, s in nodes if n in self._part_sites}
-
-    @contextmanager
-    def _full_plates(self) -> Iterator[None]:
-        self._whole = True
-        try:
-            yield
-        finally:
-            self._whole = False
 
     @documented_by(auto.Dependent._medians)
     @torch.no_grad()
     def median(self, *args: Any, **kwargs: Any) -> Values:
         """Returns a central value of every latent site, over the full plates."""
         if self._dependent:
-            drawn = self._draws(_DRAWS, args, kwargs)
+            drawn = self._draws(auto.DRAWS, args, kwargs)
             reals = {n: torch.quantile(drawn[n], 0.5, dim=0) for n in self._reals}
             return {**reals, **self._medians(self._means(drawn))}
         result = self._of_part(lambda part: part.median(*args, **kwargs))
@@ -134,7 +111,7 @@ class Posterior(auto.Dependent):
         """Returns quantiles of the continuous sites, the Bernoullis and the counts."""
         levels = auto.checked_levels(quantiles)
         if self._dependent:
-            drawn = self._draws(_DRAWS, args, kwargs)
+            drawn = self._draws(auto.DRAWS, args, kwargs)
             reals = {
                 n: torch.quantile(drawn[n], torch.as_tensor(levels).to(drawn[n]), dim=0)
                 for n in self._reals
