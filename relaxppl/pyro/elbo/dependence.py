@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -52,7 +52,7 @@ class Tracker:
         self.escaped: Names = NONE
         self.warned: set[str] = set()
         self._told = set() if told is None else told
-        self._marks: dict[int, tuple[Any, Names]] = {}
+        self._marks: dict[int, tuple[Callable[[], Any], Names]] = {}
         self._views: dict[int, tuple[torch.Tensor, Names]] = {}
         """Views that depend on more than their storage: rows chosen by a value."""
         self.stopped = False
@@ -89,12 +89,9 @@ class Tracker:
             return
         with torch._C.DisableTorchFunction():
             key = key_of(value)
-            old = self._marks.get(key)
-            if old is None:
-                # The reference keeps the address from being used again.
-                self._marks[key] = reference_to(value), names
-            elif not names <= old[1]:
-                self._marks[key] = old[0], old[1] | names
+            old = self._at(key)
+            if not names <= old:
+                self._marks[key] = reference_to(value), old | names
 
     def hand_over(self) -> None:
         """Notes that the guide has ended: what is marked by now was made there."""
@@ -121,9 +118,12 @@ class Tracker:
                 found |= self._of(tensor)
         return found
 
+    def _at(self, key: int) -> Names:
+        mark = self._marks.get(key)
+        return NONE if mark is None or mark[0]() is None else mark[1]
+
     def _of(self, tensor: torch.Tensor) -> Names:
-        mark = self._marks.get(key_of(tensor))
-        found = NONE if mark is None else mark[1]
+        found = self._at(key_of(tensor))
         if self._views and id(tensor) in self._views:
             found |= self._views[id(tensor)][1]
         return found
@@ -183,8 +183,9 @@ class Tracker:
         for tensor in tensors_in(read) + tensors_in(kwargs.values()):
             key = key_of(tensor)
             shared.add(key)
-            if key in self._marks:
-                names |= self._marks[key][1]
+            marked = self._at(key)
+            if marked:
+                names |= marked
                 real = real or tensor.is_floating_point()
             if self._views and id(tensor) in self._views:
                 names |= self._views[id(tensor)][1]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 
 def key_of(tensor: torch.Tensor) -> int:
@@ -22,11 +22,16 @@ def base_of(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor._base is None else tensor._base
 
 
-def reference_to(tensor: torch.Tensor) -> Any:
+def reference_to(tensor: torch.Tensor) -> Callable[[], Any]:
+    """Returns a function that returns None once the memory of a tensor is free.
+
+    The memory may then be another tensor's, under the same number.
+    """
     try:
-        return StorageWeakRef(tensor.untyped_storage())
+        # torch's StorageWeakRef keeps a block beside the memory, which then is not used again.
+        return weakref.ref(tensor.untyped_storage())
     except NotImplementedError:
-        return tensor
+        return lambda: tensor
 
 
 def tensors_in(values: Iterable[Any]) -> list[torch.Tensor]:
