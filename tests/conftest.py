@@ -22,6 +22,8 @@ import pytest
 import torch
 
 jax.config.update("jax_enable_x64", True)
+# Where in a program an operation stands is only for messages of the compiler.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.devices()  # Reads the flags; the processes that tests start are to have the defaults again.
 if os.environ["XLA_FLAGS"] == QUICK:
     del os.environ["XLA_FLAGS"]

@@ -48,8 +48,8 @@ def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 OF_A_KIND = ("relaxations", "estimators")
-AT_ONCE = ("README", "relaxed_bernoulli", "markov_chain", "rebar", "vimco")
-SLOW = ("arviz", "auto_discrete", "choosing", "kl_rules", "relax")
+AT_ONCE = ("README", "relaxed_bernoulli", "rebar")
+SLOW = ("arviz", "auto_discrete", "choosing", "composition", "kl_rules", "relax", "tutorial")
 
 
 # The pages of relaxations and of estimators are alike: `make test` runs some, `make docs` the rest

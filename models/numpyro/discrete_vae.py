@@ -86,14 +86,13 @@ def train(options: Any, loss: Any, model: Any, guide: Any, images: Any) -> tuple
 
 def judge(options: Any, model: Any, guide: Any, params: Any, images: Any) -> tuple[float, Any]:
     """Returns the discrete program's bound an image, and draws for the first images."""
-    (_, _, key, draws), test, given = (
-        keys(options.seed),
-        jnp.asarray(images),
-        (model, guide, params),
+    (_, _, key, draws), test = keys(options.seed), jnp.asarray(images)
+    bound = jax.jit(
+        lambda p: rx.discrete_elbo(model, guide, p, test, None, rng_key=key, num_particles=20)
     )
-    bound = rx.discrete_elbo(*given, test, None, rng_key=key, num_particles=20) / len(test)
-    shown = test[:SHOWN], None
-    return float(bound), rx.to_arviz(*given, *shown, rng_key=draws, num_draws=100, prior=True)
+    shown = model, guide, params, test[:SHOWN], None
+    data = rx.to_arviz(*shown, rng_key=draws, num_draws=100, prior=True)
+    return float(bound(params)) / len(test), data
 
 
 def run(options: Any, command: str) -> None:

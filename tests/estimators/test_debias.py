@@ -308,11 +308,12 @@ def test_a_weight_that_cannot_be_learned_is_refused():
     model, guide = numpyro_cases.VECTOR.model, numpyro_cases.VECTOR.guide
     elbo = rn.REBAR_ELBO(debias="auto")
     params = numpyro_cases.VECTOR.values()
+    key = jax.random.key(0)
     with pytest.raises(ValueError, match=r"learns 'b.estimator.debias' .* elbo.prepare\(guide\)"):
-        elbo.loss(jax.random.key(0), params, model, guide)
+        jax.eval_shape(lambda key: elbo.loss(key, params, model, guide), key)
     svi = numpyro.infer.SVI(model, elbo.prepare(guide), numpyro.optim.Adam(0.1), elbo)
     with pytest.raises(ValueError, match="debias='auto' tells bias from noise by comparing the"):
-        svi.update(svi.init(jax.random.key(0)))
+        jax.eval_shape(lambda key: svi.update(svi.init(key)), key)
     pyro.clear_param_store()
     programs = pyro_cases.VECTOR.build(1)
     with pytest.raises(ValueError, match="debias='auto' tells bias from noise by comparing the"):

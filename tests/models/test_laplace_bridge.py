@@ -20,7 +20,7 @@ ALPHA = [2.0, 3.0, 5.0]
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict:
     out = tmp_path_factory.mktemp("bridge") / "out"
-    options = ["--backend", "pyro", "--side", "161", "--scales", "1", "10", "100", "--steps", "300"]
+    options = ["--backend", "pyro", "--side", "81", "--scales", "1", "10", "100", "--steps", "150"]
     options += ["--draws", "10", "100", "--exact", "1000", "--repeats", "2", "--quiet"]
     assert study.main([*options, "--out", str(out)]) == 0
     names = sorted(path.name for path in out.iterdir())

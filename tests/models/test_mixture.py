@@ -55,7 +55,7 @@ def test_bounds_are_ordered_and_the_best_is_stationary() -> None:
 
 def test_the_study_keeps_its_runs(tmp_path: Path) -> None:
     methods = ["straight-through", "summed"]
-    options = ["--backend", "pyro", "--quiet", "--steps", "250", "--learning-rate", "0.05"]
+    options = ["--backend", "pyro", "--quiet", "--steps", "120", "--learning-rate", "0.1"]
     options += ["--keep", str(tmp_path / "kept.json"), "--method", *methods]
     begun = time.perf_counter()
     for turn in range(2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from importlib.metadata import version
 from typing import Any
@@ -73,31 +74,9 @@ def test_samples_densities_and_gradients(host: Host, case: Case, i: int, dtype: 
     free = {n: host.array(v, dtype) for n, v in params.items() if n not in fixed}
     # Half precision's gradients leave float16's range there.
     differentiated = case.reparameterized and dtype != "float16"
-
-    def of_sample(dist, value):
-        return value
-
-    def of_log_prob(dist, value):
-        return dist.log_prob(ops.stop_gradient(value))
-
-    def of_both(dist, value):
-        return dist.log_prob(value)
-
-    def run(given):
-        found = host.scored(host.build(case.name, {**given, **fixed}), 4, (DRAWS,), case.density)
-        grads = {}
-        for what in (of_sample, *((of_log_prob, of_both) if case.density else ())):
-            if differentiated:
-
-                def total(given, what=what):
-                    dist = host.build(case.name, {**given, **fixed})
-                    return what(dist, host.draw(dist, 4, (DRAWS,))).sum(), ()
-
-                grads[what.__name__] = host.with_gradient(total)(given)[1]
-        return found, grads
-
     host.make(case.name, params, dtype)  # Validated: these are allowed.
-    (sample, inside, log_prob), grads = host.compiled(run)(free)
+    run = program(host, case.name, tuple(fixed.items()), case.density, differentiated)
+    (sample, inside, log_prob), grads = run(free)
     sample = host.numpy(sample)
     assert np.isfinite(sample.astype(float)).all()
     if dtype == "float32" and not case.whole:
@@ -111,6 +90,38 @@ def test_samples_densities_and_gradients(host: Host, case: Case, i: int, dtype: 
     for what, each in grads.items():
         for name, grad in each.items():
             assert not np.isnan(host.numpy(grad).astype(float)).any(), (what, name)
+
+
+@functools.cache
+def program(
+    host: Host, name: str, static: tuple[tuple[str, Any], ...], density: bool, differentiated: bool
+) -> Any:
+    """Draws, their densities and the gradients; compiled once for all parameters of a shape."""
+    fixed = dict(static)
+
+    def of_sample(dist, value):
+        return value
+
+    def of_log_prob(dist, value):
+        return dist.log_prob(ops.stop_gradient(value))
+
+    def of_both(dist, value):
+        return dist.log_prob(value)
+
+    def run(given):
+        found = host.scored(host.build(name, {**given, **fixed}), 4, (DRAWS,), density)
+        grads = {}
+        for what in (of_sample, *((of_log_prob, of_both) if density else ())):
+            if differentiated:
+
+                def total(given, what=what):
+                    dist = host.build(name, {**given, **fixed})
+                    return what(dist, host.draw(dist, 4, (DRAWS,))).sum(), ()
+
+                grads[what.__name__] = host.with_gradient(total)(given)[1]
+        return found, grads
+
+    return host.compiled(run)
 
 
 ALL_HOSTS = pytest.mark.parametrize("host", HOSTS.values(), ids=name_of)

@@ -34,10 +34,10 @@ def fit(host: Any, x: np.ndarray) -> Any:
             host.sample("y", dist.Normal(slope * x, scale), obs=y)
 
     guide = rx.AutoDiscrete(model)
-    svi = host.svi(model, guide, rx.LocalExpectation_ELBO(), rate=0.05)
+    svi = host.svi(model, guide, rx.LocalExpectation_ELBO(), rate=0.1)
     arguments = (array(x), array(data()[2]))
-    result = host.fit(svi, 200, *arguments)
-    return host.to_arviz(svi, result, *arguments, num_draws=1000, correct="psis")
+    result = host.fit(svi, 100, *arguments)
+    return host.to_arviz(svi, result, *arguments, num_draws=400, correct="psis")
 
 
 def leave_one_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
