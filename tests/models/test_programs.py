@@ -66,7 +66,7 @@ SHORT = {
     "subset_selection": ["--steps", "5"],
     "laplace_bridge": ["--steps", "50"],
     "decoupled_straight_through": ["--steps", "20", "--seeds", "1"],
-    "stick_breaking_mixture": ["--steps", "5", "--draws", "100"],
+    "stick_breaking_mixture": ["--steps", "5", "--draws", "100", "--components", "3"],
     "latent_skills": ["--steps", "5"],
     "rankings": ["--steps", "5", "--draws", "100"],
     "hidden_markov": ["--steps", "5", "--days", "30"],
