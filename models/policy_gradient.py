@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.common.local_gradients import TwoLayers, local_gradients
 from models.common.playing import ENVIRONMENTS, Segment, add_options, dots, returns_to_go, train
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from relaxppl.estimators import network
 from relaxppl.estimators.score import decay
 
@@ -136,13 +135,9 @@ def run(options: Any, command: str) -> None:
     finish(options, command, metrics, {"returns.png": lambda path: dots(path, found)}, lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("policy_gradient", __doc__.splitlines()[0], backend="pyro")
-    parser.add_argument("--algorithm", choices=ALGORITHMS, default="relax", help="the gradient")
-    add_options(parser)
-    return start(parser, argv, lambda options, _, command: run(options, command), ("gymnasium",))
-
+main = Program("policy_gradient", __doc__, run, needs=("gymnasium",))
+main.add("--algorithm", choices=ALGORITHMS, default="relax", help="the gradient")
+add_options(main.parser)
 
 if __name__ == "__main__":
     sys.exit(main())

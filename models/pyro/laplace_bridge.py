@@ -10,7 +10,6 @@ by a formula and without draws.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ import relaxppl.pyro as rx
 from models.common.cli import positive_float, positive_int
 from models.common.figures import new_figure
 from models.common.last_layer import logit_gaussian, reliability_curves, scores, train_network
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 
 Array = np.ndarray
 
@@ -99,16 +98,10 @@ def run(options: Any, command: str) -> None:
     finish(options, command, {"noisy_digits": table}, pictures, lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.laplace_bridge", __doc__.splitlines()[0], backend="pyro")
-    add = parser.add_argument
-    add("--hidden", type=positive_int, default=32, help="units of the network")
-    add("--prior-scale", type=positive_float, default=1.0, help="of the last layer's weights")
-    add("--steps", type=positive_int, default=2000, help="of Adam, to the mode")
-    needs = ("sklearn", "xarray", "h5netcdf")
-    return start(parser, argv, lambda options, _, command: run(options, command), needs)
-
+main = Program("pyro.laplace_bridge", __doc__, run, needs=("sklearn", "xarray", "h5netcdf"))
+main.add("--hidden", type=positive_int, default=32, help="units of the network")
+main.add("--prior-scale", type=positive_float, default=1.0, help="of the last layer's weights")
+main.add("--steps", type=positive_int, default=2000, help="of Adam, to the mode")
 
 if __name__ == "__main__":
     sys.exit(main())

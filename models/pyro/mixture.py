@@ -9,7 +9,6 @@ groups stay discrete, and nobody writes a guide: AutoDiscrete reads it off the m
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import arviz as az
@@ -23,7 +22,7 @@ from pyro.infer.autoguide import AutoNormal, init_to_value
 import relaxppl.pyro as rx
 from models.common.cli import positive_float, positive_int
 from models.common.figures import group_shares
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.data import petal_lengths
 
 PRIOR, SCALE = (2.0, 4.0, 6.0), 0.8
@@ -122,14 +121,10 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.mixture", __doc__.splitlines()[0], backend="pyro")
-    parser.add_argument("--method", choices=METHODS, default="rebar", help="what trains it")
-    parser.add_argument("--steps", type=positive_int, default=800, help="of Adam")
-    parser.add_argument("--learning-rate", type=positive_float, default=0.03, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("sklearn",))
-
+main = Program("pyro.mixture", __doc__, run, needs=("sklearn",))
+main.add("--method", choices=METHODS, default="rebar", help="what trains it")
+main.add("--steps", type=positive_int, default=800, help="of Adam")
+main.add("--learning-rate", type=positive_float, default=0.03, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

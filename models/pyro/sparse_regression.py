@@ -10,7 +10,6 @@ depends on. Twenty simulated regressions, of which the answer is known, train si
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from pyro.infer import SVI, Trace_ELBO
 import relaxppl.pyro as rx
 from models.common.cli import fraction, positive_float, positive_int
 from models.common.figures import gate_openness
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.data import Regressions, simulate_regressions
 
 GATES = ("HardConcrete", "GaussianRelaxedBernoulli", "CorrelatedRelaxedBernoulli")
@@ -122,18 +121,13 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.sparse_regression", __doc__.splitlines()[0], backend="pyro")
-    add = parser.add_argument
-    add("--gates", choices=GATES, default="HardConcrete", help="the class of the gates")
-    add("--correlation", type=fraction, default=0.8, help="of features side by side")
-    add("--regressions", type=positive_int, default=20, help="simulated")
-    add("--penalty", type=positive_float, help="nats for an open gate; left out: as in the BIC")
-    add("--steps", type=positive_int, default=3000, help="of Adam")
-    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command))
-
+main = Program("pyro.sparse_regression", __doc__, run)
+main.add("--gates", choices=GATES, default="HardConcrete", help="the class of the gates")
+main.add("--correlation", type=fraction, default=0.8, help="of features side by side")
+main.add("--regressions", type=positive_int, default=20, help="simulated")
+main.add("--penalty", type=positive_float, help="nats for an open gate; left out: as in the BIC")
+main.add("--steps", type=positive_int, default=3000, help="of Adam")
+main.add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,6 @@ SVI trains the logits of the pixels together with the classifier. Two laws of su
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ import relaxppl.pyro as rx
 from models.common.cli import positive_float, positive_int
 from models.common.figures import pixels_over
 from models.common.networks import stacked_weights
-from models.common.program import build_parser, finish, start
+from models.common.program import Program, finish
 from models.data import Splits, split_digits
 
 CLASSES, HIDDEN, IMAGES = 10, 32, 16
@@ -128,18 +127,13 @@ def run(options: Any, command: str) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = build_parser("pyro.subset_selection", __doc__.splitlines()[0], backend="pyro")
-    add = parser.add_argument
-    add("--k", type=positive_int, default=20, help="pixels to choose")
-    add("--law", choices=("top-k", "conditional"), default="top-k", help="of the subsets")
-    add("--temperature", type=positive_float, default=0.5, help="of top-k's relaxation")
-    add("--subsets", type=positive_int, default=8, help="drawn in a step")
-    add("--steps", type=positive_int, default=1000, help="of Adam")
-    add("--learning-rate", type=positive_float, default=0.02, help="of Adam")
-    return start(parser, argv, lambda options, _, command: run(options, command), ("mlxtend",))
-
+main = Program("pyro.subset_selection", __doc__, run, needs=("mlxtend",))
+main.add("--k", type=positive_int, default=20, help="pixels to choose")
+main.add("--law", choices=("top-k", "conditional"), default="top-k", help="of the subsets")
+main.add("--temperature", type=positive_float, default=0.5, help="of top-k's relaxation")
+main.add("--subsets", type=positive_int, default=8, help="drawn in a step")
+main.add("--steps", type=positive_int, default=1000, help="of Adam")
+main.add("--learning-rate", type=positive_float, default=0.02, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

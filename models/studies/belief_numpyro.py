@@ -1,6 +1,5 @@
 """One estimator in training on NumPyro, for the study; belief_pyro.py mirrors this file."""
 
-import time
 from typing import Any
 
 import jax
@@ -47,12 +46,6 @@ class Lane:
         self.done += len(losses)
         return losses
 
-    def timed(self) -> float:
-        """Take steps; returns the time of one."""
-        start = time.perf_counter()
-        count = len(self.advance())
-        return (time.perf_counter() - start) / count
-
     def bound(self, images: Any, passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
         params, key = self.svi.get_params(self.state), jax.random.fold_in(self.key, 1)
@@ -61,10 +54,9 @@ class Lane:
         found = rx.discrete_elbo(*self.programs, params, *given, rng_key=key, **many)
         return float(found) / len(images)
 
-    def weights(self) -> dict[str, Any]:
-        """The maps where training stands."""
-        params = self.svi.get_params(self.state)
-        return {name: params[name] for name in params if name.startswith(("infer", "generate"))}
+    def params(self) -> dict[str, Any]:
+        """All parameters where training stands, the estimator's own with them."""
+        return self.svi.get_params(self.state) | (self.state.mutable_state or {})
 
     def gradient_stats(self, weights: Any, images: Any, draws: int, tune: int) -> Any:
         """The gradient at given weights; what the estimator learns first adapts to them."""
@@ -73,9 +65,3 @@ class Lane:
         mine = {"it": (self.loss, self.svi.model, self.svi.guide)}
         found = rx.compare_estimators(mine, *self.programs, weights, *given, **more)
         return found.stats["it"]
-
-    def learned(self) -> dict[str, float]:
-        """The estimator's own learned numbers, by parameter name."""
-        params = self.svi.get_params(self.state) | (self.state.mutable_state or {})
-        ends = (".temperature", ".eta", ".average")
-        return {name: float(value) for name, value in params.items() if name.endswith(ends)}

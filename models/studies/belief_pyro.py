@@ -1,6 +1,5 @@
 """One estimator in training on Pyro, for the study; belief_numpyro.py mirrors this file."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -44,12 +43,6 @@ class Lane:
         self.done += self.chunk
         return losses / program.BATCH
 
-    def timed(self) -> float:
-        """Take steps; returns the time of one."""
-        start = time.perf_counter()
-        count = len(self.advance())
-        return (time.perf_counter() - start) / count
-
     def bound(self, images: Any, passes: int) -> float:
         """The ELBO per image of the discrete model under the discrete guide."""
         given = torch.tensor(images), None
@@ -57,11 +50,10 @@ class Lane:
             found = rx.discrete_elbo(*self.programs, None, *given, num_particles=passes)
         return found / len(images)
 
-    def weights(self) -> dict[str, Any]:
-        """The maps where training stands."""
+    def params(self) -> dict[str, Any]:
+        """All parameters where training stands, the estimator's own with them."""
         with self.own_store() as self.store:
-            found = {name: value.detach() for name, value in pyro.get_param_store().items()}
-        return {name: found[name] for name in found if name.startswith(("infer", "generate"))}
+            return {name: value.detach() for name, value in pyro.get_param_store().items()}
 
     def gradient_stats(self, weights: Any, images: Any, draws: int, tune: int) -> Any:
         """The gradient at given weights; what the estimator learns first adapts to them."""
@@ -71,10 +63,3 @@ class Lane:
         with self.own_store() as self.store:
             found = rx.compare_estimators(mine, *self.programs, weights, *given, **more)
             return found.stats["it"]
-
-    def learned(self) -> dict[str, float]:
-        """The estimator's own learned numbers, by parameter name."""
-        with self.own_store() as self.store:
-            found = {name: value.detach() for name, value in pyro.get_param_store().items()}
-        ends = (".temperature", ".eta", ".average")
-        return {name: float(value) for name, value in found.items() if name.endswith(ends)}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.common.figures import new_figure
+from models.studies.accuracy.hosts import HOSTS
 
 STATISTICS = {
     "entropy": "entropy of the value's law (nats)",
@@ -14,6 +15,20 @@ STATISTICS = {
     "max_probability": "largest weight of the soft vector",
     "gap": "distance from hard to soft",
 }
+
+
+def draws(
+    backend: str, logits: Any, pair: tuple[float, float], scaled: bool, count: int, seed: int
+) -> tuple[Any, Any, Any]:
+    """Values, the soft vectors behind their gradients, and the class probabilities."""
+    host = HOSTS[backend]()
+    forward, backward, a = (host.xp.asarray(x) for x in (*np.array(pair, np.float32), logits))
+    law = host.rx.DecoupledStraightThroughGumbelSoftmax
+    value = law(forward, backward, logits=a, scale_logits=scaled)
+    soft = host.rx.RelaxedOneHotCategorical(backward, logits=a / forward if scaled else a)
+    found = host.draw(value, seed, count), host.draw(soft, seed, count), value.class_probs
+    hard, weights, probs = (np.asarray(x, float) for x in found)
+    return hard, weights, probs
 
 
 def statistics(hard: Any, soft: Any, probs: Any) -> dict[str, float]:

@@ -1,8 +1,6 @@
 """What the forward and the backward temperature do, and two temperatures tuned against one."""
 
-import importlib
 import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +11,7 @@ from models.common.program import finish
 from models.common.side_by_side import Pair, Runs
 from models.data import small_digits
 from models.studies import decoupled_figures as figures
-from models.studies.kept import Kept, begin, program, study_parser
+from models.studies.kept import Kept, Study, program
 
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0)
 LOGITS = np.log(np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.04], np.float32))
@@ -63,74 +61,67 @@ def tune(options: Any, keep: Kept) -> tuple[np.ndarray, dict[str, Any]]:
     return losses.reshape(len(temperatures), -1), final
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("decoupled_straight_through", __doc__)
-    add = parser.add_argument
-    add("--draws", type=positive_int, default=20_000, help="for each statistic")
-    add("--temperatures", type=positive_float, nargs="+", default=TEMPERATURES, help="of the grid")
-    add("--seeds", type=positive_int, default=3, help="for a cell of the tuning")
-    add("--fresh", type=positive_int, default=10, help="seeds at the chosen temperatures")
-    add("--steps", type=positive_int, default=1000, help="of a training")
-    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
-
-    def body(options: Any, keep: Kept, command: str) -> None:
-        host = importlib.import_module(f"models.studies.decoupled_{options.backend}")
-        temperatures = options.temperatures
-        grid: dict[str, Any] = {}
-        for form, scaled in FORMS.items():
-            cells = [
-                figures.statistics(*host.draws(LOGITS, (f, b), scaled, options.draws, options.seed))
-                for f in temperatures
-                for b in temperatures
-            ]
-            shape = (len(temperatures),) * 2
-            grid[form] = {
-                key: np.reshape([cell[key] for cell in cells], shape) for key in figures.STATISTICS
-            }
-        axis = np.geomspace(0.1, 10.0, 13)
-        curves: dict[str, Any] = {}
-        for label, spread in SPREADS.items():
-            found = [
-                host.draws(spread * LOGITS, (1.0, float(t)), False, options.draws, options.seed)[1]
-                for t in axis
-            ]
-            curves[label] = {
-                "max_probability": [soft.max(1).mean() for soft in found],
-                "soft_entropy": [
-                    -(soft * np.log(np.maximum(soft, 1e-30))).sum(1).mean() for soft in found
-                ],
-            }
-        table, final = tune(options, keep)
-        one, two = (np.array(final[f"{n} temperature{s}"]["test_loss"]) for n, s in NAMES)
-        lead = one - two
-        error = float(np.std(lead, ddof=1) / np.sqrt(len(lead)))
-        lines = [
-            f"{name:<18} ({row['forward']:g}, {row['backward']:g})  test loss "
-            f"{np.mean(row['test_loss']):.3f} nats per image"
-            for name, row in final.items()
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    draws, many = partial(figures.draws, options.backend), (options.draws, options.seed)
+    temperatures = options.temperatures
+    grid: dict[str, Any] = {}
+    for form, scaled in FORMS.items():
+        cells = [
+            figures.statistics(*draws(LOGITS, (f, b), scaled, *many))
+            for f in temperatures
+            for b in temperatures
         ]
-        lines.append(
-            f"two temperatures win by {lead.mean():.3f} +- {error:.3f} (standard error), "
-            f"on {int((lead > 0).sum())} of {len(lead)} seeds"
-        )
-        metrics = {
-            "temperatures": temperatures,
-            "grid": grid,
-            "sharpness": {"temperatures": axis, **curves},
-            "validation_loss": table,
-            "chosen": final,
-            "lead_of_two_temperatures": {"mean": lead.mean(), "standard_error": error},
+        shape = (len(temperatures),) * 2
+        grid[form] = {
+            key: np.reshape([cell[key] for cell in cells], shape) for key in figures.STATISTICS
         }
-        drawn = {
-            "sharpness.png": lambda p: figures.sharpness(p, curves, list(axis)),
-            "grid.png": lambda p: figures.grids(p, grid, temperatures),
-            "training.png": lambda p: figures.training(p, table, temperatures, final),
+    axis = np.geomspace(0.1, 10.0, 13)
+    curves: dict[str, Any] = {}
+    for label, spread in SPREADS.items():
+        found = [draws(spread * LOGITS, (1.0, float(t)), False, *many)[1] for t in axis]
+        curves[label] = {
+            "max_probability": [soft.max(1).mean() for soft in found],
+            "soft_entropy": [
+                -(soft * np.log(np.maximum(soft, 1e-30))).sum(1).mean() for soft in found
+            ],
         }
-        finish(options, command, metrics, drawn, lines)
+    table, final = tune(options, keep)
+    one, two = (np.array(final[f"{n} temperature{s}"]["test_loss"]) for n, s in NAMES)
+    lead = one - two
+    error = float(np.std(lead, ddof=1) / np.sqrt(len(lead)))
+    lines = [
+        f"{name:<18} ({row['forward']:g}, {row['backward']:g})  test loss "
+        f"{np.mean(row['test_loss']):.3f} nats per image"
+        for name, row in final.items()
+    ]
+    lines.append(
+        f"two temperatures win by {lead.mean():.3f} +- {error:.3f} (standard error), "
+        f"on {int((lead > 0).sum())} of {len(lead)} seeds"
+    )
+    metrics = {
+        "temperatures": temperatures,
+        "grid": grid,
+        "sharpness": {"temperatures": axis, **curves},
+        "validation_loss": table,
+        "chosen": final,
+        "lead_of_two_temperatures": {"mean": lead.mean(), "standard_error": error},
+    }
+    drawn = {
+        "sharpness.png": lambda p: figures.sharpness(p, curves, list(axis)),
+        "grid.png": lambda p: figures.grids(p, grid, temperatures),
+        "training.png": lambda p: figures.training(p, table, temperatures, final),
+    }
+    finish(options, command, metrics, drawn, lines)
 
-    return begin(parser, argv, body, needs=("sklearn",))
 
+main = Study("decoupled_straight_through", __doc__, run, needs=("sklearn",))
+main.add("--draws", type=positive_int, default=20_000, help="for each statistic")
+main.add("--temperatures", type=positive_float, nargs="+", default=TEMPERATURES, help="of the grid")
+main.add("--seeds", type=positive_int, default=3, help="for a cell of the tuning")
+main.add("--fresh", type=positive_int, default=10, help="seeds at the chosen temperatures")
+main.add("--steps", type=positive_int, default=1000, help="of a training")
+main.add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,7 +20,7 @@ from models.common.cli import positive_int, seed_int
 from models.common.figures import new_figure
 from models.common.program import finish
 from models.data import Digits, baseline_bound, load_digits
-from models.studies.kept import Kept, begin, chosen, interval, program, study_parser
+from models.studies.kept import Kept, Study, chosen, interval, program
 from relaxppl import ops
 
 COUNTS, RANK = 16, 4
@@ -265,35 +265,31 @@ def lines(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return out
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("discrete_vae", __doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--classes", nargs="+", metavar="NAME", default=["all"], help="some of the table's rows")
-    add("--steps", type=positive_int, default=500, help="of Adam")
-    add("--seeds", type=seed_int, nargs="+", default=[0], help="of weights and draws")
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    names = chosen("--classes", options.classes, [*WAYS, *UNBIASED])
+    digits, rows = load_digits(held_out=500), {}
+    baseline = baseline_bound(digits.train, digits.test)
+    for name in names:
+        way = WAYS.get(name, Way(COINS))
+        for kl in way.kl:
+            row = f"{name}, {kl} KL" if len(way.kl) > 1 else name
+            runs = [
+                keep(f"{row} {seed}", partial(measure, options, digits, name, kl, seed))
+                for seed in options.seeds
+            ]
+            mean, half = interval([run["bound"] for run in runs])
+            found = {"code": way.code, "kl": kl, "bound": mean, "half width": half}
+            rows[row] = runs[0] | found | {"gain": mean - baseline}
+    metrics = {"steps": options.steps, "seeds": options.seeds, "baseline": baseline}
+    figures = {"bounds.png": partial(bars, rows)}
+    finish(options, command, metrics | {"rows": rows}, figures, lines(rows))
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        names = chosen("--classes", options.classes, [*WAYS, *UNBIASED])
-        digits, rows = load_digits(held_out=500), {}
-        baseline = baseline_bound(digits.train, digits.test)
-        for name in names:
-            way = WAYS.get(name, Way(COINS))
-            for kl in way.kl:
-                row = f"{name}, {kl} KL" if len(way.kl) > 1 else name
-                runs = [
-                    keep(f"{row} {seed}", partial(measure, options, digits, name, kl, seed))
-                    for seed in options.seeds
-                ]
-                mean, half = interval([run["bound"] for run in runs])
-                found = {"code": way.code, "kl": kl, "bound": mean, "half width": half}
-                rows[row] = runs[0] | found | {"gain": mean - baseline}
-        metrics = {"steps": options.steps, "seeds": options.seeds, "baseline": baseline}
-        figures = {"bounds.png": partial(bars, rows)}
-        finish(options, command, metrics | {"rows": rows}, figures, lines(rows))
 
-    return begin(parser, argv, body, needs=("mlxtend",))
-
+main = Study("discrete_vae", __doc__, run, needs=("mlxtend",))
+main.add("--classes", nargs="+", metavar="NAME", default=["all"], help="some of the table's rows")
+main.add("--steps", type=positive_int, default=500, help="of Adam")
+main.add("--seeds", type=seed_int, nargs="+", default=[0], help="of weights and draws")
 
 if __name__ == "__main__":
     sys.exit(main())

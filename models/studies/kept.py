@@ -6,44 +6,39 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from scipy.stats import t
 
-from models.common.cli import BadArgumentError, OneLineParser, RunFailedError
-from models.common.program import build_parser, plain, start
+from models.common.cli import BadArgumentError, RunFailedError
+from models.common.program import Program, plain
 
 
-def study_parser(name: str, description: str, backend: str | None = None) -> OneLineParser:
-    """A parser with the options of every program, and of every study.
+class Study(Program):
+    """A study, called as a `Program` is, with the options of one and --keep.
 
     :param name: the study's, as in models.studies.NAME.
     :param description: what it measures, for --help.
+    :param run: called with the options, what is kept, and the command that makes this run again.
+    :param needs: packages that the study needs beside matplotlib and tqdm.
     :param backend: the host of a study that has one; None lets the user choose.
     """
-    parser = build_parser(f"studies.{name}", description, backend)
-    keep = "file of the runs that are done: the same command goes on from there"
-    parser.add_argument("--keep", type=Path, metavar="FILE", help=keep)
-    return parser
 
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        run: Any,
+        needs: Sequence[str] = (),
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(f"studies.{name}", description, run, needs, backend)
+        keep = "file of the runs that are done: the same command goes on from there"
+        self.add("--keep", type=Path, metavar="FILE", help=keep)
 
-def begin(
-    parser: OneLineParser,
-    argv: Sequence[str] | None,
-    body: Callable[[Any, "Kept", str], None],
-    needs: Sequence[str] = (),
-) -> int:
-    """Read the command line and run a study, as `start` runs a program.
-
-    :param body: called with the options, what is kept, and the command that makes this run again.
-    """
-
-    def whole(options: Any, _: ModuleType, command: str) -> None:
-        body(options, Kept(options), re.sub(r" --keep \S+", "", command))
-
-    return start(parser, argv, whole, needs)
+    def begin(self, options: Any, command: str) -> None:
+        self.run(options, Kept(options), re.sub(r" --keep \S+", "", command))
 
 
 def program(options: Any, name: str) -> Any:

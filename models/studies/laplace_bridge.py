@@ -1,6 +1,5 @@
 """The Laplace bridge: how far it is from a Dirichlet, and how good its predictions are."""
 
-import importlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,21 +19,16 @@ from models.common.last_layer import (
     train_network,
 )
 from models.common.program import finish
-from models.studies import simplex
-from models.studies.kept import Kept, begin, program, study_parser
+from models.studies import bridges, simplex
+from models.studies.kept import Kept, Study, program
 
 Array = np.ndarray
 CONCENTRATIONS = ((2.0, 3.0, 5.0), (0.8, 0.8, 0.8), (20.0, 8.0, 12.0))
 
 
-def hosts(options: Any) -> Any:
-    """The half of the study on the host that was asked for."""
-    return importlib.import_module(f"models.studies.bridge_{options.backend}")
-
-
 def there_and_back(options: Any, concentration: Sequence[float]) -> dict[str, simplex.Density]:
     """The densities of a Dirichlet, of its logistic-normal, and of the way back."""
-    found = hosts(options).there_and_back(list(concentration))
+    found = bridges.there_and_back(options.backend, concentration)
     return dict(zip(simplex.NAMES, found, strict=True))
 
 
@@ -55,7 +49,6 @@ def timed(ways: Mapping[str, Callable[[], Array]], repeats: int) -> dict[str, tu
 
 def compare(options: Any, layer: LastLayer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores and probabilities of every way to predict, on each test set."""
-    host, draws = hosts(options), options.draws
     mean, covariance = program(options, "laplace_bridge").last_layer_gaussian(
         layer.features, layer.labels, layer.weight, options.prior_scale, options.steps
     )
@@ -63,7 +56,10 @@ def compare(options: Any, layer: LastLayer) -> tuple[dict[str, Any], dict[str, A
     curves: dict[str, Any] = {}
     for test, (features, labels) in layer.tests.items():
         gaussian = logit_gaussian(features, mean, covariance)
-        found = timed(host.predictives(*gaussian, draws, options.seed), options.repeats)
+        found = timed(
+            bridges.predictives(options.backend, *gaussian, options.draws, options.seed),
+            options.repeats,
+        )
         reference = exact_predictive(*gaussian, options.exact, options.seed + 1)
         table[test], curves[test] = {}, {}
         for name, (probs, seconds) in found.items():
@@ -117,58 +113,54 @@ def draw(path: Path, curves: Mapping[str, Any], table: Mapping[str, Any]) -> Non
     figure.savefig(path, dpi=130)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("laplace_bridge", __doc__)
-    add = parser.add_argument
-    add("--side", type=positive_int, default=801, help="points of a quadrature, each way")
-    scales = [1, 2, 5, 10, 20, 50, 100]
-    add("--scales", type=positive_int, nargs="+", default=scales, help="times (0.2, 0.3, 0.5)")
-    add("--hidden", type=positive_int, default=32, help="units of the network")
-    add("--prior-scale", type=positive_float, default=1.0, help="of the last layer's weights")
-    add("--steps", type=positive_int, default=2000, help="of Adam, to the mode")
-    add("--draws", type=positive_int, nargs="+", default=[10, 100, 1000], help="of the samplings")
-    add("--exact", type=positive_int, default=20_000, help="draws of what they are held against")
-    add("--repeats", type=positive_int, default=20, help="of each way, for its time")
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    where = simplex.grid(side=options.side)
+    names = {f"({', '.join(f'{a:g}' for a in c)})": c for c in CONCENTRATIONS}
+    rows = {label: there_and_back(options, c) for label, c in names.items()}
+    triangles = {label: simplex.distances(row, where) for label, row in rows.items()}
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        where = simplex.grid(side=options.side)
-        names = {f"({', '.join(f'{a:g}' for a in c)})": c for c in CONCENTRATIONS}
-        rows = {label: there_and_back(options, c) for label, c in names.items()}
-        triangles = {label: simplex.distances(row, where) for label, row in rows.items()}
+    def distance(scale: int) -> float:
+        row = there_and_back(options, [0.2 * scale, 0.3 * scale, 0.5 * scale])
+        return simplex.distances(row, where)["total_variation"][simplex.NAMES[1]]
 
-        def distance(scale: int) -> float:
-            row = there_and_back(options, [0.2 * scale, 0.3 * scale, 0.5 * scale])
-            return simplex.distances(row, where)["total_variation"][simplex.NAMES[1]]
+    by_scale = {s: keep(f"distance {s}", partial(distance, s)) for s in options.scales}
+    layer = train_network(options.seed, options.hidden, 400)
+    table, curves = compare(options, layer)
+    lines = [
+        f"{label:<14} total variation {found['total_variation'][simplex.NAMES[1]]:.4f}, "
+        f"back {found['total_variation'][simplex.NAMES[2]]:.1e}"
+        for label, found in triangles.items()
+    ]
+    for test, ways in table.items():
+        lines.append(f"{test:<16}{'accuracy':>9}{'NLL':>8}{'ECE':>8}{'error':>9}{'ms':>9}")
+        for name, row in ways.items():
+            error = row.get("mean_error", float("nan")), row.get("milliseconds", float("nan"))
+            shown = f"{row['accuracy']:>9.4f}{row['nll']:>8.4f}{row['ece']:>8.4f}"
+            lines.append(f"{name:<16}{shown}{error[0]:>9.4f}{error[1]:>9.2f}")
+    metrics = {
+        "distances": triangles,
+        "total_variation_of_(0.2,0.3,0.5)_times": by_scale,
+        "training_images": len(layer.labels),
+        "digits": table,
+    }
+    figures = {
+        "simplex.png": lambda path: simplex.draw(path, rows, triangles),
+        "digits.png": lambda path: draw(path, curves, table),
+    }
+    finish(options, command, metrics, figures, lines)
 
-        by_scale = {s: keep(f"distance {s}", partial(distance, s)) for s in options.scales}
-        layer = train_network(options.seed, options.hidden, 400)
-        table, curves = compare(options, layer)
-        lines = [
-            f"{label:<14} total variation {found['total_variation'][simplex.NAMES[1]]:.4f}, "
-            f"back {found['total_variation'][simplex.NAMES[2]]:.1e}"
-            for label, found in triangles.items()
-        ]
-        for test, ways in table.items():
-            lines.append(f"{test:<16}{'accuracy':>9}{'NLL':>8}{'ECE':>8}{'error':>9}{'ms':>9}")
-            for name, row in ways.items():
-                error = row.get("mean_error", float("nan")), row.get("milliseconds", float("nan"))
-                shown = f"{row['accuracy']:>9.4f}{row['nll']:>8.4f}{row['ece']:>8.4f}"
-                lines.append(f"{name:<16}{shown}{error[0]:>9.4f}{error[1]:>9.2f}")
-        metrics = {
-            "distances": triangles,
-            "total_variation_of_(0.2,0.3,0.5)_times": by_scale,
-            "training_images": len(layer.labels),
-            "digits": table,
-        }
-        figures = {
-            "simplex.png": lambda path: simplex.draw(path, rows, triangles),
-            "digits.png": lambda path: draw(path, curves, table),
-        }
-        finish(options, command, metrics, figures, lines)
 
-    return begin(parser, argv, body, needs=("sklearn",))
-
+main = Study("laplace_bridge", __doc__, run, needs=("sklearn",))
+main.add("--side", type=positive_int, default=801, help="points of a quadrature, each way")
+scales = [1, 2, 5, 10, 20, 50, 100]
+main.add("--scales", type=positive_int, nargs="+", default=scales, help="times (0.2, 0.3, 0.5)")
+main.add("--hidden", type=positive_int, default=32, help="units of the network")
+main.add("--prior-scale", type=positive_float, default=1.0, help="of the last layer's weights")
+main.add("--steps", type=positive_int, default=2000, help="of Adam, to the mode")
+main.add("--draws", type=positive_int, nargs="+", default=[10, 100, 1000], help="of the samplings")
+main.add("--exact", type=positive_int, default=20_000, help="draws of what they are held against")
+main.add("--repeats", type=positive_int, default=20, help="of each way, for its time")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
 """Every method's answer to the mixture, beside the exact posterior."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from models.common.cli import positive_float, positive_int
 from models.common.program import finish
 from models.data import petal_lengths
 from models.studies import mixture_truth as truth
-from models.studies.kept import Kept, begin, chosen, program, study_parser
+from models.studies.kept import Kept, Study, chosen, program
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TRUTH, BEST = "truth", "best factorised"
@@ -75,40 +75,36 @@ def draw(path: Path, answers: Mapping[str, truth.Answer], y: Any) -> None:
     figure.savefig(path, dpi=130)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("mixture", __doc__)
-    add = parser.add_argument
-    add("--method", nargs="+", default=["all"], metavar="NAME", help="methods of the program")
-    add("--steps", type=positive_int, default=3000, help="of each method")
-    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
-    add("--draws", type=positive_int, default=4000, help="of each answer")
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    host = program(options, "mixture")
+    y, rng = petal_lengths(), np.random.default_rng(options.seed)
+    answers = {
+        TRUTH: truth.exact(y, options.draws, rng),
+        BEST: truth.best_factorised(y, options.draws, rng),
+    }
+    for method in chosen("--method", options.method, list(host.METHODS)):
+        found = keep(method, partial(answer, host, options, method, y))
+        answers[method] = fitted(y, found, options.draws, rng)
+    rows = table(answers)
+    lines = [
+        f"{'method':<17}{'bound':>9}{'from truth':>12}{'from best':>12}   means (standard dev.)"
+    ]
+    for name, row in rows.items():
+        pairs = zip(row["loc_mean"], row["loc_sd"], strict=True)
+        means = ", ".join(f"{mean:.2f} ({sd:.2f})" for mean, sd in pairs)
+        near = "".join(f"{row[f'distance_from_{other}']:>12.4f}" for other in ("truth", "best"))
+        lines.append(f"{name:<17}{row['bound']:>9.3f}{near}   {means}")
+    metrics = {"lengths": y, "steps": options.steps, "answers": rows}
+    figures = {"answers.png": lambda p: draw(p, answers, y)}
+    finish(options, command, metrics, figures, lines)
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        host = program(options, "mixture")
-        y, rng = petal_lengths(), np.random.default_rng(options.seed)
-        answers = {
-            TRUTH: truth.exact(y, options.draws, rng),
-            BEST: truth.best_factorised(y, options.draws, rng),
-        }
-        for method in chosen("--method", options.method, list(host.METHODS)):
-            found = keep(method, partial(answer, host, options, method, y))
-            answers[method] = fitted(y, found, options.draws, rng)
-        rows = table(answers)
-        lines = [
-            f"{'method':<17}{'bound':>9}{'from truth':>12}{'from best':>12}   means (standard dev.)"
-        ]
-        for name, row in rows.items():
-            pairs = zip(row["loc_mean"], row["loc_sd"], strict=True)
-            means = ", ".join(f"{mean:.2f} ({sd:.2f})" for mean, sd in pairs)
-            near = "".join(f"{row[f'distance_from_{other}']:>12.4f}" for other in ("truth", "best"))
-            lines.append(f"{name:<17}{row['bound']:>9.3f}{near}   {means}")
-        metrics = {"lengths": y, "steps": options.steps, "answers": rows}
-        figures = {"answers.png": lambda p: draw(p, answers, y)}
-        finish(options, command, metrics, figures, lines)
 
-    return begin(parser, argv, body, needs=("scipy", "sklearn"))
-
+main = Study("mixture", __doc__, run, needs=("scipy", "sklearn"))
+main.add("--method", nargs="+", default=["all"], metavar="NAME", help="methods of the program")
+main.add("--steps", type=positive_int, default=3000, help="of each method")
+main.add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
+main.add("--draws", type=positive_int, default=4000, help="of each answer")
 
 if __name__ == "__main__":
     sys.exit(main())

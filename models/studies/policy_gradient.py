@@ -15,7 +15,7 @@ from models.common.cli import BadArgumentError, seed_int
 from models.common.figures import new_figure
 from models.common.playing import ENVIRONMENTS, add_options, check
 from models.common.program import finish
-from models.studies.kept import Kept, begin, chosen, interval, study_parser
+from models.studies.kept import Kept, Study, chosen, interval
 
 BINS = 50
 COLOURS = {
@@ -159,41 +159,38 @@ def learning_curves(path: Path, metrics: Mapping[str, Any]) -> None:
     figure.savefig(path, dpi=130)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("policy_gradient", __doc__, backend="pyro")
-    names = "some of " + ", ".join(program.ALGORITHMS)
-    parser.add_argument("--algorithm", nargs="+", default=["all"], metavar="NAME", help=names)
-    parser.add_argument("--seeds", type=seed_int, nargs="+", default=[0], help="a run for each")
-    add_options(parser)
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    algorithms = chosen("--algorithm", options.algorithm, program.ALGORITHMS)
+    if len(set(options.seeds)) < len(options.seeds):
+        raise BadArgumentError("--seeds", "a seed is repeated; give each once")
+    check(options)
+    runs = [
+        keep(f"{algorithm} {seed}", partial(measure, options, algorithm, seed))
+        for seed in options.seeds
+        for algorithm in algorithms
+    ]
+    by_name = {name: [r for r in runs if r["algorithm"] == name] for name in algorithms}
+    solved = ENVIRONMENTS[options.env].solved
+    metrics = {
+        "env": options.env,
+        "algorithms": algorithms,
+        "seeds": options.seeds,
+        "steps": options.steps,
+        "solved_from": solved,
+        "table": {name: _row(each, solved) for name, each in by_name.items()},
+        "differences": _differences(by_name),
+        "runs": runs,
+    }
+    figures = {"learning_curves.png": lambda path: learning_curves(path, metrics)}
+    finish(options, command, metrics, figures, lines(metrics))
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        algorithms = chosen("--algorithm", options.algorithm, program.ALGORITHMS)
-        if len(set(options.seeds)) < len(options.seeds):
-            raise BadArgumentError("--seeds", "a seed is repeated; give each once")
-        check(options)
-        runs = [
-            keep(f"{algorithm} {seed}", partial(measure, options, algorithm, seed))
-            for seed in options.seeds
-            for algorithm in algorithms
-        ]
-        by_name = {name: [r for r in runs if r["algorithm"] == name] for name in algorithms}
-        solved = ENVIRONMENTS[options.env].solved
-        metrics = {
-            "env": options.env,
-            "algorithms": algorithms,
-            "seeds": options.seeds,
-            "steps": options.steps,
-            "solved_from": solved,
-            "table": {name: _row(each, solved) for name, each in by_name.items()},
-            "differences": _differences(by_name),
-            "runs": runs,
-        }
-        figures = {"learning_curves.png": lambda path: learning_curves(path, metrics)}
-        finish(options, command, metrics, figures, lines(metrics))
 
-    return begin(parser, argv, body, needs=("gymnasium", "scipy"))
-
+main = Study("policy_gradient", __doc__, run, needs=("gymnasium", "scipy"), backend="pyro")
+names = "some of " + ", ".join(program.ALGORITHMS)
+main.add("--algorithm", nargs="+", default=["all"], metavar="NAME", help=names)
+main.add("--seeds", type=seed_int, nargs="+", default=[0], help="a run for each")
+add_options(main.parser)
 
 if __name__ == "__main__":
     sys.exit(main())

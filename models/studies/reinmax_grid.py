@@ -27,9 +27,10 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 import relaxppl.numpyro as rx
 from models.common.cli import positive_int
 from models.common.program import finish
-from models.studies.kept import Kept, begin, chosen, interval, study_parser
+from models.studies.kept import Kept, Study, chosen, interval
 
 GRID = ((8, 4), (4, 24), (8, 16), (16, 12), (64, 8), (10, 30))
+SIZES = [f"{codes}x{values}" for codes, values in GRID]
 HIDDEN, BATCH, RATE = 128, 20, 2e-3
 FOR_TRAINING, FOR_CHOICE = 1200, 297
 LAWS: dict[str, tuple[Callable[..., Any], tuple[float, ...]]] = {
@@ -232,30 +233,25 @@ def table(found: Mapping[str, Any], biases: Mapping[str, Any], sizes: Sequence[s
     return lines
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("reinmax_grid", __doc__.splitlines()[0], backend="numpyro")
-    add = parser.add_argument
-    names = [f"{codes}x{values}" for codes, values in GRID]
-    add("--sizes", nargs="+", default=["all"], metavar="NAME", help="some of " + ", ".join(names))
-    add("--steps", type=positive_int, default=20 * FOR_TRAINING // BATCH, help="of each run")
-    add("--seeds", type=positive_int, default=3, help="how many runs of each setting")
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    runs = {}
+    sizes = chosen("--sizes", options.sizes, SIZES)
+    for size, method in itertools.product(sizes, TRAINED):
+        pair = GRID[SIZES.index(size)]
+        name = f"{size}, {method}"
+        runs[name] = keep(name, partial(compare, options, pair, method))
+    biases = keep("bias", lambda: bias(options))
+    biases = {method: biases[method] for method in LAWS}
+    found = chosen_runs(runs, sizes)
+    metrics = {"steps": options.steps, "seeds": options.seeds, "chosen": found, "runs": runs}
+    finish(options, command, metrics | {"bias": biases}, {}, table(found, biases, sizes))
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        runs = {}
-        sizes = chosen("--sizes", options.sizes, names)
-        for size, method in itertools.product(sizes, TRAINED):
-            pair = GRID[names.index(size)]
-            name = f"{size}, {method}"
-            runs[name] = keep(name, partial(compare, options, pair, method))
-        biases = keep("bias", lambda: bias(options))
-        biases = {method: biases[method] for method in LAWS}
-        found = chosen_runs(runs, sizes)
-        metrics = {"steps": options.steps, "seeds": options.seeds, "chosen": found, "runs": runs}
-        finish(options, command, metrics | {"bias": biases}, {}, table(found, biases, sizes))
 
-    return begin(parser, argv, body, needs=("scipy", "sklearn"))
-
+main = Study("reinmax_grid", __doc__, run, needs=("scipy", "sklearn"), backend="numpyro")
+main.add("--sizes", nargs="+", default=["all"], metavar="NAME", help="some of " + ", ".join(SIZES))
+main.add("--steps", type=positive_int, default=20 * FOR_TRAINING // BATCH, help="of each run")
+main.add("--seeds", type=positive_int, default=3, help="how many runs of each setting")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.common.cli import BadArgumentError, fraction, positive_float, positive_int
 from models.common.program import finish
 from models.data import Regressions, simulate_regressions
-from models.studies.kept import Kept, begin, program, study_parser
+from models.studies.kept import Kept, Study, program
 
 Selected = NDArray[np.bool_]
 Table = Mapping[str, Mapping[str, Any]]
@@ -105,59 +105,55 @@ def draw(path: Path, tables: Mapping[float, Table]) -> None:
     figure.savefig(path, dpi=130)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("sparse_regression", __doc__)
-    add = parser.add_argument
-    add("--runs", type=positive_int, default=20, help="simulated problems")
-    add("--observations", type=positive_int, default=100, help="in each problem")
-    add("--features", type=positive_int, default=50, help="in each problem")
-    add("--relevant", type=positive_int, default=8, help="features with a coefficient")
-    add(
-        "--correlation",
-        type=fraction,
-        nargs="+",
-        default=CORRELATIONS,
-        metavar="RHO",
-        help="of neighbouring features, from 0 to below 1",
-    )
-    add("--penalty", type=positive_float, help="nats for an open gate; left out: as in the BIC")
-    add("--steps", type=positive_int, default=3000, help="optimiser steps")
-    add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    if options.relevant > options.features:
+        raise BadArgumentError(
+            "--relevant", f"{options.relevant} is not allowed; 1 to {options.features}"
+        )
+    if options.observations < 10:
+        raise BadArgumentError(
+            "--observations", f"{options.observations} is not allowed; 10 or more"
+        )
+    host = program(options, "sparse_regression")
+    sizes = options.observations, options.features, options.relevant
+    tables: dict[float, dict[str, Any]] = {}
+    for rho in options.correlation:
+        problems = simulate_regressions(options.seed, options.runs, *sizes, rho)
+        tables[rho] = {
+            method: keep(f"{rho} {method}", partial(measure, host, options, method, problems))
+            for method in (*host.GATES, *LASSOS)
+        }
+    rows = {rho: summary(table) for rho, table in tables.items()}
+    lines = [f"{'rho':<6}{'method':<28}{'precision':>10}{'recall':>8}{'F1':>7}{'lead':>16}"]
+    for rho, table in rows.items():
+        lines += [
+            f"{rho:<6}{method:<28}{row['precision']:>10.3f}{row['recall']:>8.3f}"
+            f"{row['f1']:>7.3f}{row['lead_over_lasso_cv']:>+8.3f} +- {row['lead_error']:.3f}"
+            for method, row in table.items()
+        ]
+    names = ("observations", "features", "relevant")
+    metrics = {"runs": options.runs, **dict(zip(names, sizes, strict=True))}
+    metrics["by_correlation"] = rows
+    finish(options, command, metrics, {"recovery.png": lambda p: draw(p, tables)}, lines)
 
-    def body(options: Any, keep: Kept, command: str) -> None:
-        if options.relevant > options.features:
-            raise BadArgumentError(
-                "--relevant", f"{options.relevant} is not allowed; 1 to {options.features}"
-            )
-        if options.observations < 10:
-            raise BadArgumentError(
-                "--observations", f"{options.observations} is not allowed; 10 or more"
-            )
-        host = program(options, "sparse_regression")
-        sizes = options.observations, options.features, options.relevant
-        tables: dict[float, dict[str, Any]] = {}
-        for rho in options.correlation:
-            problems = simulate_regressions(options.seed, options.runs, *sizes, rho)
-            tables[rho] = {
-                method: keep(f"{rho} {method}", partial(measure, host, options, method, problems))
-                for method in (*host.GATES, *LASSOS)
-            }
-        rows = {rho: summary(table) for rho, table in tables.items()}
-        lines = [f"{'rho':<6}{'method':<28}{'precision':>10}{'recall':>8}{'F1':>7}{'lead':>16}"]
-        for rho, table in rows.items():
-            lines += [
-                f"{rho:<6}{method:<28}{row['precision']:>10.3f}{row['recall']:>8.3f}"
-                f"{row['f1']:>7.3f}{row['lead_over_lasso_cv']:>+8.3f} +- {row['lead_error']:.3f}"
-                for method, row in table.items()
-            ]
-        names = ("observations", "features", "relevant")
-        metrics = {"runs": options.runs, **dict(zip(names, sizes, strict=True))}
-        metrics["by_correlation"] = rows
-        finish(options, command, metrics, {"recovery.png": lambda p: draw(p, tables)}, lines)
 
-    return begin(parser, argv, body, needs=("sklearn",))
-
+main = Study("sparse_regression", __doc__, run, needs=("sklearn",))
+main.add("--runs", type=positive_int, default=20, help="simulated problems")
+main.add("--observations", type=positive_int, default=100, help="in each problem")
+main.add("--features", type=positive_int, default=50, help="in each problem")
+main.add("--relevant", type=positive_int, default=8, help="features with a coefficient")
+main.add(
+    "--correlation",
+    type=fraction,
+    nargs="+",
+    default=CORRELATIONS,
+    metavar="RHO",
+    help="of neighbouring features, from 0 to below 1",
+)
+main.add("--penalty", type=positive_float, help="nats for an open gate; left out: as in the BIC")
+main.add("--steps", type=positive_int, default=3000, help="optimiser steps")
+main.add("--learning-rate", type=positive_float, default=0.01, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

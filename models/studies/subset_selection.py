@@ -3,7 +3,7 @@
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.common.cli import BadArgumentError, positive_float, positive_int
 from models.common.program import finish
 from models.data import Splits, split_digits
-from models.studies.kept import Kept, begin, program, study_parser
+from models.studies.kept import Kept, Study, program
 
 PIXELS = 784
 TRAINED = ("top-k", "conditional")
@@ -103,67 +103,62 @@ def draw(path: Path, images: Any, chosen: Mapping[str, Any], scores: Mapping[str
     figure.savefig(path, dpi=130)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the study; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
-    parser = study_parser("subset_selection", __doc__)
-    add = parser.add_argument
-    add("--k", type=positive_int, default=20, help="pixels to choose")
-    add("--runs", type=positive_int, default=5, help="splits and seeds")
-    add("--images", type=positive_int, default=4000, help="to train with")
-    add("--held-out", type=positive_int, default=1000, help="images to judge with")
-    add("--temperature", type=positive_float, default=0.5, help="of the relaxation")
-    add("--subsets", type=positive_int, default=8, help="drawn in a step")
-    add("--steps", type=positive_int, default=1000, help="optimiser steps")
-    add("--learning-rate", type=positive_float, default=0.02, help="of Adam")
-
-    def body(options: Any, keep: Kept, command: str) -> None:
-        if options.k > PIXELS:
-            raise BadArgumentError("--k", f"{options.k} is not allowed; 1 to {PIXELS}")
-        splits = split_digits(options.seed, options.runs, options.images, options.held_out)
-        methods = (*TRAINED, "mutual information", "random")
-        found = {name: keep(name, partial(choose, options, splits, name)) for name in methods}
-        scores = {name: each["accuracy"] for name, each in found.items()}
-        chosen = {name: np.array(each["pixels"]) for name, each in found.items()}
-        lead = {
-            f"{one} over {other}": {
-                judge: np.subtract(scores[one][judge], scores[other][judge])
-                for judge in ("network", "logistic")
-            }
-            for one, other in (
-                ("top-k", "mutual information"),
-                ("conditional", "mutual information"),
-                ("conditional", "top-k"),
-            )
+def run(options: Any, keep: Kept, command: str) -> None:
+    """Measure what is not kept yet, and write the pictures and the numbers."""
+    if options.k > PIXELS:
+        raise BadArgumentError("--k", f"{options.k} is not allowed; 1 to {PIXELS}")
+    splits = split_digits(options.seed, options.runs, options.images, options.held_out)
+    methods = (*TRAINED, "mutual information", "random")
+    found = {name: keep(name, partial(choose, options, splits, name)) for name in methods}
+    scores = {name: each["accuracy"] for name, each in found.items()}
+    chosen = {name: np.array(each["pixels"]) for name, each in found.items()}
+    lead = {
+        f"{one} over {other}": {
+            judge: np.subtract(scores[one][judge], scores[other][judge])
+            for judge in ("network", "logistic")
         }
-        lines = [f"{'pixels':<20}{'network':>9}{'logistic':>10}   mean test accuracy"]
-        lines += [
-            f"{name:<20}{np.mean(found['network']):>9.4f}{np.mean(found['logistic']):>10.4f}"
-            for name, found in scores.items()
-        ]
-        lines += [
-            f"{pair}, {judge}: {np.mean(values):+.4f}, "
-            f"from {values.min():+.4f} to {values.max():+.4f}"
+        for one, other in (
+            ("top-k", "mutual information"),
+            ("conditional", "mutual information"),
+            ("conditional", "top-k"),
+        )
+    }
+    lines = [f"{'pixels':<20}{'network':>9}{'logistic':>10}   mean test accuracy"]
+    lines += [
+        f"{name:<20}{np.mean(found['network']):>9.4f}{np.mean(found['logistic']):>10.4f}"
+        for name, found in scores.items()
+    ]
+    lines += [
+        f"{pair}, {judge}: {np.mean(values):+.4f}, from {values.min():+.4f} to {values.max():+.4f}"
+        for pair, each in lead.items()
+        for judge, values in each.items()
+    ]
+    metrics = {
+        "mean_accuracy": {
+            name: {judge: np.mean(values) for judge, values in each.items()}
+            for name, each in scores.items()
+        },
+        "test_accuracy": scores,
+        "mean_lead": {
+            pair: {judge: values.mean() for judge, values in each.items()}
             for pair, each in lead.items()
-            for judge, values in each.items()
-        ]
-        metrics = {
-            "mean_accuracy": {
-                name: {judge: np.mean(values) for judge, values in each.items()}
-                for name, each in scores.items()
-            },
-            "test_accuracy": scores,
-            "mean_lead": {
-                pair: {judge: values.mean() for judge, values in each.items()}
-                for pair, each in lead.items()
-            },
-            "lead": lead,
-            "pixels_of_first_run": {name: pixels[0] for name, pixels in chosen.items()},
-        }
-        figures = {"pixels.png": lambda p: draw(p, splits.train[0], chosen, scores)}
-        finish(options, command, metrics, figures, lines)
+        },
+        "lead": lead,
+        "pixels_of_first_run": {name: pixels[0] for name, pixels in chosen.items()},
+    }
+    figures = {"pixels.png": lambda p: draw(p, splits.train[0], chosen, scores)}
+    finish(options, command, metrics, figures, lines)
 
-    return begin(parser, argv, body, needs=("sklearn", "mlxtend"))
 
+main = Study("subset_selection", __doc__, run, needs=("sklearn", "mlxtend"))
+main.add("--k", type=positive_int, default=20, help="pixels to choose")
+main.add("--runs", type=positive_int, default=5, help="splits and seeds")
+main.add("--images", type=positive_int, default=4000, help="to train with")
+main.add("--held-out", type=positive_int, default=1000, help="images to judge with")
+main.add("--temperature", type=positive_float, default=0.5, help="of the relaxation")
+main.add("--subsets", type=positive_int, default=8, help="drawn in a step")
+main.add("--steps", type=positive_int, default=1000, help="optimiser steps")
+main.add("--learning-rate", type=positive_float, default=0.02, help="of Adam")
 
 if __name__ == "__main__":
     sys.exit(main())

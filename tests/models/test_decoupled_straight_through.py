@@ -12,11 +12,11 @@ import pytest
 from models.common.side_by_side import Runs
 from models.data import small_digits
 from models.studies import decoupled_figures as figures
-from models.studies import decoupled_numpyro, decoupled_pyro
 from models.studies import decoupled_straight_through as study
+from models.studies.decoupled_figures import draws
 from tests.models.refusing import check_refusal
 
-HOSTS = (decoupled_numpyro, decoupled_pyro)
+HOSTS = ("numpyro", "pyro")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def single_precision():
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("scaled", [False, True])
 def test_soft_vectors_belong_to_the_values(host, scaled: bool) -> None:
-    hard, soft, probs = host.draws(study.LOGITS, (0.5, 2.0), scaled, 4000, 0)
+    hard, soft, probs = draws(host, study.LOGITS, (0.5, 2.0), scaled, 4000, 0)
     np.testing.assert_array_equal(hard.argmax(1), soft.argmax(1))
     weight = np.exp(study.LOGITS / (0.5 if scaled else 1.0))
     np.testing.assert_allclose(probs, weight / weight.sum(), rtol=1e-4)

@@ -20,12 +20,10 @@ from models.common.playing import (
     ENVIRONMENTS,
     Player,
     Segment,
-    add_options,
     make,
     returns_to_go,
     whole_episodes,
 )
-from models.common.program import build_parser
 from models.policy_gradient import ALGORITHMS, Agent, learn
 from models.studies import policy_gradient as study
 from relaxppl.estimators import network
@@ -298,10 +296,8 @@ def test_learning_curve_and_interval() -> None:
 
 
 def test_relax_learns_cartpole() -> None:
-    parser = build_parser("policy_gradient", "")
-    add_options(parser)
     asked = ["--quiet", "--steps", "20480", "--evaluation-episodes", "4"]
-    result = learn(parser.parse_args(asked), "relax")
+    result = learn(program.main.parser.parse_args(asked), "relax")
     ended = result["episodes"]
     assert ended[ended[:, 0] > 15_000, 1].mean() > 100
     assert ended[ended[:, 0] < 3_000, 1].mean() < 40

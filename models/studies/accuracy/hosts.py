@@ -54,6 +54,10 @@ class Host:
         """Returns whole numbers as an array that may be an index."""
         raise NotImplementedError
 
+    def draw(self, law: Any, seed: int, count: int) -> Any:
+        """Returns draws of a distribution, (count, ...)."""
+        raise NotImplementedError
+
     def fit(self, model: Any, how: Fit, steps: int, seed: int) -> Any:
         """Trains a guide; returns what ``to_arviz`` takes for its parameters."""
         raise NotImplementedError
@@ -83,6 +87,9 @@ class NumPyro(Host):
 
     def index(self, value: Any) -> Any:
         return self.xp.asarray(value, int)
+
+    def draw(self, law: Any, seed: int, count: int) -> Any:
+        return law.sample(self.key(seed), (count,))
 
     def fit(self, model: Any, how: Fit, steps: int, seed: int) -> Any:
         where = self.rx if how.elbo in self.rx.__all__ else self.lib.infer
@@ -114,6 +121,10 @@ class Pyro(Host):
 
     def index(self, value: Any) -> Any:
         return self.xp.as_tensor(np.asarray(value), dtype=self.xp.long)
+
+    def draw(self, law: Any, seed: int, count: int) -> Any:
+        self.lib.set_rng_seed(seed)
+        return law.sample((count,))
 
     def fit(self, model: Any, how: Fit, steps: int, seed: int) -> Any:
         self.lib.clear_param_store()
