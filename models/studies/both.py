@@ -1,5 +1,8 @@
 """Runs a program of the gallery on both hosts, for the picture and the numbers of its page.
 
+Every method that is named runs with every seed; of several seeds the means are given, and their
+95 % intervals.
+
 python -m models.studies.both latent_skills
 """
 
@@ -17,19 +20,50 @@ from typing import Any
 
 from models.common.cli import OneLineParser, RunFailedError, add_out, command_line, launch
 from models.common.outputs import write_metrics, written_together
+from models.common.program import plain
+from models.studies.kept import interval
 
 HOSTS = ("numpyro", "pyro")
 PROGRAMS = sorted(path.stem for path in (Path(__file__).parents[1] / "numpyro").glob("[!_]*.py"))
 
 
+def run(module: str, out: Path, options: Sequence[str]) -> dict[str, Any]:
+    """What a program finds, read from its metrics; a run that has left its own is not run again."""
+    # More threads than free cores make torch's small steps many times slower.
+    environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
+    # Other seeds compile the same again.
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(out.parent / "compiled")
+    command, file = ["-m", module, *options, "--out", str(out)], out / "metrics.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    if found.get("command") != " ".join(["python", *command]):
+        if subprocess.run([sys.executable, *command], env=environment, check=False).returncode:
+            raise RunFailedError(f"{module} failed; its own line stands above")
+        found = json.loads(file.read_text())
+    return {k: v for k, v in found.items() if k != "command"}
+
+
+def together(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Each number that runs with different seeds found, its mean and the interval of that."""
+    found: dict[str, Any] = {}
+    for name in (k for k, v in runs[0].items() if isinstance(v, float)):
+        each = [one[name] for one in runs]
+        mean, half = interval(each)
+        found[name] = {"mean": mean, "half_width": half, "each": each}
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a program twice; returns 0, 2 for an argument that cannot be used, 1 for a failed run."""
     parser = OneLineParser(prog="studies.both", description=__doc__.splitlines()[0])
-    parser.add_argument("program", choices=PROGRAMS, help="what to run, with its own defaults")
-    parser.add_argument("--steps", help="of each host's run")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    keep = "file beside whose name a host's run is kept, until both are done"
-    parser.add_argument("--keep", type=Path, metavar="FILE", help=keep)
+    add = parser.add_argument
+    add("program", choices=PROGRAMS, help="what to run, with its own defaults")
+    add("--hosts", nargs="+", choices=HOSTS, default=HOSTS, help="where to run it")
+    add("--steps", help="of each run")
+    add("--method", nargs="+", metavar="NAME", help="run each of these, the picture by the first")
+    add("--seeds", nargs="+", default=["0"], metavar="SEED", help="of the runs of each method")
+    add("--quiet", action="store_true", help="no progress bar")
+    keep = "file beside whose name the runs are kept, until all are done"
+    add("--keep", type=Path, metavar="FILE", help=keep)
     add_out(parser, "both", "folder for the pictures and the metrics")
 
     def body(options: Any, given: list[str]) -> None:
@@ -37,26 +71,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics: dict[str, Any] = {"command": command}
         extra = ["--steps", options.steps] if options.steps else []
         extra += ["--quiet"] if options.quiet else []
-        # More threads than free cores make torch's small steps many times slower.
-        environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
         kept = options.keep.with_suffix("") if options.keep else None
         place = nullcontext(kept) if kept else tempfile.TemporaryDirectory()
         with place as made, written_together(options.out) as folder:
-            for host in HOSTS:
-                module, out = f"models.{host}.{options.program}", Path(made) / host
-                run = [sys.executable, "-m", module, *extra, "--out", str(out)]
-                done = (out / "metrics.json").exists()
-                if not done and subprocess.run(run, env=environment, check=False).returncode:
-                    raise RunFailedError(f"{module} failed; its own line stands above")
-                found = json.loads((out / "metrics.json").read_text())
-                del found["command"]
-                metrics[host] = found
-                for picture in out.glob("*.png"):
-                    shutil.copy(picture, folder / f"{host}.png")
-            write_metrics(folder / "metrics.json", metrics)
+            for host in options.hosts:
+                module = f"models.{host}.{options.program}"
+                found: dict[Any, Any] = {}
+                for method in options.method or [None]:
+                    which, runs = ["--method", method] if method else [], []
+                    for seed in options.seeds:
+                        out = Path(made) / "-".join([host, *which[1:], seed])
+                        runs.append(run(module, out, [*which, "--seed", seed, *extra]))
+                        for picture in () if found or runs[1:] else out.glob("*.png"):
+                            shutil.copy(picture, folder / f"{host}.png")
+                    found[method] = together(runs) if len(runs) > 1 else runs[0]
+                metrics[host] = found if options.method else found[None]
+            write_metrics(folder / "metrics.json", plain(metrics))
         if kept:
             shutil.rmtree(kept)
-        print(f"written to {options.out}: numpyro.png, pyro.png, metrics.json")
+        pictures = ", ".join(f"{host}.png" for host in options.hosts)
+        print(f"written to {options.out}: {pictures}, metrics.json")
 
     return launch(parser, argv, body)
 

@@ -71,6 +71,7 @@ SHORT = {
     "rankings": ["--steps", "5", "--draws", "100"],
     "hidden_markov": ["--steps", "5", "--days", "30"],
     "switching_dynamics": ["--steps", "5", "--months", "30"],
+    "topic_model": ["--steps", "5"],
 }
 """Options with which a program is over in seconds."""
 
