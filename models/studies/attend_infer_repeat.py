@@ -1,7 +1,7 @@
 """What trains attend, infer, repeat: estimators after equally many steps, over several seeds."""
 
-import importlib
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +14,40 @@ from models.common.program import finish
 from models.studies.kept import Kept, Study, chosen, interval, program
 
 
+def judged(options: Any, method: str, data: Canvases) -> Callable[[int], tuple[Any, float]]:
+    """What trains by a method from the first weights of a seed, then counts and bounds."""
+    air = program(options, "attend_infer_repeat")
+    if options.backend == "pyro":
+
+        def alone(seed: int) -> tuple[Any, float]:
+            asked = Namespace(method=method, steps=options.steps, seed=seed, quiet=True)
+            return air.judge(*air.train(asked, data.train), data.test)
+
+        return alone
+    import jax
+    import numpyro
+    from numpyro.infer import SVI
+
+    elbo = air.METHODS[method]()
+
+    # One compiled function for all seeds: compilation takes longer than training.
+    @jax.jit
+    def compiled(seed: jax.Array, train: jax.Array, test: jax.Array) -> Any:
+        model, guide = air.programs(seed)
+        ready = guide if method == "host" else elbo.prepare(guide)
+        svi = SVI(model, ready, numpyro.optim.Adam(1e-3), elbo)
+        first = svi.init(jax.random.key(seed), train)
+        step = lambda _, state: svi.update(state, train)[0]  # noqa: E731
+        state = jax.lax.fori_loop(0, options.steps, step, first)
+        return air.judge(seed, model, guide, svi.get_params(state), test)
+
+    def one(seed: int) -> tuple[Any, float]:
+        counts, bound = compiled(seed, data.train, data.test)
+        return counts, float(bound)
+
+    return one
+
+
 def measure(one: Callable[[int], tuple[Any, float]], seed: int, data: Canvases) -> dict[str, Any]:
     """How often a draw has the right number of digits, and the bound of a canvas."""
     counts, bound = one(seed)
@@ -22,12 +56,11 @@ def measure(one: Callable[[int], tuple[Any, float]], seed: int, data: Canvases) 
 
 def run(options: Any, keep: Kept, command: str) -> None:
     """Measure what is not kept yet, and write the pictures and the numbers."""
-    host = importlib.import_module(f"models.studies.attend_{options.backend}")
     data, known = load_canvases(), program(options, "attend_infer_repeat").METHODS
     found: dict[str, Any] = {}
     lines = [f"{'method':<10}{'counted right':>18}{'bound':>20}"]
     for method in chosen("--method", options.method, list(known)):
-        one = host.judged(method, options.steps, data)
+        one = judged(options, method, data)
         runs = [
             keep(f"{method} {seed}", partial(measure, one, seed, data)) for seed in options.seeds
         ]
