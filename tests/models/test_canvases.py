@@ -13,7 +13,6 @@ from models.canvases import GLIMPSE, SIDE, Canvases, in_box, load_canvases, on_c
 from models.numpyro.attend_infer_repeat import interpolate as on_numpyro
 from models.pyro.attend_infer_repeat import interpolate as on_pyro
 from models.studies import attend_infer_repeat as study
-from models.studies import attend_pyro
 
 
 def test_canvases_are_the_same_every_time_and_digits_do_not_overlap() -> None:
@@ -59,12 +58,12 @@ def test_what_is_drawn_in_a_box_is_read_from_it() -> None:
 
 
 def test_the_study_averages_over_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def judged(method: str, steps: int, data: Canvases) -> Any:
+    def judged(options: Any, method: str, data: Canvases) -> Any:
         # Seed k miscounts k of ten canvases in both of its draws.
         wrong = np.arange(10) < np.arange(3)[:, None]
         return lambda seed: (np.stack(2 * [data.test_counts + wrong[seed]]), -10.0 * seed)
 
-    monkeypatch.setattr(attend_pyro, "judged", judged)
+    monkeypatch.setattr(study, "judged", judged)
     monkeypatch.setattr(study, "load_canvases", lambda: load_canvases(1, 10))
     options = ["--backend", "pyro", "--method", "host", "--out", str(tmp_path / "out")]
     assert study.main(options) == 0
