@@ -1,51 +1,71 @@
-"""What ``depth`` costs and saves: time against the levels of a chain on both hosts, and variance.
+"""What ``depth`` saves and costs: time against the levels of a chain on both hosts, and variance.
 
-Run by hand, on one thread: ``python -m tests.benchmarks.bench_depth``. Times are of steps of stock
-SVI on the chains of ``scaling``, whose levels each feed the next alone, in turns. The variance is
-that of NumPyro's gradients in the guide's parameters at fixed random ones, summed over these, on a
-chain of eight levels of ten binary latents with random weights, ten rows, and an observation of the
-last level or of every level; ``depth=None``'s is 1. The last columns multiply it by the time of
-eight levels.
+Run by hand: ``python -m tests.benchmarks.bench_depth``. Each estimator on each host has a process
+of its own, on one thread, that takes steps of stock SVI on chains of ``scaling``, whose levels each
+feed the next alone; chains of all lengths take turns, and times are the processor's, the median of
+the turns. The levels have so many latents that most of a step is arithmetic. The variance is that
+of NumPyro's gradients in the guide's parameters at fixed random ones, summed over these, on a chain
+of eight levels of ten binary latents with random weights, ten rows, and an observation of the last
+level or of every level; ``depth=None``'s is 1.
 """
 
-import os
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    os.environ.setdefault(
-        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    )
+from __future__ import annotations
 
 import argparse
+import functools
+import importlib
+from importlib.metadata import version
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
-import torch
 
-import relaxppl.numpyro as rx
-import relaxppl.pyro as rx_pyro
-from tests.benchmarks import bench_scaling_numpyro, bench_scaling_pyro, scaling, table
+from tests.benchmarks import scaling, table, turns
+from tests.benchmarks.going_on import GoingOn
 
-DEPTHS: dict[str, Any] = {
-    "REBAR": {},
-    "REBAR, depth 2": {"depth": 2},
-    "REBAR, depth 1": {"depth": 1},
-    "REBAR, depth 0": {"depth": 0},
+DEPTHS = {"REBAR": None, "REBAR, depth 2": 2, "REBAR, depth 1": 1, "REBAR, depth 0": 0}
+TIMED = {
+    scaling.BASE: (4, 8, 16, 32),
+    "REBAR, depth 0": (4, 8, 16, 32),
+    "REBAR, depth 1": (4, 8, 16, 32),
+    # What grows with the square of the levels takes minutes to compile beyond.
+    "REBAR": (4, 8),
 }
-LINEAR = (scaling.BASE, "REBAR, depth 1", "REBAR, depth 0")
-LEVELS, LATENTS, ROWS = 8, 10, 10
+"""How many levels each is timed at."""
+LATENTS = {"NumPyro": 10_000, "Pyro": 100_000}
+"""Of a level: a step of Pyro's is longer before arithmetic counts in it."""
+LEVELS, UNITS, ROWS = 8, 10, 10
+"""Of the chain whose variance is measured."""
+OBSERVED = ("last", "every")
+HOSTS = {"NumPyro": "numpyro", "JAX": "jax", "Pyro": "pyro-ppl", "torch": "torch"}
+"""The packages whose versions are given: they are imported in the parts' processes alone."""
+
+
+def measure(options: Any, what: str, name: str) -> dict[int, float] | dict[str, float]:
+    """Returns a step's median time by levels, or a variance by what is observed."""
+    if what == "variance":
+        return {of: variance(DEPTHS[name], of == "every", options.draws) for of in OBSERVED}
+    module = importlib.import_module(f"tests.benchmarks.bench_scaling_{what.lower()}")
+    if name in DEPTHS:
+        module.ELBOS[name] = functools.partial(module.ELBOS["REBAR"], depth=DEPTHS[name])
+    there = module.host()
+    cases = {
+        levels: scaling.Case(options.latents or LATENTS[what], levels=levels)
+        for levels in TIMED[name]
+    }
+    steps = [there.start(name, case, there.cpu).run for case in cases.values()]
+    seconds = turns.seconds([functools.partial(step, 1) for step in steps], options.turns)
+    return dict(zip(cases, np.median(seconds, axis=0).tolist(), strict=True))
 
 
 def chain(everywhere: bool) -> tuple[Any, Any]:
-    """Returns a model and a guide whose levels each feed the next alone."""
+    """Returns a model and a guide for NumPyro whose levels each feed the next alone."""
+    import jax.numpy as jnp
+    import numpyro
+    import numpyro.distributions as dist
+
     rng = np.random.default_rng(0)
-    weights = jnp.asarray(rng.normal(size=(2, LEVELS, LATENTS, LATENTS)), jnp.float32)
-    data = jnp.asarray(rng.normal(size=(LEVELS, ROWS, LATENTS)), jnp.float32)
+    weights = jnp.asarray(rng.normal(size=(2, LEVELS, UNITS, UNITS)), jnp.float32)
+    data = jnp.asarray(rng.normal(size=(LEVELS, ROWS, UNITS)), jnp.float32)
 
     def sites(where: int) -> list[Any]:
         z: list[Any] = []
@@ -53,7 +73,7 @@ def chain(everywhere: bool) -> tuple[Any, Any]:
             weight = weights[where, level]
             if where:
                 weight = numpyro.param(f"weight.{level}", weight)
-            above = z[-1] - 0.5 if z else jnp.full((ROWS, LATENTS), 0.5)
+            above = z[-1] - 0.5 if z else jnp.full((ROWS, UNITS), 0.5)
             law = dist.Bernoulli(logits=above @ weight).to_event(1)
             z.append(numpyro.sample(f"z.{level}", law))
         return z
@@ -73,10 +93,16 @@ def chain(everywhere: bool) -> tuple[Any, Any]:
     return model, guide
 
 
-def variance(options: dict[str, Any], everywhere: bool, draws: int) -> float:
+def variance(depth: int | None, everywhere: bool, draws: int) -> float:
     """Returns the summed variance of a gradient."""
+    import jax
+    import jax.numpy as jnp
+    import numpyro
+
+    import relaxppl.numpyro as rx
+
     model, guide = chain(everywhere)
-    elbo = rx.REBAR_ELBO(learn=False, **options)
+    elbo = rx.REBAR_ELBO(learn=False, depth=depth)
     seeded = numpyro.handlers.seed(guide, 0)
     trace = numpyro.handlers.trace(seeded).get_trace()
     params = {n: site["value"] for n, site in trace.items() if site["type"] == "param"}
@@ -88,48 +114,42 @@ def variance(options: dict[str, Any], everywhere: bool, draws: int) -> float:
     return float(sum(jnp.sum(jnp.var(x, 0)) for x in samples.values()))
 
 
+def times(parts: GoingOn, host: str) -> str:
+    """Returns the table of a host's times."""
+    sizes = TIMED[scaling.BASE]
+    rows = []
+    for name, levels in TIMED.items():
+        seconds = list(parts.found(host, name).values())
+        overall, last = scaling.exponents(levels, seconds)
+        shown: list[str | None] = [f"{1e3 * s:.3g}" for s in seconds]
+        shown += [None] * (len(sizes) - len(levels))
+        a_level = 1e3 * (seconds[-1] - seconds[-2]) / (levels[-1] - levels[-2])
+        rows.append([name, *shown, f"{a_level:.3g}", f"{overall:.2f}", f"{last:.2f}"])
+        print(host, rows[-1], flush=True)
+    header = ["", *(f"{of} levels, ms" for of in sizes), "one level more, ms"]
+    text = table.markdown([*header, "exponent", "of the last two"], rows)
+    return f"{host}, {parts.options.latents or LATENTS[host]:,} latents a level:\n\n{text}"
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--turns", type=int, default=25)
+    parser.add_argument("--latents", type=int, help="of a level, in place of each host's own")
     parser.add_argument("--draws", type=int, default=4_000)
-    parser.add_argument("--levels", type=int, nargs="+", default=[2, 4, 8])
-    parser.add_argument("--longest", type=int, default=16, help="levels of the linear ones")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/benchmarks")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    kept = {n: o for n, o in DEPTHS.items() if n != "REBAR"}
-    elbos = {n: lambda num_particles, o=o: rx.REBAR_ELBO(**o) for n, o in kept.items()}
-    bench_scaling_numpyro.ELBOS.update(elbos)
-    elbos = {n: lambda num_particles, o=o: rx_pyro.REBAR_ELBO(**o) for n, o in kept.items()}
-    bench_scaling_pyro.ELBOS.update(elbos)
-    names = (scaling.BASE, *DEPTHS)
-    parts, seconds = [], {}
-    for module, latents in ((bench_scaling_numpyro, 10_000), (bench_scaling_pyro, 10_000)):
-        host = module.host()
-        base = scaling.Case(latents=latents)
-        sweep = scaling.Sweep("Levels", "levels", tuple(options.levels), base, names)
-        found = scaling.measure(host, sweep, False, options.turns, 0.02)
-        # What grows with the square of the levels takes minutes to compile there.
-        longer = sweep._replace(sizes=(options.longest,), estimators=LINEAR)
-        for name, of in scaling.measure(host, longer, False, options.turns, 0.02).items():
-            found[name].update(of)
-        parts += [f"### {host.name}", scaling.section(sweep, found)]
-        of = {n: found[n][LEVELS].seconds for n in DEPTHS}
-        seconds[host.name] = {n: float(np.median(s / of["REBAR"])) for n, s in of.items()}
+    parts = GoingOn(parser, measure)
+    tables = [times(parts, host) for host in LATENTS]
     rows = []
-    ends, each = ({n: variance(o, e, options.draws) for n, o in DEPTHS.items()} for e in (0, 1))
     for name in DEPTHS:
-        row = [of[name] / of["REBAR"] for of in (ends, each)]
-        times = [v * seconds[host][name] for v in row for host in seconds]
-        rows.append([name, *(f"{x:.2f}" for x in (*row, *times))])
-    header = ["variance", "observed last", "everywhere"]
-    header += [f"{w}, times {host}'s time" for w in header[1:] for host in seconds]
-    parts += ["### Variance", table.markdown(header, rows)]
-    text = "\n\n".join(parts)
+        found, whole = parts.found("variance", name), parts.found("variance", "REBAR")
+        rows.append([name, *(f"{found[of] / whole[of]:.2f}" for of in OBSERVED)])
+    header = ["variance", *(f"{of} level observed" for of in OBSERVED)]
+    tables.append(f"{LEVELS} levels of {UNITS} latents:\n\n{table.markdown(header, rows)}")
+    text = "\n\n".join(tables)
     print(text)
-    if options.write:
-        table.write("depth", text)
+    if parts.options.write:
+        table.write("depth", text, {name: version(package) for name, package in HOSTS.items()})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ def clock(run: Run, repeats: int = 1) -> float:
     return (time.process_time() - begin) / repeats
 
 
+def median(run: Run, repeats: int, warm: int = 2) -> float:
+    """The processor's time of a run that takes no turns with others: the median of so many."""
+    return float(np.median([clock(run) for _ in range(warm + repeats)][warm:]))
+
+
 def seconds(runs: Sequence[Run], turns: int, warm: int = 2, at_least: float = 0.0) -> np.ndarray:
     """The time of each run in each turn, (turns, runs); the turns that warm up are left out.
 
