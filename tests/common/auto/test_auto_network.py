@@ -53,7 +53,9 @@ def test_a_discrete_vae_trains_without_a_guide_by_hand(host: Any) -> None:
     if host.name == "numpyro":
         elbo = host.rx.RLOO_ELBO(num_particles=8)
         svi = numpyro.infer.SVI(model, elbo.prepare(guide), numpyro.optim.Adam(0.03), elbo)
-        params = (svi.run(jax.random.key(0), 150, x, progress_bar=False).params,)
+        first = jax.jit(svi.init)(jax.random.key(0), x)
+        result = svi.run(jax.random.key(0), 150, x, init_state=first, progress_bar=False)
+        params = (result.params,)
         assert {"auto_network$params", "z_auto_head", "z_auto_bias", "decoder"} <= {*params[0]}
         assert params[0]["z_auto_head"].shape == (8, 2)
         assert params[0]["k_auto_head"].shape == (8, 2)
