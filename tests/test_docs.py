@@ -49,7 +49,16 @@ def _leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 OF_A_KIND = ("relaxations", "estimators")
 AT_ONCE = ("README", "relaxed_bernoulli", "rebar")
-SLOW = ("arviz", "auto_discrete", "choosing", "composition", "kl_rules", "relax", "tutorial")
+SLOW = (
+    "arviz",
+    "auto_discrete",
+    "choosing",
+    "composition",
+    "kl_rules",
+    "relax",
+    "trust",
+    "tutorial",
+)
 
 
 # The pages of relaxations and of estimators are alike: `make test` runs some, `make docs` the rest

@@ -62,6 +62,7 @@ def test_gibbs_chains_have_the_posterior_that_can_be_summed(monkeypatch):
     np.testing.assert_allclose(found.table.sum(1), found.marginals[0], atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_row_of_the_wall_is_within_the_bar():
     """The bits of a mean field that is far off, mended in both ways."""
     found = of_guide(noisy_or(), HOSTS["pyro"](), "mean field", 60)

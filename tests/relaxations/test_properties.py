@@ -55,6 +55,7 @@ def noise_of(case: Case, data: Any) -> np.ndarray:
     return PYRO.noise(dist, data.draw(st.integers(0, 2**20), "seed"), (2,))
 
 
+@pytest.mark.compiles_each
 @pytest.mark.parametrize("case", OURS, ids=str)
 @given(data=st.data())
 @quickly

@@ -23,7 +23,7 @@ ELBOS = {
 }
 
 
-@pytest.mark.parametrize("name", ELBOS)
+@pytest.mark.parametrize("name", ["rloo", "disarm", pytest.param("relax", marks=pytest.mark.long)])
 def test_the_mean_gradient_is_exact(name):
     outcome = measure(Compiled(ELBOS[name]), TWO_LEVELS, draws=10_000, calls=7)
     assert outcome.worst < 4
