@@ -275,7 +275,8 @@ def main() -> None:
                 allowed = 30 + 2 * sum(tests.seconds.get(t, 1.0) for t in chosen)
                 unchanged = mutant._replace(source=file.read_text())
                 if mutant is picked[0] and not survives(unchanged, chosen, folder, allowed):
-                    sys.exit(f"{file}: its tests fail without a change, or do not fit the coverage")
+                    print(f"{file}: its tests fail without a change, or do not fit the coverage")
+                    break
                 total += 1
                 alive = not chosen or survives(mutant, chosen, folder, allowed)
                 line = (
