@@ -13,7 +13,7 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.util import site_is_subsample
 from pyro.util import check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.jumps import NONE, Names, jumps
+from relaxppl.estimators.jumps import NONE, Names, by_jumps, jumps
 from relaxppl.estimators.program import Term
 from relaxppl.estimators.site import Site
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
@@ -102,6 +102,9 @@ class Terms:
                     site = self.sites.get(name) if guide else None
                     weights = masks_of(node["fn"]), node["scale"], node["mask"]
                     left = self.escaped[guide][name]
+                    if left and not guide:
+                        # At another value a branch may read any of the sites.
+                        left = left | by_jumps(discrete)
                     if site is not None and not integrated:
                         # Its law was watched when it was drawn, and to watch takes time.
                         value = self._hard_value(node, guide, integrated)

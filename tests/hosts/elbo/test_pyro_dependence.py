@@ -319,3 +319,20 @@ def test_what_could_learn_but_was_not_prepared_says_so_once(learn):
             elbo.loss_and_grads(*programs)
     told = [str(w.message) for w in caught if "was not prepared" in str(w.message)]
     assert len(told) == (1 if learn is None else 0)
+
+
+@pytest.mark.filterwarnings("ignore:what depends on site")
+def test_a_branch_may_read_any_site_at_another_value():
+    """DisARM evaluates the other side too: what it read there counted for one of two draws."""
+
+    def model():
+        s, z, w = (pyro.sample(name, dist.Bernoulli(torch.tensor(0.4))) for name in "szw")
+        pyro.sample("x", dist.Normal(z if s > 0.5 else w, 1.0), obs=torch.tensor(0.8))
+
+    def guide():
+        for name in "szw":
+            pyro.sample(name, dist.Bernoulli(logits=pyro.param(f"q_{name}", torch.tensor(0.2))))
+
+    (program,) = rx.DisARM_ELBO().programs(model, guide, (), {})
+    (term,) = [t for t in program.terms if t.name == "x" and not t.guide]
+    assert {"s", "z", "w"} <= term.deps
