@@ -28,7 +28,7 @@ def factors_of(
     known = frozenset(latents)
     found = []
     with poutine.block(), torch.no_grad(), Tracker() as tracker:
-        watch = Watch(tracker)
+        watch = Watch(tracker, known)
         with watch, _Own(tracker, known):
             trace = poutine.trace(model).get_trace(*args, **kwargs)
         for name, node in trace.nodes.items():

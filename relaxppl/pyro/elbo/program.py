@@ -87,7 +87,8 @@ class Program:
         """Runs guide and model once, and fills ``sites`` and ``terms``."""
         with Tracker(self.told) as tracker:
             continuous = self.exact_kl or self.multi_sample
-            record, watch = Record(tracker, continuous, self.hold_draws), Watch(tracker)
+            record = Record(tracker, continuous, self.hold_draws)
+            watch = Watch(tracker, record.sites)
             with record, Replay(self.shared):
                 guide_trace = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             self._left_guide = tracker.escaped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -20,15 +21,22 @@ from relaxppl.pyro.random_state import rng_state
 
 
 class Watch(Messenger):
-    """Notes which values had left torch when each site was reached.
+    """Notes what each site depends on by values that had left torch when it was reached.
 
     :param tracker: watches the program.
+    :param sites: those whose values the program can read.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, sites: Collection[str]) -> None:
         super().__init__()
-        self.tracker = tracker
+        self.tracker, self._readable = tracker, sites
         self.escaped: dict[str, Names] = {}
+
+    def left(self) -> Names:
+        """Returns the sites that what comes next may depend on by values that have left torch."""
+        # At other values of those a branch may read any site, which it did not do at these.
+        left = self.tracker.escaped
+        return left and left | by_jumps(frozenset(self._readable))
 
     # This messenger is the outermost: the distribution samples between these two.
     def _pyro_sample(self, msg: Any) -> None:
@@ -37,7 +45,7 @@ class Watch(Messenger):
 
     def _pyro_post_sample(self, msg: Any) -> None:
         self._law.__exit__(None, None, None)
-        self.escaped[msg["name"]] = self.tracker.escaped
+        self.escaped[msg["name"]] = self.left()
         if isinstance(msg["value"], torch.Tensor):
             self.tracker.mark(msg["value"], by_jumps(self._decided[0]))
 
@@ -51,9 +59,9 @@ class Record(Watch):
     """
 
     def __init__(self, tracker: Tracker, continuous: bool, hold: bool = False) -> None:
-        super().__init__(tracker)
-        self.continuous, self.hold = continuous, hold
         self.sites: dict[str, Site] = {}
+        super().__init__(tracker, self.sites)
+        self.continuous, self.hold = continuous, hold
         self.rewind: dict[str, Any] = {}
         self.values: dict[str, Names] = {}
         """What the values of the latent sites depend on."""
@@ -69,7 +77,7 @@ class Record(Watch):
         fn, name, value = msg["fn"], msg["name"], msg["value"]
         if msg["is_observed"] or site_is_subsample(msg):
             return
-        upstream = self.tracker.of(value) | self.tracker.escaped
+        upstream = self.tracker.of(value) | self.left()
         discrete = not getattr(fn, "has_rsample", False)
         if discrete:
             law = law_of(fn)
@@ -77,7 +85,7 @@ class Record(Watch):
                 inputs = fn.log_prob(value.detach()) if law is None else base_of(fn).logits
             # A sampler jumps, where its relaxation does not. One outside torch still has inputs.
             upstream = plain(upstream) | self.tracker.of(inputs) | decided[0]
-            upstream = upstream | self.tracker.escaped
+            upstream = upstream | self.left()
         self.values[name] = upstream
         if not discrete and not self.continuous:
             return

@@ -13,7 +13,7 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.util import site_is_subsample
 from pyro.util import check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.jumps import NONE, Names, by_jumps, jumps
+from relaxppl.estimators.jumps import NONE, Names, jumps
 from relaxppl.estimators.program import Term
 from relaxppl.estimators.site import Site
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
@@ -36,8 +36,8 @@ class Terms:
     :param groups: the sites of the model that are summed out, each with those that see it.
     :param multi_sample: whether log q of a discrete site is not stopped.
     :param nesting: how many dimensions from the right are batch dimensions, for the host's checks.
-    :param escaped: for the guide (True) and the model, by site, the names of the sites whose values
-        had left torch when it was reached.
+    :param escaped: for the guide (True) and the model, by site, the names of the sites on which it
+        depends by values that had left torch.
     """
 
     guide_trace: Any
@@ -102,9 +102,6 @@ class Terms:
                     site = self.sites.get(name) if guide else None
                     weights = masks_of(node["fn"]), node["scale"], node["mask"]
                     left = self.escaped[guide][name]
-                    if left and not guide:
-                        # At another value a branch may read any of the sites.
-                        left = left | by_jumps(discrete)
                     if site is not None and not integrated:
                         # Its law was watched when it was drawn, and to watch takes time.
                         value = self._hard_value(node, guide, integrated)

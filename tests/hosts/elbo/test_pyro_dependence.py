@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import relaxppl.pyro as rx
+from relaxppl.pyro.auto.factors import factors_of
 from tests.hosts.elbo.pyro_leaks import (
     BETA,
     DIRICHLET,
@@ -322,17 +323,29 @@ def test_what_could_learn_but_was_not_prepared_says_so_once(learn):
 
 
 @pytest.mark.filterwarnings("ignore:what depends on site")
-def test_a_branch_may_read_any_site_at_another_value():
+@pytest.mark.parametrize("branches", ["model", "guide"])
+def test_a_branch_may_read_any_site_at_another_value(branches):
     """DisARM evaluates the other side too: what it read there counted for one of two draws."""
 
+    def read(where, s, z, w):
+        return s + z + w if where != branches else z if s > 0.5 else w
+
     def model():
-        s, z, w = (pyro.sample(name, dist.Bernoulli(torch.tensor(0.4))) for name in "szw")
-        pyro.sample("x", dist.Normal(z if s > 0.5 else w, 1.0), obs=torch.tensor(0.8))
+        drawn = [pyro.sample(name, dist.Bernoulli(torch.tensor(0.4))) for name in "szw"]
+        x = pyro.sample("x", dist.Normal(read("model", *drawn), 1.0))
+        pyro.sample("y", dist.Normal(x, 1.0), obs=torch.tensor(0.8))
 
     def guide():
-        for name in "szw":
-            pyro.sample(name, dist.Bernoulli(logits=pyro.param(f"q_{name}", torch.tensor(0.2))))
+        logits = pyro.param("logits", torch.tensor([0.2, 0.4, -0.5]))
+        drawn = [
+            pyro.sample(n, dist.Bernoulli(logits=x)) for n, x in zip("szw", logits, strict=True)
+        ]
+        pyro.sample("x", dist.Normal(read("guide", *drawn), 0.5))
 
     (program,) = rx.DisARM_ELBO().programs(model, guide, (), {})
-    (term,) = [t for t in program.terms if t.name == "x" and not t.guide]
-    assert {"s", "z", "w"} <= term.deps
+    of_x = [term for term in program.terms if term.name == "x"]
+    assert len(of_x) == 2
+    assert all({"s", "z", "w"} <= term.deps for term in of_x)
+    assert program.downstream(frozenset("zw")) == {"x"}
+    (found,) = (f.sites for f in factors_of(model, "szwx", (), {}) if f.of == "x")
+    assert found == {"s", "z", "w", "x"}
