@@ -22,7 +22,7 @@ class Laws:
     :param known: from its classes to laws.
     :param counts: from its classes to laws of counts.
     :param how: returns the law of a distribution that has one, its logits expanded; the host's
-        ``scale_and_mask`` and ``sum_rightmost``.
+        ``scale_and_mask``.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class Laws:
         host: Host,
         known: Mapping[Any, type[Law]],
         counts: Mapping[Any, type[Count]],
-        how: tuple[Callable[[Any], Law | None], Callable[..., Array], Callable[..., Array]],
+        how: tuple[Callable[[Any], Law | None], Callable[..., Array]],
     ) -> None:
         self.host, self.known, self.counts = host, known, counts
-        self.law_of, self.scale_and_mask, self.sum_rightmost = how
+        self.law_of, self.scale_and_mask = how
 
     def base_of(self, fn: Any) -> Any:
         """Returns the distribution inside Independent, Expanded and Masked."""
@@ -85,5 +85,6 @@ class Laws:
         if isinstance(fn, self.host.masked):
             return self.scale_and_mask(inner, mask=fn._mask)
         if isinstance(fn, self.host.independent):
-            return self.sum_rightmost(inner, fn.reinterpreted_batch_ndims)
+            summed = tuple(range(-fn.reinterpreted_batch_ndims, 0))
+            return ops.sum(inner, axis=summed) if summed else inner
         return ops.broadcast_to(inner, np.broadcast_shapes(tuple(inner.shape), fn.batch_shape))

@@ -1,8 +1,9 @@
 """How long NumPyro takes to trace, lower and compile a step, by the number of independent sites.
 
 Run by hand, on one thread: ``python -m tests.benchmarks.bench_compile``. A step is one of stock SVI
-on the program of ``scaling``, with a hundred latents a site. Seconds are the processor's, each of
-one run; the last columns are their sum, and that over ``TraceGraph_ELBO``'s of the same size.
+on the program of ``scaling``, with a hundred latents a site, or the same in plain JAX. Seconds are
+the processor's, medians of some runs; the last columns are their sum, and that over
+``TraceGraph_ELBO``'s of the same size.
 """
 
 import os
@@ -16,30 +17,38 @@ if __name__ == "__main__":
 
 import argparse
 import time
+from typing import Any
 
 import jax
 import numpy as np
 import numpyro
 from numpyro.infer import SVI
 
-from tests.benchmarks import scaling, table
+from tests.benchmarks import chains_jax, scaling, table
 from tests.benchmarks.bench_scaling_numpyro import ELBOS, program
 
-ESTIMATORS = (scaling.BASE, "score", "DisARM", "REBAR")
+BY_HAND = " by hand"
+ESTIMATORS = (scaling.BASE, "score", "DisARM", "REBAR", f"score{BY_HAND}", f"REBAR{BY_HAND}")
 
 
-def seconds(estimator: str, sites: int) -> list[float]:
-    """Returns how long it takes to trace, to lower and to compile a step."""
-    case = scaling.Case(sites=sites)
+def step(estimator: str, case: scaling.Case) -> tuple[Any, Any, Any]:
+    """Returns a step, its first state and its data."""
+    x = np.zeros((case.sites, case.rows, case.latents), np.float32)
+    if estimator.endswith(BY_HAND):
+        return *chains_jax.make_step(case, estimator.removesuffix(BY_HAND)), x
     elbo = ELBOS[estimator](num_particles=1)
     model, guide = program(case)
     if estimator != scaling.BASE:
         guide = elbo.prepare(guide)
     svi = SVI(model, guide, numpyro.optim.Adam(1e-3), elbo)
-    x = np.zeros((case.sites, case.rows, case.latents), np.float32)
-    state = svi.init(jax.random.key(0), x)
+    return svi.update, svi.init(jax.random.key(0), x), x
+
+
+def seconds(estimator: str, sites: int) -> list[float]:
+    """Returns how long it takes to trace, to lower and to compile a step."""
+    run, state, x = step(estimator, scaling.Case(sites=sites))
     clock = [time.process_time()]
-    traced = jax.jit(svi.update).trace(state, x)
+    traced = jax.jit(run).trace(state, x)
     clock.append(time.process_time())
     lowered = traced.lower()
     clock.append(time.process_time())
@@ -53,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sites", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--only", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="keep the table in docs/benchmarks")
     options = parser.parse_args()
     # The first compilation of a process pays for more than itself.
@@ -62,7 +72,7 @@ def main() -> None:
     for sites in options.sites:
         base = 0.0
         for name in names:
-            parts = seconds(name, sites)
+            parts = np.median([seconds(name, sites) for _ in range(options.runs)], axis=0)
             base = base or sum(parts)
             rows.append([f"{sites} sites, {name}", *(f"{s:.2f}" for s in (*parts, sum(parts)))])
             rows[-1].append(f"{sum(parts) / base:.2f}")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.benchmarks import reference_sbn_jax, reference_sbn_torch
+from tests.benchmarks import chains_jax, reference_sbn_jax, reference_sbn_torch
 
 PIXELS, LATENTS, ROWS, CHUNKS = 4, 3, 1_000, 40
 RNG = np.random.default_rng(0)
@@ -108,3 +108,29 @@ def test_what_is_learned_follows_the_variance(name):
     (gradient,) = torch.autograd.grad(at(0.0)[0], params[name])
     difference = (at(1e-6)[1] - at(-1e-6)[1]) / 2e-6
     assert float(-gradient.sum()) == pytest.approx(float(difference), rel=1e-5)
+
+
+@pytest.mark.parametrize("estimator", ["score", "REBAR"])
+def test_mean_gradient_of_a_chain_is_the_enumerated_one(estimator):
+    x, names = RNG.normal(size=(1, LATENTS)), ("weight", "slope", "loc")
+    params = {n: jnp.asarray(RNG.normal(size=LATENTS)) for n in names}
+    codes = jnp.array(list(itertools.product([0.0, 1.0], repeat=LATENTS)))
+
+    def exact_bound(params):
+        q = jax.nn.sigmoid(x * params["weight"])
+        log_q = jax.scipy.stats.bernoulli.logpmf(codes, q).sum(-1)
+        log_p = jax.scipy.stats.bernoulli.logpmf(codes, 0.5).sum(-1)
+        log_p += jax.scipy.stats.norm.logpdf(x, params["loc"] * codes).sum(-1)
+        return (jnp.exp(log_q) * (log_p - log_q)).sum()
+
+    @jax.vmap
+    def drawn(key):
+        own = {name: jnp.asarray(value) for name, value in chains_jax.LEARNED.items()}
+        given = lambda p: chains_jax.objective([{**own, **p}], key, x[None], estimator)  # noqa: E731
+        return jax.grad(given)(params)
+
+    found = jax.jit(drawn)(jax.random.split(jax.random.key(0), 40_000))
+    for name, truth in jax.grad(exact_bound)(params).items():
+        error = found[name].std(0) / 200.0
+        assert np.all(np.abs(found[name].mean(0) - truth) <= 4.5 * error + 1e-12), name
+        assert np.linalg.norm(error) < 0.05

@@ -175,11 +175,10 @@ class DiscreteELBO(EstimatorELBO, ELBO):
                 surrogate += kl_factor.compare(chosen[name], name, draws, own, learned, 0)
             else:
                 surrogate += chosen[name].compare(name, draws, learned, 0)
-        loss = -_value_neutral(jnp.mean(out["elbo"]), surrogate / self.num_particles)
         gradients = jax.tree.map(lambda x: jnp.sum(x, axis=0), out["gradients"])
         for name, gradient in {**gradients, **learned.gradients}.items():
-            term = jnp.sum(stop_gradient(gradient / self.num_particles) * param_map[name])
-            loss = loss + term - stop_gradient(term)
+            surrogate -= jnp.sum(stop_gradient(gradient) * param_map[name])
+        loss = -_value_neutral(jnp.mean(out["elbo"]), surrogate / self.num_particles)
         state.update(learned.averages)
         return {"loss": loss, "mutable_state": state or None}
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from numpyro.distributions.util import scale_and_mask, sum_rightmost
+from numpyro.distributions.util import scale_and_mask
 
 from relaxppl.common.laws import Laws
 from relaxppl.estimators import laws
@@ -58,7 +58,7 @@ LAWS = Laws(
         # The negative binomials are of this class.
         dist.GammaPoisson: NegativeBinomial,
     },
-    how=(law_of, scale_and_mask, sum_rightmost),
+    how=(law_of, scale_and_mask),
 )
 base_of, unmasked = LAWS.base_of, LAWS.unmasked
 law_type, count_type = LAWS.law_type, LAWS.count_type

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch.distributions as torch_dist
 from pyro.distributions import GammaPoisson
-from pyro.distributions.util import scale_and_mask, sum_rightmost
+from pyro.distributions.util import scale_and_mask
 
 from relaxppl.common.laws import Laws
 from relaxppl.estimators.counts import Binomial, NegativeBinomial, Poisson
@@ -44,7 +44,7 @@ LAWS = Laws(
         torch_dist.NegativeBinomial: NegativeBinomial,
         GammaPoisson: NegativeBinomial,
     },
-    how=(law_of, scale_and_mask, sum_rightmost),
+    how=(law_of, scale_and_mask),
 )
 base_of, unmasked = LAWS.base_of, LAWS.unmasked
 law_type, count_type = LAWS.law_type, LAWS.count_type
