@@ -143,3 +143,14 @@ def test_what_is_no_count_is_refused_with_the_way_out():
         px.Coupled_ELBO().loss(guide, guide)
     with pytest.raises(NotImplementedError, match=r"'z' .*Poisson, Binomial.*local_expectation"):
         px.Coupled_ELBO().loss_and_grads(guide, guide)
+
+
+def test_how_many_evaluations_are_too_many():
+    def program():
+        pyro.sample("n", pdist.Poisson(pyro.param("rates", torch.ones(2))).to_event(1))
+
+    px.Coupled_ELBO(max_evaluations=2).loss_and_grads(program, program)
+    with pytest.raises(ValueError, match=r"'n'.* 2 evaluations.*max_evaluations=1"):
+        px.Coupled_ELBO(max_evaluations=1).loss_and_grads(program, program)
+    with pytest.raises(ValueError, match="max_evaluations must be at least 1, got 0"):
+        px.Coupled_ELBO(max_evaluations=0)
