@@ -216,4 +216,4 @@ class DiscreteELBO(EstimatorELBO, ELBO):
 
 
 def _value_neutral(value: jax.Array, surrogate: jax.Array) -> jax.Array:
-    return value + surrogate - stop_gradient(surrogate)
+    return value + (surrogate - stop_gradient(surrogate))

@@ -247,3 +247,24 @@ def test_user_state_is_carried_with_particles():
     svi = SVI(model, guide, numpyro.optim.Adam(1e-2), elbo)
     state = svi.run(jax.random.key(0), 3, progress_bar=False).state
     assert set(state.mutable_state) == {"count"}
+
+
+def test_the_loss_is_exact_however_large_what_it_learns_by_is():
+    """The gradient of the variance is a square of costs; its surrogate must not touch the loss."""
+
+    def model():
+        with numpyro.plate("rows", 4):
+            z = numpyro.sample("z", dist.Bernoulli(0.5))
+            numpyro.factor("cost", 1e15 * (z - 0.3))
+
+    def guide():
+        with numpyro.plate("rows", 4):
+            numpyro.sample("z", dist.Bernoulli(logits=numpyro.param("logits", jnp.array(0.7))))
+
+    elbo = rx.REBAR_ELBO(learn=True)
+    params = {"logits": 0.7, "z.estimator.temperature": 0.5, "z.estimator.eta": 1.0}
+    params = {name: jnp.asarray(value) for name, value in params.items()}
+    loss = jax.jit(lambda key: elbo.loss(key, params, model, elbo.prepare(guide)))
+    # What is left after the costs is nothing beside them.
+    ones = np.array([-loss(jax.random.key(seed)) / 1e15 + 1.2 for seed in range(3)])
+    np.testing.assert_allclose(ones, ones.round(), atol=1e-6)
