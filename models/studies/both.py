@@ -31,8 +31,9 @@ def run(module: str, out: Path, options: Sequence[str]) -> dict[str, Any]:
     """What a program finds, read from its metrics; a run that has left its own is not run again."""
     # More threads than free cores make torch's small steps many times slower.
     environment = {"OMP_NUM_THREADS": "1"} | dict(os.environ)
-    # Other seeds compile the same again.
+    # Other seeds compile the same again; XLA says at each, at length, that it was compiled before.
     environment["JAX_COMPILATION_CACHE_DIR"] = str(out.parent / "compiled")
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     command, file = ["-m", module, *options, "--out", str(out)], out / "metrics.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     if found.get("command") != " ".join(["python", *command]):
