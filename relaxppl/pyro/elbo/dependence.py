@@ -157,9 +157,9 @@ class Tracker:
         sites = ", ".join(map(repr, sorted(new)))
         text = (
             f"what depends on site {sites} leaves torch by {operation} at {where}: from there on "
-            "every term of the bound counts as dependent on it. The gradient stays unbiased, at "
-            "more variance; torch operations in its place (torch.where, indexing by a tensor) keep "
-            "the dependence exact"
+            "every term of the bound counts as dependent on all sites drawn by then. The gradient "
+            "stays unbiased, at more variance; torch operations in its place (torch.where, "
+            "indexing by a tensor) keep the dependence exact"
         )
         if text not in self._told:
             self._told.add(text)
