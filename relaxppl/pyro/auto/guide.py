@@ -100,7 +100,9 @@ class AutoDiscrete(Posterior, AutoGuide):
         if self._dependent:
             draws_reals = self._continuous[0] is None
             firsts = self._firsts(args, kwargs) if draws_reals and self._part_sites else {}
-            self._reals = {n: self._real(n, sites[n], firsts) for n in self._part_sites}
+            # In the order of the model: that of a set differs from run to run, and so do the draws.
+            parts = {n: s for n, s in sites.items() if n in self._part_sites}
+            self._reals = {n: self._real(n, s, firsts) for n, s in parts.items()}
             self._link(factors_of(self.model, sites, args, kwargs), draws_reals)
             if draws_reals:
                 self._part_sites = frozenset()

@@ -232,6 +232,20 @@ def test_a_scalar_continuous_site_beside_a_subsampled_plate_on_pyro() -> None:
 
 
 @both
+def test_continuous_sites_are_drawn_in_the_order_of_the_model(host: Any) -> None:
+    """A seed gives the same draws in every process: the order of a set would not."""
+    names = [f"x{i}" for i in (3, 1, 4, 0, 5, 9, 2, 6)]
+
+    def model() -> None:
+        z = host.sample("z", host.dist.Bernoulli(host.array(0.5)))
+        for name in names:
+            host.sample(name, host.dist.Normal(z, 1.0))
+
+    guide = host.rx.AutoDiscrete(model, structure="autoregressive")
+    assert [name for name in host.trace(guide) if name in names] == names
+
+
+@both
 def test_a_structure_that_there_is_not_is_refused(host: Any) -> None:
     with pytest.raises(ValueError, match=r"'chain'.*got 'tree'"):
         host.rx.AutoDiscrete(program(host), structure="tree")
