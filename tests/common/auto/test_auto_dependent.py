@@ -232,8 +232,8 @@ def test_a_scalar_continuous_site_beside_a_subsampled_plate_on_pyro() -> None:
 
 
 @both
-def test_continuous_sites_are_drawn_in_the_order_of_the_model(host: Any) -> None:
-    """A seed gives the same draws in every process: the order of a set would not."""
+def test_continuous_sites_begin_alike_in_every_process(host: Any) -> None:
+    """What a site's tables begin with goes by its number, and the order of a set is another."""
     names = [f"x{i}" for i in (3, 1, 4, 0, 5, 9, 2, 6)]
 
     def model() -> None:
@@ -242,7 +242,8 @@ def test_continuous_sites_are_drawn_in_the_order_of_the_model(host: Any) -> None
             host.sample(name, host.dist.Normal(z, 1.0))
 
     guide = host.rx.AutoDiscrete(model, structure="autoregressive")
-    assert [name for name in host.trace(guide) if name in names] == names
+    host.trace(guide)
+    assert list(guide._reals) == names
 
 
 @both
