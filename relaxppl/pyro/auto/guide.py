@@ -100,7 +100,7 @@ class AutoDiscrete(Posterior, AutoGuide):
         if self._dependent:
             draws_reals = self._continuous[0] is None
             firsts = self._firsts(args, kwargs) if draws_reals and self._part_sites else {}
-            # In the model's order: a set's, and so where tables begin, differs from process to process.
+            # In the order of the model: where tables begin must not hang on that of a set.
             parts = {n: s for n, s in sites.items() if n in self._part_sites}
             self._reals = {n: self._real(n, s, firsts) for n, s in parts.items()}
             self._link(factors_of(self.model, sites, args, kwargs), draws_reals)
