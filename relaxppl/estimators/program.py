@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from relaxppl import ops
@@ -33,14 +33,14 @@ class Term:
     deps: Names
     """The discrete sites of the guide that it depends on."""
     guide: bool = False
-    held: bool = False
-    """Whether it is the -log q of a discrete site, whose own gradient is zero on average."""
     jumps: Names = frozenset()
     """The sites, of those that it depends on, whose effect a derivative does not see."""
     integrated: bool = False
     """Whether it is the KL of a site."""
     latent: bool = True
     """Whether it depends on any latent site, discrete or not, as far as that is known."""
+    left: Mapping[str, Frames] = field(default_factory=dict)
+    """By site the plates that the dependence on it leaves on its way, if there are any."""
 
 
 class Program(Protocol):
@@ -135,8 +135,12 @@ def log_ratio_of(program: Program, name: str) -> Callable[[Array], Array]:
 
 
 def depending(terms: Iterable[Term], name: str) -> list[Term]:
-    """Returns the terms that depend on a site."""
-    return [term for term in terms if name in term.deps]
+    """Returns the terms that depend on a site, each in the plates that keep its elements apart."""
+    found = [term for term in terms if name in term.deps]
+    return [
+        replace(term, frames=term.frames - term.left[name]) if name in term.left else term
+        for term in found
+    ]
 
 
 def reduce_to(terms: Iterable[Term], frames: Frames, like: Array) -> Array:

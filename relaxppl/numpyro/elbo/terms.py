@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from relaxppl.estimators.jumps import NONE
+from relaxppl.estimators.plates import Lost, left, lost
 from relaxppl.estimators.program import Term
 from relaxppl.estimators.summed_out import Group
 from relaxppl.estimators.ways_out import AT_HARD_VALUES
@@ -38,6 +39,16 @@ class Terms:
     groups: list[Group]
     stop_masses: bool
 
+    def _lost(self, model_trace: dict[str, Any], guide_trace: dict[str, Any]) -> Lost:
+        """Returns the plates that dependences leave by way of other latent sites."""
+        laws, frames = dict(self.structure.guide_laws), {}
+        for name, site in model_trace.items():
+            summed = name in self.structure.summed or name in guide_trace
+            if site["type"] == "sample" and not site["is_observed"] and not summed:
+                laws[name], frames[name] = self.structure.model_laws[name], frames_of(site)
+        frames |= {name: frames_of(guide_trace[name]) for name in self.structure.guide_laws}
+        return lost(self.discrete, frames, laws)
+
     def of(
         self,
         model_trace: dict[str, Any],
@@ -55,7 +66,7 @@ class Terms:
         :param keep: whether a term is wanted.
         """
         structure, terms = self.structure, []
-        jumps = structure.jumps
+        jumps, lost_plates = structure.jumps, self._lost(model_trace, guide_trace)
 
         def add(
             site: dict[str, Any],
@@ -78,6 +89,7 @@ class Terms:
                 jumps=jumping & self.discrete,
                 integrated=integrated,
                 latent=bool(deps) or (not site["is_observed"] if latent is None else latent),
+                left=left(lost_plates, deps, structure.guide_laws),
             )
             if keep(found):
                 made, factor = value(), self.factors.get(name)
@@ -122,8 +134,12 @@ def _minus_kl(guide: dict[str, Any], model: dict[str, Any]) -> jax.Array:
 
 
 def _minus_log_q(site: dict[str, Any], soft: frozenset[str], stopped: bool) -> jax.Array:
-    log_prob = _log_prob(site, soft, not stopped)
-    return -(jax.lax.stop_gradient(log_prob) if stopped else log_prob)
+    if not stopped:
+        return -_log_prob(site, soft, True)
+    if site["scale"] is None:
+        return -jax.lax.stop_gradient(_log_prob(site, soft))
+    # A scale may be learned, or be made of a draw that is reparameterised.
+    return -site["scale"] * jax.lax.stop_gradient(_unscaled(site, soft))
 
 
 def _log_prob(site: dict[str, Any], soft: frozenset[str], known: bool = False) -> jax.Array:

@@ -212,8 +212,7 @@ class DiscreteELBO(EstimatorELBO, OwnLoop, pyro.infer.ELBO):
         steps: list[Step] = []
         for program, estimators in zip(programs, chosen, strict=True):
             for term in program.terms:
-                if not term.held:
-                    bound = bound + term.value.sum()
+                bound = bound + term.value.sum()
             learns = {n: self._learns(e, program.sites[n]) for n, e in estimators.items()}
             step = Step(program, estimators, learned, learns.__getitem__, flags)
             found = step.local()

@@ -77,6 +77,7 @@ class Program:
     _noise: dict[Any, torch.Tensor] = field(default_factory=dict)
     _left_guide: Names = frozenset()
     _rewind: dict[str, Any] = field(default_factory=dict)
+    _states: Any = None
     _made: Any = None
     guide_trace: Any = None
     model_trace: Any = None
@@ -110,18 +111,15 @@ class Program:
                 self.summed.check(model_trace)
         self.kept = tracker.kept()
         self.sites, self._rewind = record.sites, record.rewind
+        self._states = record.noise, watch.noise
         discrete = frozenset(self.sites)
         self._value_deps = {name: deps & discrete for name, deps in record.values.items()}
-        escaped = {True: record.escaped, False: watch.escaped}
         self._take(guide_trace, model_trace)
+        groups = groups_of(model_trace, self.summed.found)
+        escaped = {True: record.escaped, False: watch.escaped}
         made = Terms(
-            self.guide_trace,
-            self.model_trace,
-            self.sites,
-            groups_of(model_trace, self.summed.found),
-            self.multi_sample,
-            self._nesting,
-            escaped,
+            *(self.guide_trace, self.model_trace, self.sites, groups),
+            *(self.multi_sample, self._nesting, escaped, self._value_deps),
         )
         if self.exact_kl:
             made.integrate(tracker, self.factor)
@@ -142,9 +140,11 @@ class Program:
         for trace in (model_trace, guide_trace):
             for name, node in trace.nodes.items():
                 if node["type"] == "sample" and not node["is_observed"]:
-                    self._values[name] = node["value"]
                     if site_is_subsample(node):
                         self.shared[name] = node["value"]
+                    elif name not in guide_trace and name not in self.summed.found:
+                        continue  # Its law may change: it is drawn again, by the same noise.
+                    self._values[name] = node["value"]
         self.guide_trace = prune_subsample_sites(guide_trace)
         self.model_trace = prune_subsample_sites(model_trace)
 
@@ -264,7 +264,7 @@ class Program:
         guide = self.guide_trace
         if with_guide:
             again = {name: self._again(name, soft_value, held) for name in moved - at.keys()}
-            with unwritten(self.kept), Replay(values, again):
+            with unwritten(self.kept), Replay(values, again, self._states[0]):
                 guide = poutine.trace(self.guide).get_trace(*self.args, **self.kwargs)
             nodes = guide.nodes.items()
             values.update(
@@ -274,7 +274,7 @@ class Program:
             guide = guide.copy()
             for name, value in at.items():
                 guide.nodes[name] = {**guide.nodes[name], "value": value}
-        with unwritten(self.kept), Replay(values):
+        with unwritten(self.kept), Replay(values, noise=self._states[1]):
             model = poutine.trace(self.model).get_trace(*self.args, **self.kwargs)
         return model, guide
 

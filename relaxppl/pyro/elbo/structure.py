@@ -31,6 +31,12 @@ class Watch(Messenger):
         super().__init__()
         self.tracker, self._readable = tracker, sites
         self.escaped: dict[str, Names] = {}
+        self.noise: dict[str | None, Any] = {}
+        """The state of the random numbers after each site, and at None that at the start."""
+
+    def __enter__(self) -> Any:
+        self.noise[None] = rng_state()
+        return super().__enter__()
 
     def left(self) -> Names:
         """Returns the sites that what comes next may depend on by values that have left torch."""
@@ -46,6 +52,7 @@ class Watch(Messenger):
     def _pyro_post_sample(self, msg: Any) -> None:
         self._law.__exit__(None, None, None)
         self.escaped[msg["name"]] = self.left()
+        self.noise[msg["name"]] = rng_state()
         if isinstance(msg["value"], torch.Tensor):
             self.tracker.mark(msg["value"], by_jumps(self._decided[0]))
 

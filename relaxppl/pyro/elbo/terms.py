@@ -14,6 +14,7 @@ from pyro.poutine.util import site_is_subsample
 from pyro.util import check_site_shape, warn_if_inf, warn_if_nan
 
 from relaxppl.estimators.jumps import NONE, Names, jumps
+from relaxppl.estimators.plates import Lost, left, lost
 from relaxppl.estimators.program import Term
 from relaxppl.estimators.site import Site
 from relaxppl.estimators.summed_out import Factor, Group, contract, is_marked, refusal
@@ -38,6 +39,7 @@ class Terms:
     :param nesting: how many dimensions from the right are batch dimensions, for the host's checks.
     :param escaped: for the guide (True) and the model, by site, the names of the sites on which it
         depends by values that had left torch.
+    :param value_deps: by latent site of the guide what its value depends on.
     """
 
     guide_trace: Any
@@ -47,6 +49,7 @@ class Terms:
     multi_sample: bool
     nesting: float
     escaped: dict[bool, dict[str, Names]]
+    value_deps: dict[str, Names]
     all: list[Term] = field(default_factory=list)
     """The terms of the first run."""
     integrated: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +92,23 @@ class Terms:
         :param tracker: knows what the traces depend on.
         """
         self._merge(self._fill(tracker))
+        laws, frames = dict(self.value_deps), {}
+        for term in self.all if self.sites else ():
+            node = self.model_trace.nodes[term.name] if not term.guide else None
+            if node is not None and not node["is_observed"] and self._drawn_from_prior(term.name):
+                laws[term.name], frames[term.name] = term.deps, term.frames
+        frames |= {n: frames_of(self.guide_trace.nodes[n]) for n in self.value_deps}
+        between = lost(self.sites, frames, laws)
+        if between:
+            self.all = [self._narrowed(term, between) for term in self.all]
+
+    def _drawn_from_prior(self, name: str) -> bool:
+        return name not in self.guide_trace and all(name not in g.sites for g in self.groups)
+
+    def _narrowed(self, term: Term, between: Lost) -> Term:
+        """Returns a term that knows which plates its dependences leave."""
+        own = {term.name} if term.guide and not term.integrated else frozenset()
+        return replace(term, left=left(between, term.deps - own, self.sites))
 
     def _fill(self, tracker: Tracker) -> dict[str, Factor]:
         """Makes a term of each site; returns the factors of those that are to make one together."""
@@ -101,11 +121,11 @@ class Terms:
                 for integrated in self._forms(name, guide) if node["type"] == "sample" else ():
                     site = self.sites.get(name) if guide else None
                     weights = masks_of(node["fn"]), node["scale"], node["mask"]
-                    left = self.escaped[guide][name]
+                    gone = self.escaped[guide][name]
                     if site is not None and not integrated:
                         # Its law was watched when it was drawn, and to watch takes time.
                         value = self._hard_value(node, guide, integrated)
-                        found = tracker.of(weights) | left
+                        found = tracker.of(weights) | gone
                     else:
                         with tracker, tracker.inside_law() as decided:
                             if not guide and name in grouped:
@@ -114,19 +134,21 @@ class Terms:
                                 value = factors[name].value
                             else:
                                 value = self._hard_value(node, guide, integrated)
-                        found = tracker.of(value) | decided[0] | left
+                        found = tracker.of(value) | decided[0] | gone
                     self._check(node, value, guide, integrated)
                     if not guide:
                         self.left_guide |= handed_over(found)
                     if site is not None:
                         found = found | site.upstream | {name}
                     smooth = found
-                    if name in self.sites:
+                    traces = (self.model_trace, self.guide_trace) if integrated else (trace,)
+                    laws = [t.nodes[name]["fn"] for t in traces]
+                    if name in self.sites and all(law_type(fn) is not None for fn in laws):
                         # At a relaxed value its extension stands for the host's log mass.
-                        fn = node["fn"]
                         with tracker:
-                            logits = None if law_type(fn) is None else base_of(fn).logits
-                        smooth = tracker.of(logits, weights) | left
+                            logits = [base_of(fn).logits for fn in laws]
+                        drawn = None if integrated else node["value"]
+                        smooth = tracker.of(logits, drawn, weights) | gone
                     self.all.append(
                         Term(
                             name=name,
@@ -134,7 +156,6 @@ class Terms:
                             frames=frames_of(node),
                             deps=found & discrete,
                             guide=guide,
-                            held=site is not None and not self.multi_sample,
                             jumps=jumps(smooth) & discrete,
                             integrated=integrated,
                             latent=bool(found)

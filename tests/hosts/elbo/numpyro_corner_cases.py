@@ -150,3 +150,41 @@ def counts_exact(p: Params) -> jax.Array:
 
 
 COUNTS = Case("counts", COUNTS_PARAMS, counts_model, counts_guide, counts_exact)
+
+
+# What all rows decide comes back to each of them, by way of a site outside of their plate: one of
+# the guide, whose density is weighed by what is learned, and one of the model alone.
+
+RETURNING_PARAMS = {"q": [0.3, -0.4], "w": 0.9, "s": 0.2}
+RETURNING_DATA = np.array([0.8, -0.3])
+
+
+def returning_model() -> None:
+    g = numpyro.sample("g", dist.Bernoulli(0.5))
+    with numpyro.plate("rows", 2):
+        z = numpyro.sample("z", dist.Bernoulli(logits=3.0 * g - 1.5))
+    u = numpyro.sample("u", dist.Bernoulli(logits=2.0 * z.sum() - 1.5))
+    with numpyro.plate("rows", 2):
+        numpyro.sample("x", dist.Normal(z + g - u, 1.0), obs=jnp.asarray(RETURNING_DATA))
+
+
+def returning_guide(infer: Any = ()) -> None:
+    with numpyro.plate("rows", 2):
+        z = numpyro.sample("z", dist.Bernoulli(logits=param("q", RETURNING_PARAMS["q"])))
+    w, s = param("w", RETURNING_PARAMS["w"]), param("s", RETURNING_PARAMS["s"])
+    with handlers.scale(scale=1.0 + jax.nn.sigmoid(s)):
+        numpyro.sample("g", dist.Bernoulli(logits=w * (2.0 * z.sum() - 2.0)))
+
+
+def returning_exact(p: Params) -> jax.Array:
+    total, scale = jnp.zeros(()), 1.0 + jax.nn.sigmoid(p["s"])
+    for z, g, u in itertools.product(bits(2), (0.0, 1.0), (0.0, 1.0)):
+        log_z, log_g = mass(p["q"], z).sum(), mass(p["w"] * (2.0 * z.sum() - 2.0), g)
+        log_u = mass(2.0 * z.sum() - 1.5, u)
+        log_p = mass(0.0, g) + mass(3.0 * g - 1.5, z).sum() + log_u
+        log_p = log_p + normal(RETURNING_DATA, z + g - u, 1.0).sum()
+        total = total - jnp.exp(log_z + log_g + log_u) * (log_p - log_z - scale * log_g)
+    return total
+
+
+RETURNING = Case("returning", RETURNING_PARAMS, returning_model, returning_guide, returning_exact)

@@ -6,7 +6,13 @@ import pytest
 
 import relaxppl.numpyro as rx
 from tests.hosts.elbo.numpyro_cases import CASES, PLATE, TWO_LEVELS
-from tests.hosts.elbo.numpyro_corner_cases import BESIDE, COUNTS, MASKED_COUNTS, TWO_PLATES
+from tests.hosts.elbo.numpyro_corner_cases import (
+    BESIDE,
+    COUNTS,
+    MASKED_COUNTS,
+    RETURNING,
+    TWO_PLATES,
+)
 from tests.hosts.elbo.unbiased import measure
 
 ESTIMATORS = {
@@ -52,6 +58,14 @@ def test_mean_gradient_is_exact(case, estimator):
     outcome = measure(make(**options), CASES[case], draws, infer, prepare=prepare)
     assert outcome.worst < 4
     assert outcome.error < 0.05
+
+
+@pytest.mark.parametrize("estimator", ["score", pytest.param("rebar", marks=pytest.mark.long)])
+def test_what_leaves_a_plate_and_comes_back_reaches_all_of_it(estimator):
+    make, options, _ = ESTIMATORS[estimator]
+    outcome = measure(make(**options), RETURNING, draws=100_000)
+    assert outcome.worst < 4
+    assert outcome.error < 0.1
 
 
 @pytest.mark.parametrize("estimator", [pytest.param("score", marks=pytest.mark.long), "disarm"])

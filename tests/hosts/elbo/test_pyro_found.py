@@ -1,0 +1,26 @@
+"""Programs whose gradient was once wrong without a word."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.elbo import pyro_found_cases as found
+from tests.hosts.elbo.pyro_unbiased import measure
+from tests.hosts.elbo.test_pyro_unbiased import ESTIMATORS
+
+ROWS = [
+    *((found.RETURNING, e, {}) for e in ("score", "rloo", "disarm", "arms", "local", "rebar")),
+    *((found.PRIOR_DRAWN, e, {}) for e in ("disarm", "local", "rebar")),
+    *((found.SCALED, e, {}) for e in ("score", "rebar")),
+    (found.JUMPING_LAW, "rebar", {}),
+    (found.JUMPING_LAW, "rebar", {"exact_kl": True}),
+    *((found.NOISY, e, {}) for e in ("disarm", "arms", "local")),
+]
+
+
+@pytest.mark.parametrize(("case", "estimator", "more"), ROWS, ids=lambda x: getattr(x, "name", x))
+def test_mean_gradient_is_exact(case, estimator, more):
+    make, options = ESTIMATORS[estimator]
+    outcome = measure(make(**options, **more), case, draws=20_000)
+    assert outcome.worst < 4
+    assert outcome.error < 0.05
