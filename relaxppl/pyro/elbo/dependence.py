@@ -17,11 +17,13 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import is_inference_mode_enabled as inferring
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from relaxppl.estimators.jumps import NONE, Names, by_jumps, plain
 from relaxppl.pyro.elbo import operations
+from relaxppl.pyro.elbo.operations import is_step
 from relaxppl.pyro.elbo.places import IN_LAW, reading_place
 from relaxppl.pyro.elbo.scripts import watched_scripts
 from relaxppl.pyro.elbo.storages import base_of, key_of, reference_to, tensors_in
@@ -112,11 +114,8 @@ class Tracker:
         """
         if not self._marks:
             return NONE
-        found = NONE
         with torch._C.DisableTorchFunction():
-            for tensor in tensors_in(values):
-                found |= self._of(tensor)
-        return found
+            return NONE.union(*map(self._of, tensors_in(values)))
 
     def _at(self, key: int) -> Names:
         mark = self._marks.get(key)
@@ -180,18 +179,17 @@ class Tracker:
         names, shared, real = NONE, set(), False
         tags, written = operations.facts_of(func)
         read = args[1:] if "like" in tags else args
-        for tensor in tensors_in(read) + tensors_in(kwargs.values()):
+        for tensor in tensors_in(read) + (tensors_in(kwargs.values()) if kwargs else []):
             key = key_of(tensor)
             shared.add(key)
-            marked = self._at(key)
-            if marked:
+            if marked := self._at(key):
                 names |= marked
                 real = real or tensor.is_floating_point()
             if self._views and id(tensor) in self._views:
                 names |= self._views[id(tensor)][1]
         if not names:
             return
-        if "step" in tags or self.stopped:
+        if self.stopped or inferring() or (tags and real and is_step(func, tags, args, kwargs)):
             names = by_jumps(names)
         if "item" in tags:
             if not self._muted:
@@ -199,14 +197,12 @@ class Tracker:
             return
         if "shape" in tags and not operations.of_fixed_shape(func, args):
             self.escape(names, f"the shape of what {func.name()} selects")
-        for position in written:
-            value = kwargs.get(position) if isinstance(position, str) else args[position]
-            for tensor in tensors_in((value,)):
-                self.mark(tensor, names)
-        for tensor in tensors_in((out,)):
-            if key_of(tensor) not in shared:
-                smooth = tensor.is_floating_point() or not real
-                self.mark(tensor, names if smooth else by_jumps(names))
+        made = [t for t in tensors_in((out,)) if key_of(t) not in shared]
+        if written:
+            made += tensors_in(operations.targets(written, args, kwargs))
+        for tensor in made:
+            smooth = tensor.is_floating_point() or not real
+            self.mark(tensor, names if smooth else by_jumps(names))
 
     def _function(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func in operations.EXITS:
@@ -217,6 +213,7 @@ class Tracker:
         if func is operations.ONE_HOT and operations.classes_told(*args[1:], **kwargs) < 0:
             return func(*args, **kwargs)
         names = self.of(args[1:] if func in operations.LIKE else args, kwargs)
+        names = by_jumps(names) if self.stopped or inferring() else names
         self._muted += 1
         try:
             out = func(*args, **kwargs)
@@ -234,7 +231,7 @@ class Tracker:
             self._view(out, args[0], names)
         elif func in operations.STOPS:
             self._view(out, args[0], by_jumps(names))
-        elif isinstance(out, torch.Tensor):
+        elif isinstance(out, torch.Tensor) and not (args and out is args[0]):
             handed_on = func in operations.HANDING_ON and isinstance(args[0], torch.Tensor)
             self.mark(out, names if handed_on else by_jumps(names))
         return out
@@ -250,14 +247,17 @@ class Tracker:
             self.mark(out, names)
 
     def _through_views(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Hands on what a chosen row depends on, as its storage does not say it."""
-        chosen = [t for t in tensors_in((args, kwargs)) if id(t) in self._views]
+        """Hands on what storages do not say: of a chosen row, of a view without derivatives."""
+        off = self.stopped or inferring()
+        chosen = [t for t in tensors_in((args, kwargs)) if off or id(t) in self._views]
         out = func(*args, **kwargs)
         for tensor in chosen:
-            names = self._views[id(tensor)][1]
+            names = self._views.get(id(tensor), (tensor, NONE))[1]
             for result in tensors_in((out,)):
                 if result is tensor:
                     self.mark(tensor, names)
+                elif off and key_of(result) == key_of(tensor):
+                    self._view(result, tensor, by_jumps(self._of(tensor)))
                 else:
                     self._view(result, tensor, names)
         return out
@@ -277,7 +277,7 @@ class _Functions(TorchFunctionMode):
         elif tracker._marks:
             if func in operations.WATCHED:
                 return tracker._function(func, args, kwargs or {})
-            if tracker._views:
+            if tracker._views or tracker.stopped or inferring():
                 return tracker._through_views(func, args, kwargs or {})
         return func(*args, **kwargs) if kwargs else func(*args)
 

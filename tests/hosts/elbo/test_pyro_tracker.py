@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from relaxppl.estimators.jumps import jumps, plain
 from relaxppl.pyro.elbo.dependence import Tracker
@@ -71,6 +72,74 @@ def without_gradient():
         return Z * 2.0
 
 
+def in_inference_mode():
+    with torch.inference_mode():
+        return Z * 2.0
+
+
+def view_without_gradient():
+    with torch.no_grad():
+        return Z.view(-1)
+
+
+def number_without_gradient():
+    with torch.no_grad():
+        b = Z[0]
+    return b * 2.0
+
+
+def parts_without_gradient():
+    with torch.no_grad():
+        first, _ = Z.split(1)
+    return first + 1.0
+
+
+def alike_without_gradient():
+    with torch.no_grad():
+        return torch.zeros_like(Z), Z.shape, ROWS.view(-1)
+
+
+def itself_without_gradient():
+    with torch.no_grad():
+        torch.as_tensor(Z).contiguous()
+        Z.view(-1)
+    return Z * 2.0
+
+
+def view_in_inference_mode():
+    with torch.inference_mode():
+        return Z.view(-1)
+
+
+def compared_in_place():
+    return Z.clone().gt_(0.5)
+
+
+def compared_into_floats():
+    return torch.gt(Z, 0.5, out=torch.empty(2))
+
+
+def written_to_integers():
+    v = torch.zeros(2, dtype=torch.long)
+    v.copy_(Z)
+    return v.float()
+
+
+def assigned_to_integers():
+    v = torch.zeros(2, dtype=torch.long)
+    v[...] = Z
+    return v.float()
+
+
+def rounded_lists():
+    return torch._foreach_round([Z, Z])
+
+
+def sampled_grid(mode):
+    grid, image = Z.reshape(1, 1, 1, 2), torch.ones(1, 1, 3, 3)
+    return torch.nn.functional.grid_sample(image, grid, mode=mode, align_corners=True)
+
+
 class Doubled(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -113,6 +182,12 @@ SMOOTH = {
     "unbind": lambda: torch.stack(list(Z)),
     "Normal": lambda: torch.distributions.Normal(Z, 1.0).rsample(),
     "log_prob": lambda: torch.distributions.Normal(0.0, Z + 1.0).log_prob(torch.tensor(0.3)),
+    "division": lambda: torch.div(Z, 2.0, rounding_mode=None),
+    "between points": lambda: sampled_grid("bilinear"),
+    "kinks": lambda: F.hardtanh(F.softshrink(F.leaky_relu(F.relu(Z)))).clamp(0.2, 0.8).abs(),
+    "norm": lambda: (torch.linalg.vector_norm(Z), torch.cdist(Z[None], Z[None], p=1.0)),
+    "itself in no_grad": itself_without_gradient,
+    "largest": lambda: (Z.max(), Z.sort().values, Z.cummax(0).values),
 }
 JUMPS = {
     "comparison": lambda: torch.where(Z > 0.5, 1.0, 2.0),
@@ -124,6 +199,8 @@ JUMPS = {
     "rounding": lambda: Z.round(),
     "sign": lambda: torch.sign(Z),
     "detach": lambda: Z.detach() * 2.0,
+    "torch.detach": lambda: torch.detach(Z) * 2.0,
+    "detach in place": lambda: (Z * 2.0).detach_(),
     "data": lambda: Z.data * 2.0,
     "data assigned": data_assigned,
     "no_grad": without_gradient,
@@ -134,6 +211,38 @@ JUMPS = {
     "new_full": lambda: ROWS.new_full((2,), fill_value=Z[0]),
     "one_hot": lambda: torch.nn.functional.one_hot(Z.long(), 3),
     "sample": lambda: torch.distributions.Bernoulli(logits=Z).sample(),
+    "division to the floor": lambda: torch.div(Z, 2.0, rounding_mode="floor"),
+    "division to zero in place": lambda: Z.clone().div_(2.0, rounding_mode="trunc"),
+    "floor_divide": lambda: Z // 2.0,
+    "threshold": lambda: F.threshold(Z, 0.5, -1.0),
+    "hardshrink": lambda: F.hardshrink(Z),
+    "copysign": lambda: torch.copysign(torch.ones(2), Z - 0.5),
+    "angle": lambda: torch.angle(Z - 0.5),
+    "atan2": lambda: torch.atan2(Z - 0.5, -torch.ones(2)),
+    "fake quantization": lambda: torch.fake_quantize_per_tensor_affine(Z, 1.0, 0, 0, 3),
+    "normal": lambda: torch.normal(Z, torch.ones(2)),
+    "nearest point": lambda: sampled_grid("nearest"),
+    "mantissa": lambda: torch.frexp(Z).mantissa,
+    "most frequent": lambda: Z.mode().values,
+    "histogram": lambda: torch.histc(Z, 2, 0.0, 1.0),
+    "histogram with edges": lambda: torch.histogram(Z, 2).hist,
+    "count as a norm": lambda: torch.linalg.vector_norm(Z, ord=0),
+    "count as a distance": lambda: torch.cdist(Z[None], ROWS[None], p=0.0),
+    "degree": lambda: torch.special.hermite_polynomial_h(ROWS, Z),
+    "Bessel": lambda: torch.special.bessel_j0(Z),
+    "ends": lambda: torch.linspace(Z[0], 3.0, 3),
+    "derivative of a kink": lambda: torch.func.grad(lambda a: F.relu(a - 0.5).sum())(Z),
+    "comparison in place": compared_in_place,
+    "comparison with out": compared_into_floats,
+    "logic in place": lambda: Z.clone().logical_not_(),
+    "list": rounded_lists,
+    "integers written": written_to_integers,
+    "integers assigned": assigned_to_integers,
+    "inference_mode": in_inference_mode,
+    "view in inference_mode": view_in_inference_mode,
+    "view in no_grad": view_without_gradient,
+    "element in no_grad": number_without_gradient,
+    "parts in no_grad": parts_without_gradient,
 }
 ESCAPES = {
     "item": lambda: torch.tensor(Z[0].item()),
@@ -157,6 +266,7 @@ NOTHING = {
     "shape": lambda: torch.ones(Z.shape, dtype=Z.dtype),
     "like": lambda: (torch.full_like(Z, 1.0), torch.zeros_like(Z), Z.new_full((2,), 1.0)),
     "made alike": lambda: (Z.new_zeros(2), Z.new_tensor(1.0), torch.rand_like(Z)),
+    "alike in no_grad": alike_without_gradient,
     "the rows themselves": lambda: (ROWS[Z[0].long()], ROWS * 1.0)[1],
 }
 
