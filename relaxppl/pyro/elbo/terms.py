@@ -13,7 +13,7 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.util import site_is_subsample
 from pyro.util import check_site_shape, warn_if_inf, warn_if_nan
 
-from relaxppl.estimators.jumps import NONE, Names, jumps
+from relaxppl.estimators.jumps import NONE, Names, by_jumps, jumps
 from relaxppl.estimators.plates import Lost, left, lost
 from relaxppl.estimators.program import Term
 from relaxppl.estimators.site import Site
@@ -142,8 +142,11 @@ class Terms:
                         found = found | site.upstream | {name}
                     smooth = found
                     traces = (self.model_trace, self.guide_trace) if integrated else (trace,)
-                    laws = [t.nodes[name]["fn"] for t in traces]
-                    if name in self.sites and all(law_type(fn) is not None for fn in laws):
+                    laws = [t.nodes[name]["fn"] for t in traces if name in self.sites]
+                    if any(law_type(fn) is None for fn in laws):
+                        # Where the site itself is relaxed, such a law is refused.
+                        smooth = found - by_jumps(frozenset({name}))
+                    elif laws:
                         # At a relaxed value its extension stands for the host's log mass.
                         with tracker:
                             logits = [base_of(fn).logits for fn in laws]

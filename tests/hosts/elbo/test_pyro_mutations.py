@@ -88,7 +88,7 @@ def test_cost_of_other_terms_only(monkeypatch):
     reward = base.reward
 
     def without_own(program, site):
-        own = [term for term in program.terms if term.held and term.name == site.name]
+        own = [term for term in program.terms if term.guide and term.name == site.name]
         own_part = base.reduce_to(own, site.frames, site.law.logits)
         return reward(program, site) - own_part.detach()
 
