@@ -12,9 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from relaxppl.estimators.jumps import NONE, Names, by_jumps
+from relaxppl.estimators.jumps import NONE, Names, by_jumps, jumps, plain
+from relaxppl.numpyro.elbo.smooth import Extremes, continuous, true_derivative
 
 Params = Mapping[str, Any]
 """Of an operation of a traced program."""
@@ -49,21 +50,45 @@ def _through(jaxpr: Any, inputs: Sequence[Names]) -> list[Names]:
     def read(var: Any) -> Names:
         return NONE if isinstance(var, Literal) else known.get(var, NONE)
 
-    extremes: set[Any] = set()
+    extremes = Extremes(jaxpr)
     for equation in jaxpr.eqns:
         given = [read(var) for var in equation.invars]
         name, params = equation.primitive.name, equation.params
-        extreme = any(var in extremes for var in equation.invars if not isinstance(var, Literal))
-        if name in _EXTREMES or (extreme and name in _KEEP_EXTREMES):
-            extremes.update(equation.outvars)
-        if name in _RULES and params.get("name") not in _CONTINUOUS:
+        if name in _RULES and not continuous(params):
             found = _RULES[name](params, given)
         else:
             names = NONE.union(*given)
-            jumping = name in _JUMPING or (name == "stop_gradient" and not extreme)
+            jumping = _jumps(equation, names, extremes)
             found = [by_jumps(names) if jumping else names] * len(equation.outvars)
         known.update(zip(equation.outvars, found, strict=True))
     return [read(var) for var in jaxpr.outvars]
+
+
+def _jumps(equation: Any, names: Names, extremes: Extremes) -> bool:
+    """Returns whether what an operation computes jumps, or has another derivative than it says.
+
+    :param names: what it depends on.
+    :param extremes: of the program that it is in.
+    """
+    name, params = equation.primitive.name, equation.params
+    if name == "stop_gradient":
+        return not extremes.cancel(equation)
+    if name in _OWN_DERIVATIVE:
+        return not true_derivative(params)
+    return name in _JUMPING or (name not in _RULES and _jumps_inside(params, plain(names)))
+
+
+def _jumps_inside(params: Params, names: Names) -> bool:
+    """Returns whether an operation runs a function that jumps, such as what a reduction adds by."""
+    values = (x for v in params.values() for x in (v if isinstance(v, tuple) else (v,)))
+    for inner in values:
+        if isinstance(inner, ClosedJaxpr | Jaxpr):
+            program = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+            found = _through(program, [names] * len(program.invars))
+            # What hands nothing out writes where it is not followed.
+            if not found or any(map(jumps, found)):
+                return True
+    return False
 
 
 def _called(params: Params, given: Sequence[Names]) -> list[Names]:
@@ -130,20 +155,35 @@ def _top(params: Params, given: Sequence[Names]) -> list[Names]:
     return [given[0], by_jumps(given[0])]
 
 
+def _expanded(params: Params, given: Sequence[Names]) -> list[Names]:
+    # JAX 0.12 writes its checkpoints and its root finder, among others, as objects that hold what
+    # they run. Some have a derivative that a user gave.
+    operation = params["_prim"]
+    try:
+        found = _through(jax.make_jaxpr(operation.expand)(*operation.in_avals), given)
+    except Exception:  # It holds no program, or takes it in another way.
+        return [by_jumps(NONE.union(*given))] * len(jax.tree.leaves(operation.out_aval))
+    kind = type(operation)
+    own = kind.__name__.startswith("Custom") or not kind.__module__.startswith("jax.")
+    return [by_jumps(names) for names in found] if own else found
+
+
+def _solved(params: Params, given: Sequence[Names]) -> list[Names]:
+    # A linear system says what its solution is; the pivots by which it is found do not matter.
+    lengths = params["const_lengths"]
+    of_system, right = given[: lengths.matvec], given[sum(lengths) :]
+    found = _through(params["jaxprs"].matvec, [*of_system, *right])
+    return [NONE.union(*map(plain, given), *of_system, *right, *found)] * len(right)
+
+
 _COMPARE = "eq ne lt le gt ge eq_to lt_to le_to not and or xor reduce_and reduce_or reduce_xor"
 _TO_WHOLE = "sign floor ceil round rem argmax argmin population_count clz bitcast_convert_type"
 _JUMPING = frozenset(name for names in (_COMPARE, _TO_WHOLE) for name in names.split())
 """Operations whose results jump as their inputs move."""
-_EXTREMES = frozenset(("reduce_max", "reduce_min"))
-_KEEP_EXTREMES = frozenset(("max", "min", "select_n", "broadcast_in_dim", "reshape", "squeeze"))
-"""By which a stable sum of exponentials takes the largest out, as a constant that it is not: the
-derivative is right all the same."""
-_PIECEWISE = "relu relu6 leaky_relu elu celu selu hard_tanh hard_sigmoid"
-_CONTINUOUS = frozenset(name for names in (_PIECEWISE,) for name in names.split())
-"""Functions of ``jax.nn`` that compare and do not jump."""
 
-# What is not here, an operation with a derivative of its own among them, is taken as one: each of
-# its outputs depends on each of its inputs.
+_OWN_DERIVATIVE = frozenset(("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"))
+
+# What is not here is taken as one: each of its outputs depends on each of its inputs.
 _RULES: Mapping[str, Callable[[Params, Sequence[Names]], list[Names]]] = {
     "jit": _called,
     "pjit": _called,
@@ -155,4 +195,7 @@ _RULES: Mapping[str, Callable[[Params, Sequence[Names]], list[Names]]] = {
     "convert_element_type": _converted,
     "sort": _sorted,
     "top_k": _top,
+    "approx_top_k": _top,
+    "custom_linear_solve": _solved,
+    "call_hi_primitive": _expanded,
 }

@@ -17,7 +17,9 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax import lax
+from jax.scipy import special as special_of_jax
 from numpyro import handlers
+from numpyro.distributions.util import log1mexp, logmatmulexp
 from scipy import special, stats
 
 import relaxppl.numpyro as rx
@@ -32,6 +34,50 @@ class Own(dist.Normal):
 
     def log_prob(self, value: Any) -> Any:
         return jnp.where(self.loc > 0.5, 1.0, 2.0) * super().log_prob(value)
+
+
+@jax.custom_jvp
+def straight(x: Any) -> Any:
+    return jnp.where(x > 0.5, 1.0, 0.0)
+
+
+straight.defjvp(lambda at, along: (straight(*at), along[0]))
+
+signs = jax.custom_jvp(jnp.sign)
+signs.defjvps(lambda along, _, __: along)
+
+clipped = jax.custom_vjp(lambda x: x)
+clipped.defvjp(lambda x: (x, None), lambda _, along: (jnp.clip(along, -0.1, 0.1),))
+
+
+@jax.custom_gradient
+def halved(x: Any) -> Any:
+    return x, lambda along: along / 2
+
+
+@jax.jit
+def relu(x: Any) -> Any:
+    return jnp.where(x > 0.5, 1.0, 0.0)
+
+
+def largest(x: Any) -> Any:
+    return lax.stop_gradient(jnp.max(x))
+
+
+def by_hand(x: Any) -> Any:
+    shift = largest(x)
+    return jnp.log(jnp.exp(x - shift).sum()) + shift
+
+
+def root(z: Any) -> Any:
+    def gap(x: Any) -> Any:
+        return x - jnp.where(z[0] > 0.5, 1.0, 0.0)
+
+    return lax.custom_root(gap, 0.0, lambda f, x: x - f(x), lambda g, y: y / g(1.0))
+
+
+def reduced(z: Any, by: Callable[..., Any]) -> Any:
+    return lax.reduce(z * 1.0, 0.0, by, (0,))
 
 
 def mean(z: Any) -> Any:
@@ -61,6 +107,18 @@ SMOOTH: dict[str, Callable[[Any], None]] = {
     "softmax": lambda z: normal(jax.nn.softmax(z @ WEIGHTS)[0]),
     "elu": lambda z: normal(jax.nn.elu(z @ WEIGHTS).sum()),
     "relu": lambda z: normal(jax.nn.relu(z @ WEIGHTS).sum()),
+    "relu in a loop": lambda z: normal(lax.map(jax.vmap(jax.nn.relu), z @ WEIGHTS[:, :, None])[0]),
+    "log_softmax": lambda z: normal(jax.nn.log_softmax(z @ WEIGHTS)[0]),
+    "logsumexp by hand": lambda z: normal(by_hand(z @ WEIGHTS)),
+    "of some": lambda z: normal(jax.nn.logsumexp(z, where=WEIGHTS[0] > 0)),
+    "logmatmulexp": lambda z: normal(logmatmulexp(z * WEIGHTS, WEIGHTS).sum()),
+    "softplus": lambda z: normal(jax.nn.softplus(mean(z))),
+    "log1mexp": lambda z: normal(log1mexp(-1.0 - z.sum())),
+    "xlogy": lambda z: normal(special_of_jax.xlogy(z, 1.0 + z).sum()),
+    "solve": lambda z: normal(jnp.linalg.solve(WEIGHTS + jnp.diag(z), z).sum()),
+    "determinant": lambda z: normal(jnp.linalg.slogdet(WEIGHTS + jnp.diag(z))[1]),
+    "reduce": lambda z: normal(reduced(z, lambda a, b: a + b)),
+    "scatter": lambda z: normal(jnp.zeros(3).at[1].add(z[0])[1]),
     "clip": lambda z: normal(jnp.clip(mean(z), 0.0, 1.0)),
     "sort": lambda z: normal(jnp.sort(z)[0]),
     "scan": lambda z: normal(lax.scan(lambda c, a: (jnp.tanh(c + a), c), 0.0, z * 1.0)[0]),
@@ -79,6 +137,18 @@ JUMPING: dict[str, Callable[[Any], None]] = {
     "argsort": lambda z: normal(jnp.arange(3.0)[jnp.argsort(z)][0]),
     "remainder": lambda z: normal(jnp.mod(z.sum(), 2)),
     "any": lambda z: normal(jnp.any(z) * 1.0),
+    "straight-through": lambda z: normal(straight(z).sum()),
+    "straight-through by JAX's function": lambda z: normal(signs(z - 0.5).sum()),
+    "clipped gradient": lambda z: normal(clipped(z.sum())),
+    "custom_gradient": lambda z: normal(halved(z.sum())),
+    "a name of JAX": lambda z: normal(relu(z).sum()),
+    "over the largest": lambda z: normal(z[0] / (0.2 + largest(z))),
+    "without the largest": lambda z: normal((z - largest(z)).sum()),
+    "exponentials over the largest": lambda z: normal(jnp.exp(z - largest(z)).sum() / largest(z)),
+    "reduce": lambda z: normal(reduced(z, lambda a, b: jnp.where(a + b > 0.5, 1.0, 0.0))),
+    "approx_max_k": lambda z: normal(lax.approx_max_k(z * 1.0, 1)[1][0] * 1.0),
+    "custom_root": lambda z: normal(root(z)),
+    "system": lambda z: normal(jnp.linalg.solve(WEIGHTS + jnp.round(z), WEIGHTS[0]).sum()),
     "stopped": lambda z: normal(lax.stop_gradient(z).sum()),
     "while": lambda z: normal(
         lax.while_loop(lambda c: c[0] < z.sum(), lambda c: (c[0] + 1, c[1] * 0.5), (0, 1.0))[1]
