@@ -126,6 +126,12 @@ def private_attributes() -> set[str]:
         "_ELBO",
         "_probability",
     }
+    # In the names of torch's operations that jump; most of them are run in test_pyro_tracker.py.
+    own |= {"_airy_", "_backward", "_bessel_", "_foreach_", "_histogramdd", "_polynomial_"}
+    own |= {"_cdist_forward", "_pdist_forward", "_prelu_kernel"}
+    # By which JAX's own functions are known: without it they would count as a user's, and
+    # test_numpyro_jumps.py would fail.
+    own |= {"_src", "_erfcx", "_prim"}
     own.add("_scan_current_index")  # In NumPyro's infer dict of a site: its own tests say so.
     own.add("_enumerate_dim")  # What Pyro's replay of a site's infer dict looks for.
     return {n for n in used - own if n.startswith("_") and not n.startswith("__")}
