@@ -92,18 +92,20 @@ class Terms:
         :param tracker: knows what the traces depend on.
         """
         self._merge(self._fill(tracker))
-        laws, frames = dict(self.value_deps), {}
-        for term in self.all if self.sites else ():
-            node = self.model_trace.nodes[term.name] if not term.guide else None
-            if node is not None and not node["is_observed"] and self._drawn_from_prior(term.name):
-                laws[term.name], frames[term.name] = term.deps, term.frames
-        frames |= {n: frames_of(self.guide_trace.nodes[n]) for n in self.value_deps}
-        between = lost(self.sites, frames, laws)
+        between = self._lost()
         if between:
             self.all = [self._narrowed(term, between) for term in self.all]
 
-    def _drawn_from_prior(self, name: str) -> bool:
-        return name not in self.guide_trace and all(name not in g.sites for g in self.groups)
+    def _lost(self) -> Lost:
+        """Returns the plates that dependences leave by way of other latent sites."""
+        laws = dict(self.value_deps)
+        frames = {name: frames_of(self.guide_trace.nodes[name]) for name in laws}
+        elsewhere = {n for group in self.groups for n in group.sites} | set(self.guide_trace.nodes)
+        for term in (t for t in self.all if t.name not in elsewhere):
+            # Sites of the model alone are drawn too.
+            if not self.model_trace.nodes[term.name]["is_observed"]:
+                laws[term.name], frames[term.name] = term.deps, term.frames
+        return lost(self.sites, frames, laws)
 
     def _narrowed(self, term: Term, between: Lost) -> Term:
         """Returns a term that knows which plates its dependences leave."""
