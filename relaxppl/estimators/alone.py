@@ -53,7 +53,8 @@ def changes(step: Step, name: str, others: Array, limit: int) -> Array:
     rank = len(shape) + len(ones)
     inner = tuple(costs.shape[1:])
     costs = costs.reshape((candidates, count, *(1,) * (rank - len(inner)), *inner))
-    return ops.sum(marks.reshape((1, count, *shape, *ones)) * (costs - reward), axis=1)
+    changed = ops.where(marks.reshape((1, count, *shape, *ones)) > 0.0, costs - reward, 0.0)
+    return ops.sum(changed, axis=1)
 
 
 def _apart(site: Site, terms: Sequence[Term]) -> Frames:

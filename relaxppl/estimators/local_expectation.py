@@ -89,6 +89,8 @@ def local_gradient(law: Law, hard: Array, others: Array, changed: Array) -> Arra
     if not law.rank:
         slope = ops.sigmoid(law.logits) * ops.sigmoid(-law.logits)
         return slope * (1.0 - 2.0 * hard) * changed[0]
-    costs = ops.sum(changed * others, axis=0)
     q = ops.softmax(law.logits, axis=-1)
+    # Of a class that is ruled out, a logit of -inf, the cost is infinite: it must not count.
+    changed = ops.where(ops.sum(others * q, axis=-1, keepdims=True) > 0.0, changed, 0.0)
+    costs = ops.sum(changed * others, axis=0)
     return q * (costs - ops.sum(q * costs, axis=-1, keepdims=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,6 +80,39 @@ def test_one_variable_a_row_has_no_variance_on_pyro(indexed):
         px.REBAR_ELBO().loss_and_grads(*pyro_program(indexed))
         found = pyro.param("q").grad.numpy()
         np.testing.assert_allclose(found, exact(), atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", ["plate", "event"])
+def test_a_class_that_is_ruled_out_does_not_count(rows):
+    """Its logit is -inf, and so what it costs is infinite."""
+    pyro.clear_param_store()
+    out = torch.tensor([0.0, -torch.inf, 0.0])
+
+    def law(logits):
+        made = pyro.distributions.Categorical(logits=logits)
+        return made if rows == "plate" else made.to_event(1)
+
+    def sampled(logits, seen=False):
+        with pyro.plate("rows", 4) if rows == "plate" else contextlib.nullcontext():
+            k = pyro.sample("k", law(logits))
+            if seen:
+                x = pyro.distributions.Normal(torch.tensor(CENTRES)[k], 0.7)
+                x = x if rows == "plate" else x.to_event(1)
+                pyro.sample("x", x, obs=torch.tensor(DATA))
+
+    def guide():
+        sampled(pyro.param("q", torch.tensor(LOGITS)) + out)
+
+    px.LocalExpectation_ELBO().loss_and_grads(
+        lambda: sampled(torch.tensor(PRIOR).expand(4, 3), seen=True), guide
+    )
+    q = torch.tensor(LOGITS[:, ::2]).softmax(-1).numpy()
+    log_p = PRIOR[::2] - 0.5 * (DATA[:, None] - CENTRES[::2]) ** 2 / 0.49
+    costs = np.log(q) - log_p
+    expected = q * (costs - (q * costs).sum(-1, keepdims=True))
+    found = pyro.param("q").grad.numpy()
+    np.testing.assert_allclose(found[:, ::2], expected, atol=1e-10)
+    np.testing.assert_allclose(found[:, 1], 0.0)
 
 
 def test_an_unreasonable_number_of_evaluations_is_named_before_it_starts():
